@@ -1,0 +1,52 @@
+# Everything runs in a virtual environment of this folder; only Python >= 3.11 must be there already.
+PYTHON ?= python3
+BIN := .venv/bin
+STACK ?= local
+
+.DEFAULT_GOAL := help
+.PHONY: help up down test lint format install lock wheel clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+up: install ## the local stack, running, and one scored request
+	$(BIN)/slipway up -s $(STACK)
+	$(BIN)/slipway score diabetes -s $(STACK) --data examples/diabetes/sample-request.json
+
+down: ## stop everything that `make up` started
+	@if [ -x $(BIN)/slipway ]; then $(BIN)/slipway down -s $(STACK); else echo "nothing is installed, so nothing runs"; fi
+
+test: install ## unit, local and engine tests
+	$(BIN)/pytest
+
+lint: install ## style, types, import arrows, dependencies
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/basedpyright
+	$(BIN)/lint-imports
+	$(BIN)/deptry .
+
+format: install ## put the code into the one format
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+install: $(BIN)/.installed ## the virtual environment
+
+$(BIN)/.installed: requirements.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Slipway needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv .venv
+	awk '/^uv==/ { found = 1 } found { print; if (!/\\$$/) exit }' requirements.txt > .venv/uv.txt
+	$(BIN)/pip install --quiet --require-hashes -r .venv/uv.txt
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	touch $@
+
+lock: install ## requirements.txt from pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 \
+	  --all-extras --group program --group dev --custom-compile-command "make lock" -o requirements.txt pyproject.toml
+
+wheel: install ## dist/*.whl
+	$(BIN)/uv build --quiet --wheel --out-dir dist
+
+clean: down ## forget the virtual environment and all local state
+	rm -rf .venv .slipway dist

@@ -1,0 +1,1 @@
+"""Slipway: deploy machine-learning models to Azure Kubernetes Service as code."""
