@@ -1,0 +1,1 @@
+"""Kubernetes objects: the seam between the graph and whatever realises it."""
