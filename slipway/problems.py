@@ -1,0 +1,151 @@
+"""What is wrong with an input, one line a mistake.
+
+Every line names the field, the value as it was given, the rule it breaks and what to do instead, and
+all mistakes of one input come together. pydantic finds most of them; `explain` turns its report into
+such lines. Values of fields that hold secrets are never repeated.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import Annotated, Any, Self, TypeVar, cast, get_args
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    ModelWrapValidatorHandler,
+    Strict,
+    ValidationError,
+    model_validator,
+)
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
+
+Location = tuple[int | str, ...]
+T = TypeVar("T")
+Many = Annotated[tuple[T, ...], Strict(False)]
+
+
+class Problems(Exception):
+    """An input that cannot be used; `lines` holds one line a mistake."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self.lines = tuple(lines)
+        super().__init__("\n".join(self.lines))
+
+
+def problem(field: str, value: object, rule: str, remedy: str) -> str:
+    """`field = value: rule; remedy`, the one form of a mistake."""
+    return f"{field} = {shown(value)}: {rule}; {remedy}"
+
+
+def shown(value: object) -> str:
+    """Give a value as a stack file would write it, cut to the length of a line."""
+    try:
+        text = json.dumps(value, ensure_ascii=False)
+    except TypeError:
+        text = str(value)
+    return text if len(text) <= 80 else f"{text[:76]} ..."
+
+
+def nearest(word: str, words: Iterable[str]) -> str:
+    """Suggest the likeliest spelling of an unknown name, or list the known ones."""
+    known = sorted(words)
+    close = [name for name in known if name.startswith(word)] or difflib.get_close_matches(word, known)
+    if close:
+        return f"did you mean `{close[0]}`?"
+    return f"known here: {', '.join(known)}" if len(known) <= 12 else "remove it"
+
+
+class Checked(BaseModel):
+    """A frozen value read from what a person wrote, and refused with all of its mistakes at once.
+
+    No unknown fields and no silent conversions: `"1"` is no number, `true` is no 1. A subclass adds rules
+    across fields in `mistakes`, which are checked even where single fields are wrong too.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
+
+    @classmethod
+    def derived(cls, given: Mapping[str, object]) -> dict[str, object]:
+        """Give the defaults that depend on other fields."""
+        return {}
+
+    def mistakes(self) -> list[str]:
+        """Name each broken rule across fields, with its values and remedy."""
+        return []
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _all_at_once(cls, given: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
+        if not isinstance(given, dict):
+            return validate(given)
+        fields = cast("dict[str, object]", given)
+        fields = cls.derived(fields) | fields
+        errors: list[InitErrorDetails] = []
+        try:
+            value = validate(fields)
+        except ValidationError as error:
+            errors = [_again(details) for details in error.errors(include_url=False)]
+            wrong = {str(details["loc"][0]) for details in errors if details.get("loc")}
+            # The rules across fields judge the rest, with a stand-in where a required field is wrong.
+            stand_ins = {n: f.examples[0] for n, f in cls.model_fields.items() if n in wrong and f.examples}
+            value = validate({k: v for k, v in fields.items() if k not in wrong} | stand_ins)
+        errors += [
+            InitErrorDetails(type=PydanticCustomError("rule", "{rule}", {"rule": rule}), loc=(), input=None)
+            for rule in value.mistakes()
+        ]
+        if errors:
+            raise ValidationError.from_exception_data(cls.__name__, errors)
+        return value
+
+
+def explain(error: ValidationError, model: type[BaseModel], at: Callable[[Location], str]) -> list[str]:
+    """One line for each mistake pydantic found; `at` names a place as the user knows it."""
+    return [_line(details, model, at) for details in error.errors(include_url=False)]
+
+
+def _again(details: ErrorDetails) -> InitErrorDetails:
+    """Turn a mistake that was reported into one that can be raised together with others."""
+    context: dict[str, Any] = details.get("ctx", {})
+    kind = PydanticCustomError("rule", "{rule}", context) if details["type"] == "rule" else details["type"]
+    return InitErrorDetails(type=kind, loc=details["loc"], input=details["input"], ctx=context)
+
+
+def _line(details: ErrorDetails, model: type[BaseModel], at: Callable[[Location], str]) -> str:
+    place, value = at(details["loc"]), details["input"]
+    owner, field = _find(model, details["loc"])
+    remedy = f"give {field.description or 'another value'}" if field is not None else "give another value"
+    match details["type"]:
+        case "rule":  # names its fields, values and remedy itself
+            return f"{place}: {details['msg']}"
+        case "extra_forbidden":
+            remedy = nearest(str(details["loc"][-1]), owner.model_fields)
+            return problem(place, value, "no such setting", remedy)
+        case "missing":
+            return f"{place}: is required; {remedy}"
+        case _ if field is not None and "SecretStr" in str(field.annotation):
+            return f"{place}: is not a text; {remedy}"
+        case _:
+            rule = details["msg"].removeprefix("Input ").removeprefix("String ").removeprefix("should ")
+            return problem(place, value, f"must {rule[:1].lower()}{rule[1:]}", remedy)
+
+
+def _find(model: type[BaseModel], location: Location) -> tuple[type[BaseModel], FieldInfo | None]:
+    """Follow a location to the innermost model and field that it names."""
+    owner, field = model, None
+    for step in location:
+        inner = _model_in(field.annotation) if field is not None else None
+        if inner is not None and isinstance(step, str):
+            owner, field = inner, None
+        if isinstance(step, str) and step in owner.model_fields:
+            field = owner.model_fields[step]
+    return owner, field
+
+
+def _model_in(annotation: object) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for found in map(_model_in, get_args(annotation)) if found is not None), None)

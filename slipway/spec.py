@@ -1,0 +1,214 @@
+"""The one type of a web service: Azure ML v1's `AksWebservice.deploy_configuration` and what it serves.
+
+Names, units and defaults are v1's, and so are its rules, but for those where v1's client let nonsense
+pass. `Serving` is the part that the router reads; it travels as the Deployment's annotation
+`slipway/serving`. Nothing here knows Pulumi, Kubernetes or a file system.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import Annotated
+
+from pydantic import Field, SecretStr, StringConstraints
+
+from slipway.problems import Checked, Many
+
+SERVING = "slipway/serving"
+"""Annotation of a web service's Deployment: its `Serving` as JSON."""
+WEBSERVICE = "slipway/webservice"
+"""Label of everything that belongs to one web service: its name."""
+MAX_TIMEOUT_MS = 300_000
+"""v1's server refuses a longer scoring timeout."""
+MAX_MODELS = 1_000
+"""v1's limit of models in one container."""
+MODEL_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9\-._]{0,254}")
+RESERVED_VARIABLES = frozenset(
+    {"POD_IP", "PORT", "SERVICE_NAME", "SCORING_TIMEOUT_MS", "REPLICA_MAX_CONCURRENT_REQUESTS", "TMPDIR"}
+)
+"""Environment variables that Slipway gives a scoring container itself."""
+
+Positive = Annotated[int, Field(gt=0)]
+Milliseconds = Annotated[int, Field(gt=0, le=MAX_TIMEOUT_MS)]
+ServiceName = Annotated[
+    str, StringConstraints(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", min_length=3, max_length=32)
+]
+Namespace = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
+ComputeName = Annotated[
+    str, StringConstraints(pattern=r"^[a-zA-Z][-a-zA-Z0-9]*$", min_length=3, max_length=24)
+]
+VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+_COMPARED = r"([<>!=~]=|[<>])\d+(\.\d+)*(\.\*)?"
+PythonVersion = Annotated[
+    str, StringConstraints(pattern=rf"^(|\d+(\.\d+){{0,2}}|{_COMPARED}(, *{_COMPARED})*)$")
+]
+
+
+class Serving(Checked):
+    """What the router must know of a web service: limits, timeouts, scaling, ways to authenticate."""
+
+    autoscale_enabled: bool = True
+    """true or false; on unless `num_replicas` is set"""
+    autoscale_min_replicas: Positive = 1
+    """a number of replicas of at least 1"""
+    autoscale_max_replicas: Positive = 10
+    """a number of replicas of at least 1"""
+    autoscale_refresh_seconds: Positive = 1
+    """whole seconds of at least 1"""
+    autoscale_target_utilization: Annotated[int, Field(gt=0, le=100)] = 70
+    """a percentage from 1 to 100"""
+    num_replicas: Positive | None = None
+    """a fixed number of replicas of at least 1, or leave it out to scale by load"""
+    replica_max_concurrent_requests: Positive = 1
+    """a number of requests of at least 1"""
+    max_request_wait_time: Milliseconds = 500
+    """whole milliseconds from 1 to 300000"""
+    scoring_timeout_ms: Milliseconds = 60_000
+    """whole milliseconds from 1 to 300000"""
+    auth_enabled: bool = True
+    """true or false; on unless `token_auth_enabled` is"""
+    token_auth_enabled: bool = False
+    """true or false"""
+
+    @classmethod
+    def derived(cls, given: Mapping[str, object]) -> dict[str, object]:
+        return {
+            "autoscale_enabled": given.get("num_replicas") is None,
+            "auth_enabled": given.get("token_auth_enabled") is not True,
+        }
+
+    def mistakes(self) -> list[str]:
+        mistakes: list[str] = []
+        if self.autoscale_enabled and self.num_replicas is not None:
+            mistakes.append(
+                f"autoscale_enabled = true with num_replicas = {self.num_replicas}: "
+                "the number is either fixed or scaled; remove one of the two"
+            )
+        if not self.autoscale_enabled and self.num_replicas is None:
+            mistakes.append("autoscale_enabled = false without num_replicas: set num_replicas")
+        if self.autoscale_min_replicas > self.autoscale_max_replicas:
+            mistakes.append(
+                f"autoscale_min_replicas = {self.autoscale_min_replicas} is above autoscale_max_replicas = "
+                f"{self.autoscale_max_replicas}: lower the first or raise the second"
+            )
+        if not self.autoscale_enabled:
+            scaling = [name for name in Serving.model_fields if name.startswith("autoscale_")][1:]
+            mistakes += [
+                f"{name} = {getattr(self, name)} without autoscaling: it has no effect; remove it, "
+                "or remove num_replicas"
+                for name in scaling
+                if getattr(self, name) != Serving.model_fields[name].default
+            ]
+        if self.auth_enabled and self.token_auth_enabled:
+            mistakes.append(
+                "auth_enabled = true with token_auth_enabled = true: keys or tokens, not both; remove one"
+            )
+        return mistakes
+
+
+class Environment(Checked):
+    """What the entry script runs in."""
+
+    python_version: PythonVersion = ""
+    """a version such as "3.11" or a range such as ">=3.10,<3.13\""""
+    requirements: str | None = None
+    """the path of a requirements file, from `source_directory`"""
+    environment_variables: dict[VariableName, str] = Field(default_factory=dict)
+    """a mapping of names (letters, digits, _) to strings"""
+    image: str | None = None
+    """the reference of an image that exists already; then Slipway builds none"""
+
+
+class WebserviceSpec(Serving):
+    """One web service, as the stack file and v1's `deploy_configuration` write it."""
+
+    name: ServiceName = Field(examples=["service"])
+    """3 to 32 lower-case letters, digits and hyphens, a letter first and no hyphen last"""
+    entry_script: str | None = None
+    """the path of the Python file with `init` and `run`, from `source_directory`"""
+    source_directory: str = "."
+    """the path of the folder with the service's code, from the project's folder"""
+    arguments: Many[str] = ()
+    """a list of strings, which the entry script finds in `sys.argv`"""
+    models: Annotated[Many[str], Field(max_length=MAX_MODELS)] = ()
+    """a list of at most 1000 paths of model files or folders, from the project's folder"""
+    environment: Environment = Environment()
+    """a mapping: python_version, requirements, environment_variables, image"""
+    namespace: Namespace = "slipway-services"
+    """a Kubernetes namespace: at most 63 lower-case letters, digits and hyphens"""
+    cpu_cores: Annotated[float, Field(gt=0)] = 0.1
+    """a number of cores above 0"""
+    cpu_cores_limit: Annotated[float, Field(gt=0)] | None = None
+    """a number of cores of at least `cpu_cores`"""
+    memory_gb: Annotated[float, Field(gt=0)] = 0.5
+    """gigabytes above 0"""
+    memory_gb_limit: Annotated[float, Field(gt=0)] | None = None
+    """gigabytes of at least `memory_gb`"""
+    gpu_cores: Annotated[int, Field(ge=0)] = 0
+    """a whole number of GPUs"""
+    period_seconds: Positive = 10
+    """whole seconds of at least 1"""
+    initial_delay_seconds: Positive = 310
+    """whole seconds of at least 1"""
+    timeout_seconds: Positive = 2
+    """whole seconds of at least 1"""
+    success_threshold: Annotated[int, Field(ge=1, le=1)] = 1
+    """1, the only value that Kubernetes takes for a liveness probe"""
+    failure_threshold: Positive = 3
+    """a number of failures of at least 1"""
+    collect_model_data: bool = False
+    """true or false"""
+    enable_app_insights: bool = False
+    """true or false"""
+    blobfuse_enabled: bool = True
+    """true or false; v1's, without effect here: models are part of the image"""
+    primary_key: SecretStr | None = None
+    """a key, given from a program and never in a stack file"""
+    secondary_key: SecretStr | None = None
+    """a key, given from a program and never in a stack file"""
+    tags: dict[str, str] = Field(default_factory=dict)
+    """a mapping of strings to strings"""
+    properties: dict[str, str] = Field(default_factory=dict)
+    """a mapping of strings to strings"""
+    description: str | None = None
+    """a text"""
+    compute_target_name: ComputeName | None = None
+    """a compute target's name of 3 to 24 letters, digits and hyphens"""
+
+    def serving(self) -> Serving:
+        """Give the part that the router reads."""
+        return Serving(**{name: getattr(self, name) for name in Serving.model_fields})
+
+    def mistakes(self) -> list[str]:
+        mistakes = super().mistakes() + [
+            f"{limit} = {getattr(self, limit):g} is below {request} = {getattr(self, request):g}: "
+            f"raise {limit} to {getattr(self, request):g} or more"
+            for request, limit in (("cpu_cores", "cpu_cores_limit"), ("memory_gb", "memory_gb_limit"))
+            if getattr(self, limit) is not None and getattr(self, limit) < getattr(self, request)
+        ]
+        if self.secondary_key is not None and self.primary_key is None:
+            mistakes.append("secondary_key without primary_key: give primary_key too")
+        if self.entry_script is None and self.environment.image is None:
+            mistakes.append("entry_script is required: name the Python file with `init` and `run`")
+        mistakes += [
+            f"environment.environment_variables.{name}: Slipway sets this variable itself; rename yours"
+            for name in sorted(RESERVED_VARIABLES & self.environment.environment_variables.keys())
+        ]
+        names = [model_name(path) for path in self.models]
+        mistakes += [
+            f"models: the name `{name}` is no model name of v1; use letters, digits, `-`, `.` and `_`"
+            for name in sorted(set(names))
+            if MODEL_NAME.fullmatch(name) is None
+        ]
+        mistakes += [
+            f"models: two models are named `{name}`; rename one of the files"
+            for name in sorted({name for name in names if names.count(name) > 1})
+        ]
+        return mistakes
+
+
+def model_name(path: str) -> str:
+    """Name a model by its file or folder, as v1 does for a local model."""
+    return PurePosixPath(path).name
