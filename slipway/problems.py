@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Annotated, Any, Self, TypeVar, cast, get_args
 
 from pydantic import (
@@ -88,11 +88,9 @@ class Checked(BaseModel):
         try:
             value = validate(fields)
         except ValidationError as error:
-            errors = [_again(details) for details in error.errors(include_url=False)]
-            wrong = {str(details["loc"][0]) for details in errors if details.get("loc")}
-            # The rules across fields judge the rest, with a stand-in where a required field is wrong.
-            stand_ins = {n: f.examples[0] for n, f in cls.model_fields.items() if n in wrong and f.examples}
-            value = validate({k: v for k, v in fields.items() if k not in wrong} | stand_ins)
+            found = error.errors(include_url=False)
+            errors = [_again(details) for details in found]
+            value = validate(cls._rest(fields, [details["loc"] for details in found]))
         errors += [
             InitErrorDetails(type=PydanticCustomError("rule", "{rule}", {"rule": rule}), loc=(), input=None)
             for rule in value.mistakes()
@@ -100,6 +98,20 @@ class Checked(BaseModel):
         if errors:
             raise ValidationError.from_exception_data(cls.__name__, errors)
         return value
+
+    @classmethod
+    def _rest(cls, fields: Mapping[str, object], wrong: Collection[Location]) -> dict[str, object]:
+        """Leave out what is wrong, so that the rules across fields can judge the rest."""
+        rest = dict(fields)
+        for name in {str(location[0]) for location in wrong if location}:
+            value, field = rest.pop(name, None), cls.model_fields.get(name)
+            items = {location[1] for location in wrong if location[0] == name and len(location) > 1}
+            if isinstance(value, list):
+                good = enumerate(cast("list[object]", value))
+                rest[name] = [item for index, item in good if index not in items]
+            elif field is not None and field.examples:
+                rest[name] = field.examples[0]
+        return rest
 
 
 def explain(error: ValidationError, model: type[BaseModel], at: Callable[[Location], str]) -> list[str]:

@@ -20,6 +20,10 @@ SERVING = "slipway/serving"
 """Annotation of a web service's Deployment: its `Serving` as JSON."""
 WEBSERVICE = "slipway/webservice"
 """Label of everything that belongs to one web service: its name."""
+ROUTER_NAMESPACE = "slipway"
+"""Fixed, so that a second router in a cluster fails when it is created."""
+NOT_YET = ("collect_model_data", "enable_app_insights", "token_auth_enabled")
+"""Parameters of v1 whose behaviour this version does not have."""
 MAX_TIMEOUT_MS = 300_000
 """v1's server refuses a longer scoring timeout."""
 MAX_MODELS = 1_000
@@ -190,6 +194,13 @@ class WebserviceSpec(Serving):
         ]
         if self.secondary_key is not None and self.primary_key is None:
             mistakes.append("secondary_key without primary_key: give primary_key too")
+        if self.namespace == ROUTER_NAMESPACE:
+            mistakes.append(f"namespace = {self.namespace} is the router's own: choose another")
+        mistakes += [
+            f"{name} = true is not available in this version: remove it"
+            for name in NOT_YET
+            if getattr(self, name)
+        ]
         if self.entry_script is None and self.environment.image is None:
             mistakes.append("entry_script is required: name the Python file with `init` and `run`")
         mistakes += [

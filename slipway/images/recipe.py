@@ -1,0 +1,157 @@
+"""What an image is made of, and the hash that names it.
+
+A recipe is plain values with paths relative to the project's folder, so that it can stand in a graph and
+be the same on every machine. The hash covers the environment, the runtime, the code and the models:
+equal inputs give an equal reference, and nothing else does.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Literal, Self, cast
+
+import slipway
+from slipway.images.files import model_files, project_files
+from slipway.problems import Problems, problem
+from slipway.spec import WebserviceSpec
+
+RUNTIMES = {"scoring": ("scoring", "collect"), "router": ("",)}
+"""Folders of the `slipway` package that each runtime's image holds."""
+SCORING_REQUIREMENTS = Path(slipway.__file__).parent / "scoring" / "requirements.txt"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """An image to be: a runtime of Slipway, an environment, code and models."""
+
+    runtime: Literal["scoring", "router"]
+    python_version: str = ""
+    requirements: tuple[str, ...] = ()
+    source_directory: str = ""
+    entry_script: str = ""
+    models: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, object]:
+        """Give plain JSON values, as a graph carries them."""
+        return cast("dict[str, object]", json.loads(json.dumps(dataclasses.asdict(self))))
+
+    @classmethod
+    def from_dict(cls, values: dict[str, object]) -> Self:
+        """Read what `to_dict` gave."""
+        lists = {name: tuple(cast("list[str]", values[name])) for name in ("requirements", "models")}
+        return cls(**(values | lists))  # pyright: ignore[reportArgumentType]  # to_dict's own output
+
+
+def webservice_recipe(spec: WebserviceSpec, project: Path) -> Recipe:
+    """Give the recipe of a web service's image.
+
+    Raises `Problems` with a line for each file that the spec names and the project lacks.
+    """
+    source = project / spec.source_directory
+    entry_script = spec.entry_script or ""
+    requirements = spec.environment.requirements
+    at = f"slipway:webservices[{spec.name}]"
+    named = {"source_directory": source, "entry_script": source / entry_script}
+    if requirements is not None:
+        named["environment.requirements"] = source / requirements
+    lines = [
+        problem(f"{at}.{field}", _shown(path, project), "does not exist", "create it or correct the path")
+        for field, path in named.items()
+        if not (path.is_dir() if field == "source_directory" else path.is_file())
+    ]
+    lines += [
+        problem(f"{at}.models[{index}]", model, "does not exist", "train the model or correct the path")
+        for index, model in enumerate(spec.models)
+        if not (project / model).exists()
+    ]
+    if lines:
+        raise Problems(lines)
+    return Recipe(
+        runtime="scoring",
+        python_version=spec.environment.python_version,
+        requirements=_requirement_lines(source / requirements, at) if requirements else (),
+        source_directory=spec.source_directory,
+        entry_script=entry_script,
+        models=spec.models,
+    )
+
+
+def environment_hash(recipe: Recipe) -> str:
+    """Hash what the environment of Python packages is made from."""
+    own = _requirement_lines(SCORING_REQUIREMENTS, "") if recipe.runtime == "scoring" else ()
+    return _digest([json.dumps([recipe.python_version, recipe.requirements, own]).encode()])
+
+
+def runtime_hash(runtime: Literal["scoring", "router"]) -> str:
+    """Hash Slipway's own code that a runtime's image holds."""
+    package = Path(slipway.__file__).parent
+    folders = [package / name for name in RUNTIMES[runtime] if (package / name).is_dir()]
+    return _digest(
+        [
+            (package / "__init__.py").read_bytes(),
+            *(part for f in folders for part in _content(f, project_files(f))),
+        ]
+    )
+
+
+def image_hash(recipe: Recipe, project: Path) -> str:
+    """Hash everything that the image is made from; reads all of its files."""
+    parts = [
+        environment_hash(recipe).encode(),
+        runtime_hash(recipe.runtime).encode(),
+        recipe.entry_script.encode(),
+    ]
+    if recipe.source_directory:
+        source = project / recipe.source_directory
+        parts += _content(source, project_files(source))
+    for model in recipe.models:
+        parts += [Path(model).name.encode(), *_content(project / model, model_files(project / model))]
+    return _digest(parts)
+
+
+def reference(repository: str, recipe: Recipe, project: Path) -> str:
+    """Name the image: `repository:hash`."""
+    return f"{repository}:{image_hash(recipe, project)}"
+
+
+def _content(root: Path, names: Iterable[PurePosixPath]) -> Iterator[bytes]:
+    for name in names:
+        yield name.as_posix().encode()
+        yield _file_digest(root / name)
+
+
+def _file_digest(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
+
+
+def _digest(parts: list[bytes]) -> str:
+    whole = hashlib.sha256()
+    for part in parts:
+        whole.update(len(part).to_bytes(8, "big") + part)
+    return whole.hexdigest()[:32]
+
+
+def _requirement_lines(path: Path, at: str) -> tuple[str, ...]:
+    text = path.read_text(encoding="utf-8").replace("\\\n", " ")
+    lines = [line.split(" #")[0].strip() for line in text.splitlines()]
+    lines = [" ".join(line.split()) for line in lines if line and not line.startswith("#")]
+    elsewhere = [
+        line
+        for line in lines
+        if line.startswith(("-r", "-c", "-e", "--requirement", "--constraint", "--editable"))
+    ]
+    if elsewhere:
+        field = f"{at}.environment.requirements"
+        rule = "points to another file, which the image's hash would not cover"
+        raise Problems([problem(field, line, rule, "write the packages themselves") for line in elsewhere])
+    return tuple(lines)
+
+
+def _shown(path: Path, project: Path) -> str:
+    return path.relative_to(project).as_posix() if path.is_relative_to(project) else str(path)

@@ -1,0 +1,190 @@
+"""What an environment is: the `slipway:*` keys of a stack file, as typed values.
+
+`parse` takes the keys as Pulumi hands them to a program (strings, JSON for anything that is no string)
+and gives `Settings` or every mistake. Reading stack files and decrypting are Pulumi's, not done here.
+`schema` describes stack files to editors.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from typing import Annotated, Literal, cast
+
+from pydantic import Field, ValidationError
+
+from slipway.problems import Checked, Location, Many, Problems, explain, nearest
+from slipway.spec import WebserviceSpec
+
+PREFIX = "slipway:"
+KEY_FIELDS = ("primary_key", "secondary_key")
+
+
+class Kubernetes(Checked):
+    """The cluster of a stack without Azure."""
+
+    context: Annotated[str, Field(min_length=1)] = Field(examples=["kind-slipway"])
+    """the name of a context in the kubeconfig (never the current one by accident)"""
+    kubeconfig: Annotated[str, Field(min_length=1)] = "~/.kube/config"
+    """the path of a kubeconfig"""
+
+
+class Router(Checked):
+    """The one router of a cluster."""
+
+    port: Annotated[int, Field(ge=1024, le=65535)] = 8080
+    """a port from 1024 to 65535, on which the router's pods listen"""
+    replicas: Annotated[int, Field(ge=1)] = 3
+    """a number of pods of at least 1"""
+    service_type: Literal["LoadBalancer", "NodePort", "ClusterIP"] = "LoadBalancer"
+    """one of LoadBalancer, NodePort, ClusterIP"""
+    cpu_cores: Annotated[float, Field(gt=0)] = 0.5
+    """a number of cores above 0"""
+    memory_gb: Annotated[float, Field(gt=0)] = 0.5
+    """gigabytes above 0"""
+    minimum_upload_rate: Annotated[int, Field(gt=0)] = 1_048_576
+    """bytes a second above 0, below which a long upload is cut off"""
+    image: str | None = None
+    """the reference of an image that exists already; then Slipway builds none"""
+
+
+class Settings(Checked):
+    """All `slipway:*` keys of a stack file but the secret ones."""
+
+    kubernetes: Kubernetes = Field(examples=[{"context": "kind-slipway"}])
+    """a mapping: context, kubeconfig"""
+    router: Router = Router()
+    """a mapping: port, replicas, service_type, cpu_cores, memory_gb, minimum_upload_rate, image"""
+    webservices: Many[WebserviceSpec] = ()
+    """a list of web services"""
+
+    def mistakes(self) -> list[str]:
+        names = [spec.name for spec in self.webservices]
+        return [
+            f"webservices: {names.count(name)} are named `{name}`: names are unique in a cluster, rename one"
+            for name in sorted({name for name in names if names.count(name) > 1})
+        ]
+
+
+def key_setting(service: str, field: str) -> str:
+    """Name the secret config key that holds a key of a web service, given by its user."""
+    return f"{PREFIX}{service}.{field}"
+
+
+def secret_remedy(service: str, field: str) -> str:
+    """Say how a key is given without a stack file ever holding it in plain text."""
+    return (
+        f"is a secret and never plain text; remove it here and run "
+        f"`pulumi config set --secret '{key_setting(service, field)}'`, which asks for it"
+    )
+
+
+def parse(config: Mapping[str, str], secret_keys: Collection[str] = ()) -> Settings:
+    """Give the settings that the `slipway:*` keys of `config` mean.
+
+    `secret_keys` names the keys whose values are encrypted in the stack file; their values are not read.
+    Raises `Problems` with one line for each mistake.
+    """
+    fields = {
+        key.removeprefix(PREFIX): _value(text)
+        for key, text in config.items()
+        if key.startswith(PREFIX) and key not in secret_keys
+    }
+    entries = _entries(fields.get("webservices"))
+    names = [str(entry.get("name", index)) for index, entry in enumerate(entries)]
+    plain = [place for name in fields if (place := _key_place(name))]
+    plain += [
+        (name, key) for name, entry in zip(names, entries, strict=True) for key in KEY_FIELDS if key in entry
+    ]
+    lines = [f"{key_setting(*place)}: {secret_remedy(*place)}" for place in plain]
+    lines += _secret_mistakes(names, {key for key in secret_keys if key.startswith(PREFIX)})
+    fields = {name: value for name, value in fields.items() if not _key_place(name)}
+    if entries:
+        without = [{k: v for k, v in entry.items() if k not in KEY_FIELDS} for entry in entries]
+        given = cast("list[object]", fields["webservices"])
+        fields["webservices"] = [w if isinstance(g, dict) else g for w, g in zip(without, given, strict=True)]
+
+    def at(location: Location) -> str:
+        return _place(location, names)
+
+    try:
+        settings = Settings.model_validate(fields)
+    except ValidationError as error:
+        raise Problems(explain(error, Settings, at) + lines) from None
+    if lines:
+        raise Problems(lines)
+    return settings
+
+
+def schema() -> dict[str, object]:
+    """Describe stack files as a JSON schema, for completion and checks in an editor."""
+    described = Settings.model_json_schema(ref_template="#/$defs/{model}")
+    definitions: dict[str, dict[str, object]] = described.pop("$defs")
+    fields = definitions["WebserviceSpec"]["properties"]
+    assert isinstance(fields, dict)
+    for name in KEY_FIELDS:
+        del fields[name]
+    secret = {"type": "object", "required": ["secure"], "properties": {"secure": {"type": "string"}}}
+    config = {
+        "type": "object",
+        "properties": {f"{PREFIX}{name}": value for name, value in described["properties"].items()},
+        "patternProperties": {
+            f"^{PREFIX}[a-z][-a-z0-9]*\\.({'|'.join(KEY_FIELDS)})$": secret,
+            f"^(?!{PREFIX})": {},
+        },
+        "required": [f"{PREFIX}{name}" for name in described["required"]],
+        "additionalProperties": False,
+    }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "A stack of Slipway",
+        "type": "object",
+        "properties": {"config": config},
+        "$defs": definitions,
+    }
+
+
+def _value(text: str) -> object:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _entries(services: object) -> list[dict[str, object]]:
+    """Give the entries of `webservices` as mappings; what is none becomes an empty one."""
+    if not isinstance(services, list):
+        return []
+    entries = cast("list[object]", services)
+    return [cast("dict[str, object]", entry) if isinstance(entry, dict) else {} for entry in entries]
+
+
+def _place(location: Location, names: list[str]) -> str:
+    text = PREFIX.removesuffix(":")
+    for depth, step in enumerate(location):
+        if depth == 0:
+            text = f"{PREFIX}{step}"
+        elif isinstance(step, int):
+            text += f"[{names[step] if depth == 1 and location[0] == 'webservices' else step}]"
+        else:
+            text += f".{step}"
+    return text
+
+
+def _key_place(setting: str) -> tuple[str, str] | None:
+    service, _, field = setting.removeprefix(PREFIX).rpartition(".")
+    return (service, field) if field in KEY_FIELDS and service else None
+
+
+def _secret_mistakes(names: list[str], secret_keys: set[str]) -> list[str]:
+    lines: list[str] = []
+    for key in sorted(secret_keys):
+        place = _key_place(key)
+        if place is None:
+            remedy = nearest(key.removeprefix(PREFIX), Settings.model_fields)
+            lines.append(f"{key} = [secret]: only the keys of web services are secret here; {remedy}")
+        elif place[0] not in names:
+            lines.append(f"{key} = [secret]: no web service `{place[0]}`; {nearest(place[0], names)}")
+        elif place[1] == "secondary_key" and key_setting(place[0], "primary_key") not in secret_keys:
+            lines.append(f"{key} = [secret]: a secondary key needs a primary one; set that too")
+    return lines
