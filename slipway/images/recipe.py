@@ -56,13 +56,15 @@ def webservice_recipe(spec: WebserviceSpec, project: Path) -> Recipe:
     entry_script = spec.entry_script or ""
     requirements = spec.environment.requirements
     at = f"slipway:webservices[{spec.name}]"
-    named = {"source_directory": source, "entry_script": source / entry_script}
-    if requirements is not None:
-        named["environment.requirements"] = source / requirements
+    if source.is_dir():
+        named = {"entry_script": source / entry_script}
+        named |= {"environment.requirements": source / requirements} if requirements else {}
+        missing = {field: path for field, path in named.items() if not path.is_file()}
+    else:
+        missing = {"source_directory": source}
     lines = [
         problem(f"{at}.{field}", _shown(path, project), "does not exist", "create it or correct the path")
-        for field, path in named.items()
-        if not (path.is_dir() if field == "source_directory" else path.is_file())
+        for field, path in missing.items()
     ]
     lines += [
         problem(f"{at}.models[{index}]", model, "does not exist", "train the model or correct the path")

@@ -1,0 +1,34 @@
+"""The program: settings -> Platform -> outputs.
+
+`pulumi up` realises its graph on Azure and Kubernetes, `slipway up` on this machine; `slipway plan` shows it.
+"""
+
+from pathlib import Path
+
+import pulumi
+from pulumi.runtime import config as stack_config
+
+from components.platform import Platform, PlatformArgs
+from slipway.problems import Problems
+from slipway.settings import PREFIX, Settings, parse
+
+
+def read_settings() -> tuple[Settings, dict[str, pulumi.Output[str]]]:
+    """Give the stack's settings, and its secret values by their config key."""
+    values: dict[str, str] = stack_config.CONFIG.get()  # the SDK's only list of all keys
+    secret = [key for key in values if key.startswith(PREFIX) and stack_config.is_config_secret(key)]
+    config = pulumi.Config(PREFIX.removesuffix(":"))
+    return parse(values, secret), {key: config.require_secret(key.removeprefix(PREFIX)) for key in secret}
+
+
+def main() -> None:
+    """Make the graph of this stack."""
+    try:
+        settings, keys = read_settings()
+        platform = Platform("slipway", PlatformArgs(settings, Path(__file__).parent, keys))
+    except Problems as problems:
+        raise pulumi.RunError(f"stack `{pulumi.get_stack()}`:\n{problems}") from None
+    pulumi.export("scoring_uris", platform.scoring_uris)
+
+
+main()

@@ -1,0 +1,1 @@
+"""What must exist: one ComponentResource a file, its Args class beside it."""

@@ -1,0 +1,165 @@
+"""One web service in a cluster: its replicas, how they are found, its keys and who may reach them.
+
+Replicas of an autoscaled service belong to the router after the first deployment, and so do the keys of
+every service; both are told to Pulumi as changes to ignore. A fixed number stays Pulumi's own, by force,
+so that a service can go from the one to the other and back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_kubernetes as k8s
+import pulumi_random as random
+
+from components import pods
+from components.router import router_peer
+from slipway.spec import ROUTER_NAMESPACE, SERVING, WEBSERVICE, WebserviceSpec
+
+PORT = 5001
+"""v1's port of a scoring container."""
+GRACE_SECONDS = 15
+"""Beyond the scoring timeout: time for the router to notice, and for a stuck `run` to be cut off."""
+KEY_LENGTH = 32
+
+
+@dataclass(frozen=True)
+class WebserviceArgs:
+    """Arguments of `Webservice`; a key that is not given is made at random once."""
+
+    spec: WebserviceSpec
+    image: pulumi.Input[str]
+    primary_key: pulumi.Input[str] | None = None
+    secondary_key: pulumi.Input[str] | None = None
+
+
+class Webservice(pulumi.ComponentResource):
+    """Deployment, Service, NetworkPolicy and, with keys, Secret of one web service."""
+
+    def __init__(self, name: str, args: WebserviceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("slipway:index:Webservice", name, {}, opts)
+        spec = args.spec
+        labels = pods.labels(spec.name, "webservice") | {WEBSERVICE: spec.name}
+        selector = {WEBSERVICE: spec.name}
+        child = pods.children(self, opts)
+        merge = pulumi.ResourceOptions.merge
+
+        ignored = None if spec.num_replicas else ["spec.replicas"]
+        k8s.apps.v1.Deployment(
+            name,
+            metadata=pods.metadata(spec.name, spec.namespace, labels, _annotations(spec)),
+            spec=k8s.apps.v1.DeploymentSpecArgs(
+                replicas=spec.num_replicas or spec.autoscale_min_replicas,
+                selector=k8s.meta.v1.LabelSelectorArgs(match_labels=selector),
+                strategy=pods.rolling_update(),
+                template=k8s.core.v1.PodTemplateSpecArgs(
+                    metadata=k8s.meta.v1.ObjectMetaArgs(labels=labels),
+                    spec=_pod(spec, args.image, selector),
+                ),
+            ),
+            opts=merge(child, pulumi.ResourceOptions(ignore_changes=ignored)),
+        )
+        k8s.core.v1.Service(
+            name,
+            metadata=pods.metadata(spec.name, spec.namespace, labels),
+            spec=k8s.core.v1.ServiceSpecArgs(
+                cluster_ip="None",  # the router goes to the pods themselves
+                selector=selector,
+                ports=[k8s.core.v1.ServicePortArgs(name="http", port=80, target_port="http")],
+            ),
+            opts=child,
+        )
+        k8s.networking.v1.NetworkPolicy(
+            name,
+            metadata=pods.metadata(spec.name, spec.namespace, labels),
+            spec=k8s.networking.v1.NetworkPolicySpecArgs(
+                pod_selector=k8s.meta.v1.LabelSelectorArgs(match_labels=selector),
+                policy_types=["Ingress"],
+                ingress=[
+                    k8s.networking.v1.NetworkPolicyIngressRuleArgs(
+                        from_=[router_peer()],
+                        ports=[k8s.networking.v1.NetworkPolicyPortArgs(port="http", protocol="TCP")],
+                    )
+                ],
+            ),
+            opts=child,
+        )
+        if spec.auth_enabled:
+            k8s.core.v1.Secret(
+                f"{name}-keys",
+                metadata=pods.metadata(f"{spec.name}-keys", ROUTER_NAMESPACE, labels),
+                string_data={
+                    "primary": self._key(f"{name}-primary-key", args.primary_key),
+                    "secondary": self._key(f"{name}-secondary-key", args.secondary_key),
+                },
+                opts=merge(child, pulumi.ResourceOptions(ignore_changes=["data", "stringData"])),
+            )
+        self.register_outputs({})
+
+    def _key(self, name: str, given: pulumi.Input[str] | None) -> pulumi.Input[str]:
+        if given is not None:
+            return pulumi.Output.secret(given)
+        opts = pulumi.ResourceOptions(parent=self)
+        return random.RandomPassword(name, length=KEY_LENGTH, special=False, opts=opts).result
+
+
+def _annotations(spec: WebserviceSpec) -> dict[str, str]:
+    annotations = {SERVING: spec.serving().model_dump_json()}
+    if spec.num_replicas:
+        annotations["pulumi.com/patchForce"] = "true"  # takes the field back from the router's scaling
+    return annotations
+
+
+def _pod(spec: WebserviceSpec, image: pulumi.Input[str], selector: dict[str, str]) -> k8s.core.v1.PodSpecArgs:
+    requests = {"cpu": pods.cpu(spec.cpu_cores), "memory": pods.memory(spec.memory_gb)}
+    limits = {"memory": pods.memory(spec.memory_gb_limit or spec.memory_gb)}
+    if spec.cpu_cores_limit is not None:
+        limits["cpu"] = pods.cpu(spec.cpu_cores_limit)
+    if spec.gpu_cores:
+        limits["nvidia.com/gpu"] = str(spec.gpu_cores)
+    own = {
+        "PORT": str(PORT),
+        "SERVICE_NAME": spec.name,
+        "SCORING_TIMEOUT_MS": str(spec.scoring_timeout_ms),
+        "REPLICA_MAX_CONCURRENT_REQUESTS": str(spec.replica_max_concurrent_requests),
+        "TMPDIR": "/tmp",  # noqa: S108  # the mounted volume, the one place that can be written to
+    }
+    variables = own | spec.environment.environment_variables
+    return k8s.core.v1.PodSpecArgs(
+        automount_service_account_token=False,
+        enable_service_links=False,
+        security_context=pods.pod_security(),
+        termination_grace_period_seconds=-(-spec.scoring_timeout_ms // 1000) + GRACE_SECONDS,
+        topology_spread_constraints=[pods.spread(selector)],
+        containers=[
+            k8s.core.v1.ContainerArgs(
+                name="scoring",
+                image=image,
+                args=list(spec.arguments) or None,
+                ports=[k8s.core.v1.ContainerPortArgs(name="http", container_port=PORT)],
+                env=[
+                    pods.variable_of_pod("POD_IP", "status.podIP"),
+                    *(pods.variable(key, value) for key, value in variables.items()),
+                ],
+                resources=k8s.core.v1.ResourceRequirementsArgs(requests=requests, limits=limits),
+                security_context=pods.container_security(),
+                liveness_probe=k8s.core.v1.ProbeArgs(
+                    http_get=k8s.core.v1.HTTPGetActionArgs(path="/", port="http"),
+                    period_seconds=spec.period_seconds,
+                    initial_delay_seconds=spec.initial_delay_seconds,
+                    timeout_seconds=spec.timeout_seconds,
+                    success_threshold=spec.success_threshold,
+                    failure_threshold=spec.failure_threshold,
+                ),
+                readiness_probe=k8s.core.v1.ProbeArgs(
+                    http_get=k8s.core.v1.HTTPGetActionArgs(path="/ready", port="http"),
+                    period_seconds=1,
+                    timeout_seconds=spec.timeout_seconds,
+                    failure_threshold=spec.failure_threshold,
+                ),
+                volume_mounts=[k8s.core.v1.VolumeMountArgs(name="tmp", mount_path="/tmp")],  # noqa: S108
+            )
+        ],
+        volumes=[k8s.core.v1.VolumeArgs(name="tmp", empty_dir=k8s.core.v1.EmptyDirVolumeSourceArgs())],
+    )
