@@ -4,7 +4,7 @@ BIN := .venv/bin
 STACK ?= local
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test lint format install lock wheel clean
+.PHONY: help up down test lint format install lock schema wheel clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -44,6 +44,9 @@ $(BIN)/.installed: requirements.txt pyproject.toml
 lock: install ## requirements.txt from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 \
 	  --all-extras --group program --group dev --custom-compile-command "make lock" -o requirements.txt pyproject.toml
+
+schema: install ## stacks/schema.json, which tells editors what a stack file may hold
+	$(BIN)/python -c 'import json; from slipway.settings import schema; print(json.dumps(schema(), indent=2))' > stacks/schema.json
 
 wheel: install ## dist/*.whl
 	$(BIN)/uv build --quiet --wheel --out-dir dist

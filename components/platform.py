@@ -41,7 +41,7 @@ class Platform(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self)
         cluster = k8s.Provider(
             "cluster",
-            kubeconfig=str(Path(settings.kubernetes.kubeconfig).expanduser()),
+            kubeconfig=settings.kubernetes.kubeconfig,
             context=settings.kubernetes.context,
             opts=child,
         )

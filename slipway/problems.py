@@ -83,14 +83,14 @@ class Checked(BaseModel):
         if not isinstance(given, dict):
             return validate(given)
         fields = cast("dict[str, object]", given)
-        fields = cls.derived(fields) | fields
         errors: list[InitErrorDetails] = []
         try:
-            value = validate(fields)
+            value = validate(cls.derived(fields) | fields)
         except ValidationError as error:
             found = error.errors(include_url=False)
             errors = [_again(details) for details in found]
-            value = validate(cls._rest(fields, [details["loc"] for details in found]))
+            rest = cls._rest(fields, [details["loc"] for details in found])
+            value = validate(cls.derived(rest) | rest)
         errors += [
             InitErrorDetails(type=PydanticCustomError("rule", "{rule}", {"rule": rule}), loc=(), input=None)
             for rule in value.mistakes()
@@ -106,7 +106,7 @@ class Checked(BaseModel):
         for name in {str(location[0]) for location in wrong if location}:
             value, field = rest.pop(name, None), cls.model_fields.get(name)
             items = {location[1] for location in wrong if location[0] == name and len(location) > 1}
-            if isinstance(value, list):
+            if isinstance(value, list) and items:
                 good = enumerate(cast("list[object]", value))
                 rest[name] = [item for index, item in good if index not in items]
             elif field is not None and field.examples:

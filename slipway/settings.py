@@ -25,8 +25,8 @@ class Kubernetes(Checked):
 
     context: Annotated[str, Field(min_length=1)] = Field(examples=["kind-slipway"])
     """the name of a context in the kubeconfig (never the current one by accident)"""
-    kubeconfig: Annotated[str, Field(min_length=1)] = "~/.kube/config"
-    """the path of a kubeconfig"""
+    kubeconfig: Annotated[str, Field(min_length=1)] | None = None
+    """the path of a kubeconfig; without one, KUBECONFIG or kubectl's default counts"""
 
 
 class Router(Checked):

@@ -1,0 +1,124 @@
+"""Which files enter an image, where they lie in it, and what changes its name."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slipway.images.files import project_files
+from slipway.images.layout import install, variables
+from slipway.images.recipe import Recipe, environment_hash, image_hash, webservice_recipe
+from slipway.problems import Problems
+from slipway.spec import WebserviceSpec
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    write(tmp_path / "src" / "score.py", "def run(data): return data")
+    write(
+        tmp_path / "src" / "requirements.txt",
+        "# pinned\nnumpy==2.0 \\\n    --hash=sha256:1\n\nscipy  # why\n",
+    )
+    write(tmp_path / "m" / "model.pkl", "weights")
+    return tmp_path
+
+
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def spec(**fields: Any) -> WebserviceSpec:
+    given = {"name": "abc", "entry_script": "score.py", "source_directory": "src", "models": ["m/model.pkl"]}
+    return WebserviceSpec.model_validate(given | fields)
+
+
+def names(folder: Path) -> list[str]:
+    return [name.as_posix() for name in project_files(folder)]
+
+
+def test_amlignore_wins_over_gitignore_and_they_are_not_merged(tmp_path: Path) -> None:
+    for name in ("a.py", "b.log", "data/x.csv", "data/keep.csv", ".git/config", "__pycache__/a.pyc"):
+        write(tmp_path / name, "")
+    write(tmp_path / ".gitignore", "*.log\n")
+    assert names(tmp_path) == [".gitignore", "a.py", "data/keep.csv", "data/x.csv"]
+    write(tmp_path / ".amlignore", "data/*\n!data/keep.csv\n.*ignore\n")
+    assert names(tmp_path) == ["a.py", "b.log", "data/keep.csv"]
+
+
+def test_a_link_out_of_the_folder_and_a_pipe_are_refused_by_name(tmp_path: Path) -> None:
+    write(tmp_path / "outside.txt", "")
+    write(tmp_path / "src" / "a.py", "")
+    (tmp_path / "src" / "link").symlink_to(tmp_path / "outside.txt")
+    (tmp_path / "src" / "inner").symlink_to(tmp_path / "src" / "a.py")
+    os.mkfifo(tmp_path / "src" / "pipe")
+    with pytest.raises(Problems) as caught:
+        project_files(tmp_path / "src")
+    first, second = caught.value.lines
+    assert "link: is a link that leaves" in first
+    assert "pipe: is no regular file" in second
+
+
+def test_requirements_are_read_line_by_line(project: Path) -> None:
+    recipe = webservice_recipe(spec(environment={"requirements": "requirements.txt"}), project)
+    assert recipe.requirements == ("numpy==2.0 --hash=sha256:1", "scipy")
+    assert Recipe.from_dict(recipe.to_dict()) == recipe
+
+
+def test_requirements_that_point_elsewhere_are_refused(project: Path) -> None:
+    write(project / "src" / "requirements.txt", "-r other.txt\nnumpy\n-e .\n")
+    with pytest.raises(Problems) as caught:
+        webservice_recipe(spec(environment={"requirements": "requirements.txt"}), project)
+    assert len(caught.value.lines) == 2
+
+
+def test_every_missing_file_is_named_at_once(project: Path) -> None:
+    wrong = spec(entry_script="scroe.py", models=["m/nodel.pkl"], environment={"requirements": "r.txt"})
+    with pytest.raises(Problems) as caught:
+        webservice_recipe(wrong, project)
+    assert [line.split(" = ")[0].split("].", 1)[1] for line in caught.value.lines] == [
+        "entry_script",
+        "environment.requirements",
+        "models[0]",
+    ]
+
+
+def test_the_hash_changes_with_content_alone(project: Path) -> None:
+    recipe = webservice_recipe(spec(), project)
+    first = image_hash(recipe, project)
+    os.utime(project / "src" / "score.py", (1, 1))
+    (project / "src" / "score.py").chmod(0o600)
+    write(project / "src" / "__pycache__" / "score.pyc", "cache")
+    assert image_hash(recipe, project) == first
+    seen = {first}
+    for path, text in (
+        ("src/score.py", "def run(data): return 1"),
+        ("src/new.py", ""),
+        ("m/model.pkl", "other weights"),
+    ):
+        write(project / path, text)
+        seen.add(image_hash(recipe, project))
+    assert len(seen) == 4
+
+
+def test_code_and_models_leave_the_environments_hash_alone() -> None:
+    one = Recipe(runtime="scoring", requirements=("numpy==2.0",), source_directory="a", models=("m",))
+    two = Recipe(runtime="scoring", requirements=("numpy==2.0",), source_directory="b")
+    three = Recipe(runtime="scoring", requirements=("numpy==2.1",), source_directory="a")
+    assert environment_hash(one) == environment_hash(two) != environment_hash(three)
+
+
+def test_one_model_and_several_lie_as_v1_lays_them(project: Path) -> None:
+    write(project / "m" / "tree" / "deep" / "part.bin", "x")
+    one, several = spec(), spec(models=["m/model.pkl", "m/tree"])
+    for given, at in ((one, "azureml-models/model.pkl/1"), (several, "azureml-models")):
+        root = project / f"root{len(given.models)}"
+        recipe = webservice_recipe(given, project)
+        install(recipe, project, root)
+        told = variables(recipe, str(root))
+        assert told["AML_APP_ROOT"] == f"{root}/azureml-app"
+        assert told["AZUREML_MODEL_DIR"] == f"{root}/azureml-app/{at}"
+        assert (Path(told["AML_APP_ROOT"]) / told["AZUREML_ENTRY_SCRIPT"]).is_file()
+    assert (project / "root1/azureml-app/azureml-models/model.pkl/1/model.pkl").read_text() == "weights"
+    assert (project / "root2/azureml-app/azureml-models/tree/1/tree/deep/part.bin").read_text() == "x"
