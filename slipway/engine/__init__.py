@@ -1,0 +1,79 @@
+"""The in-process engine: runs a Pulumi program without Pulumi's CLI and gives the graph that it registers.
+
+    graph = run(Path("."), "local")
+
+The program is run unmodified, as in a preview: what only a realisation can know is unknown, unless a
+resolver says what it would be. Whatever Pulumi would refuse before it asks a provider is refused:
+duplicate URNs, parents and providers that do not exist, exceptions, also those of applies.
+
+Left out: providers and state, so no checks or defaults of theirs, no diff and no drift.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+from slipway.engine.graph import UNKNOWN, Asset, Graph, Reference, Registration, Secret, Unknown, Value
+from slipway.engine.project import ProjectError, load
+from slipway.engine.request import Answer, EngineError, Invoke, Request, Resolved, Resolver, StackOutputs
+
+__all__ = [
+    "UNKNOWN",
+    "Asset",
+    "EngineError",
+    "Graph",
+    "ProjectError",
+    "Reference",
+    "Registration",
+    "Resolved",
+    "Resolver",
+    "Secret",
+    "Unknown",
+    "Value",
+    "run",
+]
+
+
+def run(
+    project: Path,
+    stack: str,
+    *,
+    resolve: Resolver | None = None,
+    invoke: Invoke | None = None,
+    stacks: StackOutputs | None = None,
+) -> Graph:
+    """Run the program of `project` for `stack` in a process of its own.
+
+    `resolve`, `invoke` and `stacks` answer what providers and other stacks would; the functions must be
+    importable, because they are called in that process. What the program prints goes to stderr. Raises
+    `ProjectError` for files that cannot be read, `EngineError` for a program that Pulumi would not run.
+    """
+    request = Request(load(project, stack), resolve, invoke, stacks)
+    reader, writer = os.pipe()
+    with os.fdopen(reader, "rb") as answers:
+        try:
+            process = subprocess.Popen(
+                # -P: modules of the working directory are the program's, not ours
+                [sys.executable, "-P", "-m", "slipway.engine.program", str(writer)],
+                stdin=subprocess.PIPE,
+                pass_fds=[writer],
+            )
+        finally:
+            os.close(writer)
+        with process:
+            assert process.stdin is not None
+            pickle.dump(request, process.stdin)
+            process.stdin.close()
+            content = answers.read()
+    if not content:
+        raise EngineError(
+            f"the program's process ended with status {process.returncode} and without an answer"
+        )
+    answer: Answer = pickle.loads(content)  # noqa: S301 from our own child process
+    if answer.graph is None:
+        raise EngineError(answer.error)
+    return answer.graph

@@ -1,0 +1,140 @@
+"""The process in which a program runs: what Pulumi's language host does, around our monitor.
+
+A process of its own, because a program owns its process: working directory, `sys.path`, modules, event
+loop, Pulumi's global state. The request comes on stdin, the graph or the error goes to the file
+descriptor given as the only argument, both pickled; both ends are this package. What the program prints
+goes to stderr.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import pickle
+import runpy
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pulumi
+from google.protobuf.empty_pb2 import Empty
+from pulumi.runtime import Settings, configure, run_in_stack, set_all_config
+from pulumi.runtime.proto import engine_pb2
+
+from slipway.engine.monitor import Monitor
+from slipway.engine.project import Project
+from slipway.engine.request import Answer, Request
+from slipway.engine.wire import UNKNOWN_TEXT
+
+
+class _Engine:
+    """The engine's other service: messages to people."""
+
+    def __init__(self) -> None:
+        self.error = ""
+
+    def Log(self, request: engine_pb2.LogRequest) -> Empty:  # noqa: N802 the protocol's name
+        if request.severity == engine_pb2.ERROR:
+            self.error = self.error or request.message
+        if request.severity != engine_pb2.DEBUG:
+            severity = engine_pb2.LogSeverity.Name(request.severity).lower()
+            print(f"{severity}: {request.message}", file=sys.stderr)  # noqa: T201 messages are for people
+        return Empty()
+
+    def RequirePulumiVersion(self, request: object) -> engine_pb2.RequirePulumiVersionResponse:  # noqa: N802 as above
+        return engine_pb2.RequirePulumiVersionResponse()
+
+
+def run(request: Request) -> Answer:
+    """Run the program to its end in this process, which no other program may share."""
+    project = request.project
+    monitor, engine = Monitor(project, request.resolve, request.invoke, request.stacks), _Engine()
+    _set_config(project)
+    configure(
+        Settings(
+            project=project.name,
+            stack=project.stack,
+            root_directory=str(project.root),
+            organization="organization",
+            monitor=monitor,
+            engine=engine,
+            dry_run=True,
+        )
+    )
+    logging.getLogger("asyncio").setLevel(
+        logging.CRITICAL
+    )  # as Pulumi: futures of a failed program stay unseen
+    folder = project.main if project.main.is_dir() else project.main.parent
+    os.chdir(folder)
+    sys.argv = [str(project.main)]
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    error = ""
+    try:
+        loop.run_until_complete(run_in_stack(lambda: _program(project.main)))
+    except SystemExit as exit_:
+        error = "" if exit_.code in {None, 0} else f"the program ended with exit code {exit_.code}"
+    except pulumi.RunError as failure:
+        error = str(failure)
+    except Exception as failure:
+        error = monitor.failure or _traceback(failure, folder)
+    finally:
+        loop.run_until_complete(loop.shutdown_default_executor())
+        loop.close()
+        monitor.close()
+    error = error or monitor.failure or engine.error
+    return Answer(error=error) if error else Answer(graph=monitor.graph())
+
+
+def _program(main: Path) -> None:
+    runpy.run_path(str(main), run_name="__main__")
+
+
+def _set_config(project: Project) -> None:
+    """Give the configuration as the language host does; encrypted values are unknown ones."""
+    values: dict[str, Any] = {**project.config, **{key: pulumi.output.Unknown() for key in project.encrypted}}
+    os.environ["PULUMI_CONFIG"] = json.dumps(project.config | dict.fromkeys(project.encrypted, UNKNOWN_TEXT))
+    os.environ["PULUMI_CONFIG_SECRET_KEYS"] = json.dumps(project.encrypted)
+    set_all_config(values, list(project.encrypted))
+    for name in ("_get_bool", "_get_int", "_get_float", "_get_object"):
+        setattr(pulumi.Config, name, _unless_unknown(getattr(pulumi.Config, name)))
+
+
+def _unless_unknown(convert: Callable[..., Any]) -> Callable[..., Any]:
+    """Let unknown values pass where the SDK would read a number or an object from a text."""
+
+    def get(config: pulumi.Config, key: str, *args: Any, **kwargs: Any) -> Any:
+        value: object = config.get(key)
+        return value if isinstance(value, pulumi.output.Unknown) else convert(config, key, *args, **kwargs)
+
+    return get
+
+
+def _traceback(failure: BaseException, folder: Path) -> str:
+    """Format an exception from the program's own first line on."""
+    shown = traceback.TracebackException.from_exception(failure)
+    own = [index for index, frame in enumerate(shown.stack) if Path(frame.filename).is_relative_to(folder)]
+    if own:
+        shown.stack = traceback.StackSummary.from_list(list(shown.stack)[own[0] :])
+    return "the program failed:\n" + "".join(shown.format()).rstrip()
+
+
+def _main() -> None:
+    answers = int(sys.argv[1])
+    os.set_inheritable(answers, False)
+    request: Request = pickle.load(sys.stdin.buffer)  # noqa: S301 from our own parent process
+    with open(os.devnull, "rb") as nothing:  # noqa: PTH123 a device
+        os.dup2(nothing.fileno(), 0)
+    os.dup2(2, 1)  # what the program prints, and the processes it starts
+    answer = run(request)
+    sys.stdout.flush()
+    with os.fdopen(answers, "wb") as pipe:
+        pickle.dump(answer, pipe)
+
+
+if __name__ == "__main__":
+    _main()

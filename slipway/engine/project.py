@@ -1,0 +1,133 @@
+"""A project and one of its stack files, read as the Pulumi CLI reads them.
+
+Values reach a program as strings, JSON for what is not a scalar. What a stack file holds encrypted
+(`secure:`) is named but never decrypted: Slipway has no key and asks for none.
+
+Left out: everything of `Pulumi.yaml` that does not change what the program sees.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import yaml
+
+
+class ProjectError(Exception):
+    """A project or stack file that is missing or cannot be read."""
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project folder as it looks to one stack."""
+
+    root: Path
+    name: str
+    main: Path
+    """the folder or file that is run"""
+    stack: str
+    config: dict[str, str]
+    """`namespace:key` to value, without the encrypted ones"""
+    encrypted: tuple[str, ...]
+    """the keys whose values are encrypted"""
+
+
+def load(root: Path, stack: str) -> Project:
+    """Read `Pulumi.yaml` and the file of `stack`. Raises `ProjectError`."""
+    root = root.resolve()
+    settings = _mapping(root / "Pulumi.yaml")
+    name = settings.get("name")
+    if not isinstance(name, str) or not name:
+        raise ProjectError(f"{root / 'Pulumi.yaml'}: name is missing")
+    runtime = settings.get("runtime")
+    runtime = cast("dict[str, object]", runtime).get("name") if isinstance(runtime, dict) else runtime
+    if runtime != "python":
+        raise ProjectError(f"{root / 'Pulumi.yaml'}: runtime = {runtime}: only python programs run here")
+    folder = root / str(settings.get("stackConfigDir") or ".")
+    path = folder / f"Pulumi.{stack}.yaml"
+    if not path.is_file():
+        known = sorted(
+            p.name.removeprefix("Pulumi.").removesuffix(".yaml") for p in folder.glob("Pulumi.*.yaml")
+        )
+        raise ProjectError(
+            f"no stack `{stack}`: {path} does not exist; stacks here: {', '.join(known) or 'none'}"
+        )
+    config: dict[str, str] = {}
+    encrypted: set[str] = set()
+    for key, value in _section(settings, root / "Pulumi.yaml").items():
+        default = _project_default(value)
+        if default is not None:
+            config[_full(key, name)] = _text(default)
+    for key, value in _section(_mapping(path), path).items():
+        if _is_encrypted(value):
+            encrypted.add(_full(key, name))
+            config.pop(_full(key, name), None)
+        else:
+            config[_full(key, name)] = _text(value)
+    main = root / str(settings.get("main") or ".")
+    return Project(root, name, main, stack, config, tuple(sorted(encrypted)))
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as the CLI reads it: only true and false are booleans, and dates are texts."""
+
+
+_BOOL, _DATE = "tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp"
+_Loader.yaml_implicit_resolvers = {
+    first: [
+        (tag, re.compile("^(?:true|True|TRUE|false|False|FALSE)$") if tag == _BOOL else pattern)
+        for tag, pattern in resolvers
+        if tag != _DATE
+    ]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def _mapping(path: Path) -> dict[str, object]:
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 derived from SafeLoader
+    except FileNotFoundError:
+        raise ProjectError(f"{path} does not exist") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ProjectError(f"{path} is not YAML: {error}") from None
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise ProjectError(f"{path}: must be a mapping")
+    return cast("dict[str, object]", content)
+
+
+def _section(content: Mapping[str, object], path: Path) -> dict[str, object]:
+    config: object = content.get("config") or {}
+    if not isinstance(config, dict):
+        raise ProjectError(f"{path}: config must be a mapping")
+    return cast("dict[str, object]", config)
+
+
+def _full(key: str, project: str) -> str:
+    return key if ":" in key else f"{project}:{key}"
+
+
+def _project_default(value: object) -> object:
+    """Give the value that `Pulumi.yaml` itself sets, if any: it may also only declare a type."""
+    if not isinstance(value, dict):
+        return value
+    declared = cast("dict[str, object]", value)
+    return declared.get("value", declared.get("default"))
+
+
+def _is_encrypted(value: object) -> bool:
+    """Tell whether a value is, or holds anywhere, a `secure:`; then all of it is a secret to the program."""
+    if isinstance(value, dict):
+        inner = cast("dict[str, object]", value)
+        return set(inner) == {"secure"} or any(map(_is_encrypted, inner.values()))
+    return isinstance(value, list) and any(map(_is_encrypted, cast("list[object]", value)))
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"), ensure_ascii=False)
