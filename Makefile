@@ -45,8 +45,9 @@ lock: install ## requirements.txt from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 \
 	  --all-extras --group program --group dev --custom-compile-command "make lock" -o requirements.txt pyproject.toml
 
-schema: install ## stacks/schema.json, which tells editors what a stack file may hold
-	$(BIN)/python -c 'import json; from slipway.settings import schema; print(json.dumps(schema(), indent=2))' > stacks/schema.json
+schema: install ## what a stack file may hold: stacks/schema.json for editors, docs/settings.md for people
+	$(BIN)/python -c 'import json; from slipway.schema import schema; print(json.dumps(schema(), indent=2))' > stacks/schema.json
+	$(BIN)/python -c 'from slipway.schema import reference; print(reference(), end="")' > docs/settings.md
 
 wheel: install ## dist/*.whl
 	$(BIN)/uv build --quiet --wheel --out-dir dist

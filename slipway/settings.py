@@ -2,7 +2,6 @@
 
 `parse` takes the keys as Pulumi hands them to a program (strings, JSON for anything that is no string)
 and gives `Settings` or every mistake. Reading stack files and decrypting are Pulumi's, not done here.
-`schema` describes stack files to editors.
 """
 
 from __future__ import annotations
@@ -114,34 +113,6 @@ def parse(config: Mapping[str, str], secret_keys: Collection[str] = ()) -> Setti
     if lines:
         raise Problems(lines)
     return settings
-
-
-def schema() -> dict[str, object]:
-    """Describe stack files as a JSON schema, for completion and checks in an editor."""
-    described = Settings.model_json_schema(ref_template="#/$defs/{model}")
-    definitions: dict[str, dict[str, object]] = described.pop("$defs")
-    fields = definitions["WebserviceSpec"]["properties"]
-    assert isinstance(fields, dict)
-    for name in KEY_FIELDS:
-        del fields[name]
-    secret = {"type": "object", "required": ["secure"], "properties": {"secure": {"type": "string"}}}
-    config = {
-        "type": "object",
-        "properties": {f"{PREFIX}{name}": value for name, value in described["properties"].items()},
-        "patternProperties": {
-            f"^{PREFIX}[a-z][-a-z0-9]*\\.({'|'.join(KEY_FIELDS)})$": secret,
-            f"^(?!{PREFIX})": {},
-        },
-        "required": [f"{PREFIX}{name}" for name in described["required"]],
-        "additionalProperties": False,
-    }
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "A stack of Slipway",
-        "type": "object",
-        "properties": {"config": config},
-        "$defs": definitions,
-    }
 
 
 def _value(text: str) -> object:

@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from slipway.problems import Problems
-from slipway.settings import Settings, parse, schema
+from slipway.schema import reference, schema
+from slipway.settings import Settings, parse
 
 PROJECT = Path(__file__).parents[2]
 KUBERNETES: dict[str, Any] = {"slipway:kubernetes": {"context": "kind"}}

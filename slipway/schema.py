@@ -1,0 +1,86 @@
+"""What a stack file may hold, told to editors (a JSON schema) and to people (a reference in Markdown).
+
+Both are made from the types themselves, stored by `make schema`, and compared with them in a test.
+"""
+
+from __future__ import annotations
+
+import json
+
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from slipway.settings import KEY_FIELDS, PREFIX, Kubernetes, Router, Settings
+from slipway.spec import Environment, WebserviceSpec
+
+
+def schema() -> dict[str, object]:
+    """Describe stack files as a JSON schema, for completion and checks in an editor."""
+    described = Settings.model_json_schema(ref_template="#/$defs/{model}")
+    definitions: dict[str, dict[str, object]] = described.pop("$defs")
+    fields = definitions["WebserviceSpec"]["properties"]
+    assert isinstance(fields, dict)
+    for name in KEY_FIELDS:
+        del fields[name]
+    secret = {"type": "object", "required": ["secure"], "properties": {"secure": {"type": "string"}}}
+    config = {
+        "type": "object",
+        "properties": {f"{PREFIX}{name}": value for name, value in described["properties"].items()},
+        "patternProperties": {
+            f"^{PREFIX}[a-z][-a-z0-9]*\\.({'|'.join(KEY_FIELDS)})$": secret,
+            f"^(?!{PREFIX})": {},
+        },
+        "required": [f"{PREFIX}{name}" for name in described["required"]],
+        "additionalProperties": False,
+    }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "A stack of Slipway",
+        "type": "object",
+        "properties": {"config": config},
+        "$defs": definitions,
+    }
+
+
+def reference() -> str:
+    """List every setting of a stack file with its default and meaning."""
+    sections = [
+        ("`slipway:kubernetes`", "The cluster of `pulumi up`; a laptop needs none.", Kubernetes),
+        ("`slipway:router`", "The one router of a cluster.", Router),
+        (
+            "`slipway:webservices`",
+            "A list of web services; names, units and defaults are v1's.",
+            WebserviceSpec,
+        ),
+        ("`environment` of a web service", "What the entry script runs in.", Environment),
+    ]
+    parts = [
+        "# Settings of a stack",
+        "<!-- made by `make schema` from the types; do not edit -->",
+        "Every mistake in a stack file is one line: the field, the value, the rule, the remedy. "
+        "All mistakes come at once.",
+        *(f"## {title}\n\n{text}\n\n{_table(model)}" for title, text, model in sections),
+        "## Keys of your own\n\n"
+        "Without them, keys are made at random. A key is a secret and never stands in plain text:\n\n"
+        f"    pulumi config set --secret '{PREFIX}diabetes.primary_key'\n"
+        f"    pulumi config set --secret '{PREFIX}diabetes.secondary_key'\n\n"
+        "They are the first keys of a service; afterwards the cluster's Secret is the truth: change it with "
+        "`slipway keys NAME --regen primary`.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(model: type[BaseModel]) -> str:
+    rows = ["| setting | default | what to give |", "|---|---|---|"]
+    for name, field in model.model_fields.items():
+        if name in KEY_FIELDS:
+            continue
+        default = "**required**" if field.is_required() else f"`{json.dumps(_default(field.default))}`"
+        rows.append(f"| `{name}` | {default} | {field.description} |")
+    return "\n".join(rows)
+
+
+def _default(value: object) -> object:
+    if isinstance(value, BaseModel) or value is PydanticUndefined:
+        return {}
+    return value
