@@ -1,0 +1,84 @@
+"""What the server reads from its environment: Azure ML's variables, and the few that Slipway adds.
+
+Everything is read here, once, into one frozen value; a mistake names the variable, its value and the rule,
+and all mistakes are told at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import List, Mapping, Optional
+
+BODY_LIMIT = 104_857_600
+"""Bytes of payload that Azure ML's front end let through."""
+
+LOG_LEVELS = ("CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG")
+
+
+class ConfigError(Exception):
+    """The environment cannot be used; the message has one line for each mistake."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """How to serve one entry script."""
+
+    host: str
+    port: int
+    """0 lets the system choose; the log tells which."""
+    app_root: Path
+    entry_script: str
+    """Relative to `app_root`, with `/` on every system."""
+    source_directory: Optional[str]
+    max_concurrent_requests: int
+    """N: how many requests may be inside `run()` at once."""
+    scoring_timeout_ms: int
+    service_name: str
+    service_version: str
+    service_path_prefix: str
+    server_version: str
+    """What `x-ms-server-version` says; empty for no such header."""
+    log_level: str
+
+    @property
+    def script(self) -> Path:
+        return self.app_root / self.entry_script
+
+
+def from_environment(environment: Mapping[str, str]) -> Config:
+    """Raise `ConfigError` with every mistake in `environment`."""
+    mistakes: List[str] = []
+
+    def number(name: str, default: int, low: int, high: int) -> int:
+        text = environment.get(name) or str(default)
+        if text.isascii() and text.isdigit() and low <= int(text) <= high:
+            return int(text)
+        mistakes.append(f"{name} = {text!r}, must be a whole number in [{low}, {high}]")
+        return default
+
+    entry_script = environment.get("AZUREML_ENTRY_SCRIPT", "")
+    if not entry_script:
+        mistakes.append(
+            "AZUREML_ENTRY_SCRIPT is not set; it names the entry script, relative to AML_APP_ROOT"
+        )
+    log_level = (environment.get("AZUREML_LOG_LEVEL") or "INFO").upper()
+    if log_level not in LOG_LEVELS:
+        mistakes.append(f"AZUREML_LOG_LEVEL = {log_level!r}, must be one of {', '.join(LOG_LEVELS)}")
+    config = Config(
+        host=environment.get("POD_IP") or "127.0.0.1",
+        port=number("PORT", 5001, 0, 65_535),
+        app_root=Path(environment.get("AML_APP_ROOT") or "/var/azureml-app"),
+        entry_script=entry_script,
+        source_directory=environment.get("AZUREML_SOURCE_DIRECTORY") or None,
+        max_concurrent_requests=number("REPLICA_MAX_CONCURRENT_REQUESTS", 1, 1, 1_000),
+        scoring_timeout_ms=number("SCORING_TIMEOUT_MS", 60_000, 1, 3_600_000),
+        service_name=environment.get("SERVICE_NAME") or "ML service",
+        service_version=environment.get("SERVICE_VERSION") or "1.0",
+        service_path_prefix=environment.get("SERVICE_PATH_PREFIX") or "",
+        server_version=environment.get("HTTP_X_MS_SERVER_VERSION") or "",
+        log_level=log_level,
+    )
+    if mistakes:
+        raise ConfigError("\n".join(mistakes))
+    return config

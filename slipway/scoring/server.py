@@ -1,0 +1,240 @@
+"""The process: HTTP in a thread of its own, the user's code in the main thread, and their beginning and end.
+
+The socket listens before `init()`, so that a slow one is alive but not ready. SIGTERM: not ready at once,
+service as before for `LAME_DUCK` (routers notice meanwhile), then the listener closes and everything accepted
+is finished. Exit codes: 0 drained; 1 the server itself failed; 3 nothing to serve, because the environment,
+the entry script or `init()` is wrong; 4 a `run()` that did not end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import faulthandler
+import inspect
+import io
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from importlib import import_module
+from importlib.util import find_spec
+from types import FrameType
+from typing import Any, List, NoReturn, Optional, Set, cast
+
+import uvicorn
+
+from slipway.scoring.app import App
+from slipway.scoring.config import Config, ConfigError, from_environment
+from slipway.scoring.gate import GIVE_UP_AFTER, Gate
+from slipway.scoring.log import configure, log
+from slipway.scoring.response import user_traceback
+from slipway.scoring.script import Script, ScriptError, load
+from slipway.scoring.swagger import Swagger
+from slipway.scoring.workers import Job, Tasks, Threads, Workers
+
+LAME_DUCK = 2.0
+"""Seconds of service after SIGTERM: readiness is asked each second, plus one for whoever asks."""
+
+KEEP_ALIVE = 300
+"""Seconds; longer than the router keeps an idle connection, so that never this side closes one in use."""
+
+EXIT_AFTER = 5.0
+"""Seconds that threads and exit handlers of the script have at the end."""
+
+
+class Server:
+    """uvicorn in a thread. All methods are for the main thread unless they say otherwise."""
+
+    def __init__(self, config: Config, listener: socket.socket) -> None:
+        self._config = config
+        self._listener = listener
+        self._app = App(config.server_version)
+        self._loop = _new_loop()
+        self._uvicorn = uvicorn.Server(
+            uvicorn.Config(
+                self._app,
+                loop="none",
+                lifespan="off",
+                ws="none",
+                interface="asgi3",
+                log_config=None,
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                timeout_keep_alive=KEEP_ALIVE,
+            )
+        )
+        self._workers: Optional[Workers] = None
+        self._draining = False
+        self._tasks: Set["asyncio.Task[None]"] = set()
+        self._thread = threading.Thread(target=self._run, name="http", daemon=True)
+
+    def start(self) -> None:
+        """Serve probes, and take signals over."""
+        received, sent = socket.socketpair()
+        for end in (received, sent):
+            end.setblocking(False)
+        self._loop.add_reader(received, self._signalled, received)
+        # The byte is written by the signal itself, so that the end begins even while run() computes in C.
+        signal.set_wakeup_fd(sent.detach(), warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        os.register_at_fork(after_in_child=_forget_signals)
+        self._thread.start()
+
+    def open(self, script: Script, workers: Workers) -> None:
+        """Become ready."""
+        swagger = Swagger(self._config, script.contract.run)
+        self._loop.call_soon_threadsafe(self._open, script, workers, swagger)
+
+    def _open(self, script: Script, workers: Workers, swagger: Swagger) -> None:
+        gate = Gate(workers)
+        self._workers = workers
+        self._app.open(gate, swagger, raw=script.contract.raw)
+        self._spawn(gate.watch(lambda job: self._give_up(gate, job)))
+        self._spawn(self._prove_alive(workers.timeout_ms / 1000))
+        log.info("ready: %s", self._config.script)
+
+    def _run(self) -> None:
+        try:
+            self._loop.run_until_complete(self._uvicorn.serve(sockets=[self._listener]))
+        except BaseException:
+            log.exception("the HTTP server failed")
+            leave(1)
+        faulthandler.cancel_dump_traceback_later()
+        if self._workers is not None:
+            self._workers.stop()
+        time.sleep(EXIT_AFTER)  # else a thread that the script left running would hold the process
+        leave(0)
+
+    def _on_signal(self, _number: int, _frame: Optional[FrameType]) -> None:
+        self._loop.call_soon_threadsafe(self._drain)
+
+    def _signalled(self, received: socket.socket) -> None:
+        numbers = received.recv(4096)
+        if signal.SIGTERM in numbers or signal.SIGINT in numbers:
+            self._drain()
+
+    def _drain(self) -> None:
+        if self._workers is None:
+            log.info("stopped before init() had finished")
+            leave(0)
+        if not self._draining:
+            self._draining = self._app.draining = True
+            log.info("draining")
+            self._spawn(self._close())
+
+    async def _close(self) -> None:
+        await asyncio.sleep(LAME_DUCK)
+        for server in self._uvicorn.servers:
+            server.close()
+        await asyncio.sleep(0.1)  # what was accepted last is read before uvicorn closes idle connections
+        self._uvicorn.should_exit = True
+
+    def _give_up(self, gate: Gate, job: Job) -> None:
+        log.critical(
+            "run() still goes on %.1f s after scoring_timeout_ms (%d ms); only a restart can free its slot. "
+            "Where it is:",
+            time.monotonic() - job.started - self._config.scoring_timeout_ms / 1000,
+            self._config.scoring_timeout_ms,
+        )
+        faulthandler.dump_traceback()
+        self._app.draining = True
+        gate.answer_all()
+        self._loop.call_later(0.2, leave, 4)
+
+    async def _prove_alive(self, timeout: float) -> None:
+        """End the process when this loop has not run for longer than any `run()` may take.
+
+        C code that never lets go of the interpreter's lock would stop this loop too; faulthandler's thread
+        needs no lock, shows where it is, and exits with 1.
+        """
+        while True:
+            faulthandler.dump_traceback_later(timeout + GIVE_UP_AFTER + 2, exit=True)
+            await asyncio.sleep(1)
+
+    def _spawn(self, work: Any) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.critical("a task of the server failed", exc_info=task.exception())
+            leave(1)
+
+
+def main(arguments: List[str]) -> int:
+    """Serve the entry script that the environment names until SIGTERM; return the exit code."""
+    configure("INFO")
+    faulthandler.enable()
+    # Lines appear when they are printed, whatever they hold.
+    cast("io.TextIOWrapper[io.BufferedWriter]", sys.stdout).reconfigure(
+        line_buffering=True, errors="backslashreplace"
+    )
+    try:
+        config = from_environment(os.environ)
+    except ConfigError as problem:
+        log.critical("%s", problem)
+        return 3
+    configure(config.log_level)
+    try:
+        listener = socket.create_server((config.host, config.port), backlog=2048)
+    except OSError as problem:
+        log.critical("cannot listen on POD_IP:PORT = %s:%d: %s", config.host, config.port, problem)
+        return 1
+    log.info("listening on http://%s:%d", *listener.getsockname()[:2])
+    server = Server(config, listener)
+    server.start()
+    sys.argv = [str(config.script), *arguments]
+    try:
+        script = load(config)
+        workers = _begin(script, config)
+        server.open(script, workers)
+    except ScriptError as problem:
+        log.critical("%s", problem)
+        leave(3)
+    except BaseException as problem:
+        log.critical("the entry script failed before it could serve\n%s", user_traceback(problem))
+        leave(3)
+    workers.serve()
+    return 0
+
+
+def _begin(script: Script, config: Config) -> Workers:
+    """Call `init()`, and make the workers for this kind of `run()`."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    begun = script.init()
+    if inspect.isawaitable(begun):
+        loop.run_until_complete(begun)
+    slots, timeout_ms = config.max_concurrent_requests, config.scoring_timeout_ms
+    if script.contract.asynchronous:
+        return Tasks(script.contract, slots, timeout_ms, loop)
+    return Threads(script.contract, slots, timeout_ms)
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    """Use uvloop if the user's environment has it, for this loop alone and not as the process's policy."""
+    return (import_module("uvloop") if find_spec("uvloop") else asyncio).new_event_loop()
+
+
+def _forget_signals() -> None:
+    """In a forked child: a SIGTERM to it, as `multiprocessing` sends, must not drain its parent."""
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGTERM, signal.SIGALRM):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def leave(code: int) -> NoReturn:
+    """End the process at once, from any thread, but with everything printed."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            continue
+    os._exit(code)

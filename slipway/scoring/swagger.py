@@ -1,0 +1,145 @@
+"""`/swagger.json`: the user's own description of the service, else a generated one.
+
+A user's `swagger.json` or `swagger2.json` (version 2) and `swagger3.json` (version 3) in the application's
+folder win. The names in a generated one (operations, definitions) are Azure ML's, since clients are generated
+from them. With `@input_schema` the samples come from there; without, input and output are any object.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any, Callable, Dict, Optional
+
+from slipway.scoring.config import Config
+from slipway.scoring.response import JSON, Response, error
+
+ALIASES = {"2": "2", "2.0": "2", "3": "3", "3.0": "3", "3.1": "3.1"}
+
+Document = Dict[str, Any]
+
+
+class Swagger:
+    """The documents of one service, made once, because the files and the script do not change."""
+
+    def __init__(self, config: Config, run: Callable[..., Any]) -> None:
+        self._documents: Dict[str, bytes] = {}
+        for version, names in (
+            ("2", ("swagger.json", "swagger2.json")),
+            ("3", ("swagger3.json",)),
+            ("3.1", ()),
+        ):
+            document = _own(config, names) or _generated(config, run, version)
+            if document is not None:
+                self._documents[version] = json.dumps(document).encode()
+
+    def response(self, version: str) -> Response:
+        """Answer with the document of `version`, or 404 with the versions that there are."""
+        supported = ", ".join(sorted(self._documents))
+        if version not in ALIASES:
+            return error(404, f"Swagger version [{version}] is not valid. Supported versions: [{supported}].")
+        document = self._documents.get(ALIASES[version])
+        if document is None:
+            text = "is not supported for the scoring script. Supported swagger versions:"
+            return error(404, f"Swagger version [{version}] {text} [{supported}].")
+        return Response(200, JSON, document)
+
+
+def _own(config: Config, names: "tuple[str, ...]") -> Optional[Document]:
+    for name in names:
+        path = config.app_root / name
+        if path.is_file():
+            return json.loads(path.read_text(encoding="utf-8"))
+    return None
+
+
+def _generated(config: Config, run: Callable[..., Any], version: str) -> Optional[Document]:
+    anything: Document = {"type": "object", "example": {}}
+    taken = given = anything
+    schema = sys.modules.get("inference_schema.schema_util")
+    if schema is not None and schema.is_schema_decorated(run):
+        if not {version, f"{version}.0"}.intersection(schema.get_supported_versions(run)):
+            return None
+        taken, given = schema.get_input_schema(run), schema.get_output_schema(run)
+    schemas: Document = {
+        "ServiceInput": taken,
+        "ServiceOutput": given,
+        "ErrorResponse": {"type": "object", "properties": {"message": {"type": "string"}}},
+    }
+    return _version2(config, schemas) if version == "2" else _version3(config, schemas, version)
+
+
+def _info(config: Config) -> Document:
+    name = config.service_name
+    description = f"API specification for the Azure Machine Learning service {name}"
+    return {"title": name, "description": description, "version": config.service_version}
+
+
+def _paths(config: Config, health: Document, score: Document, document: Document) -> Document:
+    prefix = config.service_path_prefix.strip("/")
+    prefix = f"/{prefix}" if prefix else ""
+    return {
+        f"{prefix}/": {"get": {"operationId": "ServiceHealthCheck", **health}},
+        f"{prefix}/score": {"post": {"operationId": "RunMLService", **score}},
+        f"{prefix}/swagger.json": {"get": {"operationId": "GetSwaggerSpec", **document}},
+    }
+
+
+def _version2(config: Config, schemas: Document) -> Document:
+    def answers(schema: Document) -> Document:
+        failed = {"description": "The service failed.", "schema": {"$ref": "#/definitions/ErrorResponse"}}
+        return {"responses": {"200": {"description": "Success.", "schema": schema}, "default": failed}}
+
+    body = {"name": "serviceInputPayload", "in": "body", "schema": {"$ref": "#/definitions/ServiceInput"}}
+    version = {"name": "version", "in": "query", "required": False, "type": "integer", "enum": [2, 3]}
+    bearer = {"type": "apiKey", "name": "Authorization", "in": "header"}
+    score: Document = {
+        "security": [{"Bearer": []}],
+        "parameters": [body],
+        **answers({"$ref": "#/definitions/ServiceOutput"}),
+    }
+    text = {"type": "string"}
+    return {
+        "swagger": "2.0",
+        "info": _info(config),
+        "schemes": ["https"],
+        "consumes": ["application/json"],
+        "produces": ["application/json"],
+        "securityDefinitions": {"Bearer": bearer},
+        "paths": _paths(config, answers(text), score, {"parameters": [version], **answers(text)}),
+        "definitions": schemas,
+    }
+
+
+def _version3(config: Config, schemas: Document, version: str) -> Document:
+    def content(schema: Document, kind: str = "application/json") -> Document:
+        return {"content": {kind: {"schema": schema}}}
+
+    def answers(body: Document) -> Document:
+        failed = content({"$ref": "#/components/schemas/ErrorResponse"})
+        return {
+            "responses": {
+                "200": {"description": "Success.", **body},
+                "default": {"description": "The service failed.", **failed},
+            }
+        }
+
+    text = answers(content({"type": "string"}, "text/plain"))
+    which = {
+        "name": "version",
+        "in": "query",
+        "required": False,
+        "schema": {"type": "integer", "enum": [2, 3]},
+    }
+    bearer = {"type": "http", "scheme": "bearer"}
+    score: Document = {
+        "security": [{"Bearer": []}],
+        "requestBody": content({"$ref": "#/components/schemas/ServiceInput"}),
+        **answers(content({"$ref": "#/components/schemas/ServiceOutput"})),
+    }
+    return {
+        "openapi": "3.1.0" if version == "3.1" else "3.0.3",
+        "info": _info(config),
+        "paths": _paths(config, text, score, {"parameters": [which], **text}),
+        "components": {"schemas": schemas, "securitySchemes": {"Bearer": bearer}},
+    }
