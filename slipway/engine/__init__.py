@@ -19,17 +19,17 @@ from pathlib import Path
 
 from slipway.engine.graph import UNKNOWN, Asset, Graph, Reference, Registration, Secret, Unknown, Value
 from slipway.engine.project import ProjectError, load
-from slipway.engine.request import Answer, EngineError, Invoke, Request, Resolved, Resolver, StackOutputs
+from slipway.engine.request import Answer, EngineError, Invoke, Made, Request, Resolver, StackOutputs
 
 __all__ = [
     "UNKNOWN",
     "Asset",
     "EngineError",
     "Graph",
+    "Made",
     "ProjectError",
     "Reference",
     "Registration",
-    "Resolved",
     "Resolver",
     "Secret",
     "Unknown",

@@ -14,14 +14,14 @@ class EngineError(Exception):
 
 
 @dataclass(frozen=True)
-class Resolved:
+class Made:
     """What a resource would be once it exists."""
 
     id: str
     outputs: dict[str, Value]
 
 
-Resolver = Callable[[Registration], Resolved | None]
+Resolver = Callable[[Registration], Made | None]
 """Gives what a resource would be, or None where only a realisation can know. Importable, like `Invoke`."""
 Invoke = Callable[[str, dict[str, Value]], dict[str, Value]]
 """Answers a call of a provider's function: token and arguments to result."""

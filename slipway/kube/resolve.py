@@ -1,0 +1,199 @@
+"""From the graph to Kubernetes objects, with the values that Pulumi would get from providers.
+
+Kubernetes objects are what was asked for; random passwords and strings are drawn here; an image's
+reference is computed by the program. Everything else needs Pulumi and is refused by name if an object
+depends on it, with all refusals of a graph at once. What a stack file holds encrypted stays unknown:
+nothing is decrypted here. A secret value outside a Secret is refused too, so that objects other than
+Secrets can be shown and kept.
+
+Left out: defaults, checks and generated names of an API server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+from slipway.engine import Graph, Made, Reference, Registration, Secret, Unknown, Value, run
+from slipway.engine.graph import known as is_known
+from slipway.engine.graph import secrets
+from slipway.engine.mask import Mask
+from slipway.images.recipe import Recipe
+from slipway.kube.folder import Object
+from slipway.kube.random import PASSWORD, STRING, generate
+from slipway.kube.render import in_order
+from slipway.problems import Problems
+
+IMAGE = "slipway:index:Image"
+LONG = 16
+"""Characters from which on a text that equals a secret is taken for it; `admin` is in many objects."""
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """What a stack means to Kubernetes: its objects in the order of creation, and how its images are made."""
+
+    objects: list[Object]
+    recipes: dict[str, Recipe]
+    """by the reference that objects use"""
+
+
+@dataclass(frozen=True)
+class Resolver:
+    """Answers for providers, in the program's process."""
+
+    known: Mapping[str, Mapping[str, Value]] = field(default_factory=dict[str, Mapping[str, Value]])
+
+    def __call__(self, registration: Registration) -> Made | None:
+        """Give what a resource would be, or None where only Pulumi can make it."""
+        if registration.urn in self.known:
+            return Made(registration.name, {**registration.inputs, **self.known[registration.urn]})
+        if registration.type in {PASSWORD, STRING}:
+            return generate(registration)
+        if is_object(registration):
+            return Made(_identity(registration), registration.inputs)
+        return None
+
+
+def resolve(project: Path, stack: str, known: Mapping[str, Mapping[str, Value]] | None = None) -> Resolved:
+    """Run the program and give its objects with all values in place.
+
+    `known` holds outputs of resources that exist already, by URN. Raises `Problems` for what cannot be
+    realised without Pulumi, `EngineError` and `ProjectError` as `slipway.engine.run` does.
+    """
+    return from_graph(run(project, stack, resolve=Resolver(known or {})))
+
+
+def from_graph(graph: Graph) -> Resolved:
+    """Give the objects of a graph that was run with a `Resolver`. Raises `Problems`."""
+    found = [registration for registration in graph.registrations if is_object(registration)]
+    lines = [line for registration in found for line in _refusals(registration, graph)]
+    if lines:
+        raise Problems(dict.fromkeys(lines))
+    images = [registration for registration in graph.registrations if registration.type == IMAGE]
+    recipes = {str(image.outputs["reference"]): _recipe(image) for image in images}
+    return Resolved(in_order(_object(registration) for registration in found), recipes)
+
+
+def is_object(registration: Registration) -> bool:
+    """Tell whether a resource is a Kubernetes object."""
+    return registration.custom and registration.type.startswith("kubernetes:")
+
+
+def _identity(registration: Registration) -> str:
+    metadata = registration.inputs.get("metadata")
+    metadata = metadata if isinstance(metadata, dict) else {}
+    return "/".join(str(metadata[key]) for key in ("namespace", "name") if key in metadata)
+
+
+def _recipe(image: Registration) -> Recipe:
+    recipe = _plain(image.inputs["recipe"])
+    assert isinstance(recipe, dict)
+    return Recipe.from_dict(cast("dict[str, object]", recipe))
+
+
+def _object(registration: Registration) -> Object:
+    plain = {name: _plain(value) for name, value in registration.inputs.items()}
+    first = {name: plain.pop(name) for name in ("apiVersion", "kind", "metadata") if name in plain}
+    return first | dict(sorted(plain.items()))
+
+
+def _plain(value: Value) -> object:
+    """Give the value as JSON would hold it, with keys sorted: messages keep no order."""
+    match value:
+        case Secret(inner):
+            return _plain(inner)
+        case Reference(urn, identity):
+            return identity or urn
+        case list():
+            return [_plain(item) for item in value]
+        case dict():
+            return {name: _plain(item) for name, item in sorted(value.items())}
+        case _:
+            return value
+
+
+def _refusals(registration: Registration, graph: Graph) -> Iterator[str]:
+    """Say why an object cannot be made here, one line a reason."""
+    what = _named(registration)
+    metadata = registration.inputs.get("metadata")
+    if registration.external:
+        yield f"{what}: is read from a cluster, and there is none here; run `pulumi up`"
+        return
+    if not isinstance(registration.inputs.get("kind"), str) or registration.type.endswith("Patch"):
+        yield f"{what}: {registration.type} is no object but made by Pulumi's provider; run `pulumi up`"
+        return
+    if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str):
+        yield f"{what}, metadata.name: is missing, and Pulumi would invent one; give the object a name"
+    for urn in registration.dependencies:
+        other = graph[urn]
+        if not is_object(other) and other.type not in {PASSWORD, STRING} and other.custom:
+            yield f"{what}: depends on {other.type} `{other.name}`, which only Pulumi makes; run `pulumi up`"
+    for path in _paths(registration.inputs, ""):
+        yield from _unknown(what, path, registration, graph)
+    if registration.inputs.get("kind") != "Secret":
+        mask = Mask(secrets(graph), LONG)
+        for path in _leaks(registration.inputs, "", mask):
+            rule = "holds a secret, which everyone who can read the object would see"
+            yield f"{what}, {path}: {rule}; keep it in a Secret and refer to that"
+
+
+def _unknown(what: str, path: str, registration: Registration, graph: Graph) -> Iterator[str]:
+    top = path.split(".", maxsplit=1)[0].split("[", maxsplit=1)[0]
+    others = [graph[urn] for urn in registration.property_dependencies.get(top, ())]
+    unmade = [other for other in others if not is_known(list(other.outputs.values()))]
+    if any(not is_object(other) and other.type not in {PASSWORD, STRING} for other in unmade):
+        return  # said already, by the name of the resource
+    if graph.encrypted_config:
+        keys = ", ".join(f"`{key}`" for key in graph.encrypted_config)
+        commands = " and ".join(
+            f"`pulumi config rm -s {graph.stack} {key}`" for key in graph.encrypted_config
+        )
+        yield (
+            f"{what}, {path}: is not known, because the stack file holds {keys} encrypted and Slipway "
+            f"decrypts nothing; run `pulumi up`, or run {commands} so that a value is made here"
+        )
+    else:
+        names = ", ".join(f"{other.type} `{other.name}`" for other in unmade) or "a function of a provider"
+        yield f"{what}, {path}: is known only once it exists, from {names}; run `pulumi up`"
+
+
+def _paths(value: Value, path: str) -> Iterator[str]:
+    """Give the place of each unknown, the outermost secret standing for all in it."""
+    match value:
+        case Unknown():
+            yield path
+        case Secret(inner) if not is_known(inner):
+            yield from _paths(inner, path)
+        case list():
+            for index, item in enumerate(value):
+                yield from _paths(item, f"{path}[{index}]")
+        case dict():
+            for name, item in sorted(value.items()):
+                yield from _paths(item, f"{path}.{name}".removeprefix("."))
+        case _:
+            pass
+
+
+def _leaks(value: Value, path: str, mask: Mask) -> Iterator[str]:
+    """Give the place of each secret, marked as one or not."""
+    match value:
+        case Secret():
+            yield path
+        case str() if mask(value) != value:
+            yield path
+        case list():
+            for index, item in enumerate(value):
+                yield from _leaks(item, f"{path}[{index}]", mask)
+        case dict():
+            for name, item in sorted(value.items()):
+                yield from _leaks(item, f"{path}.{name}".removeprefix("."), mask)
+        case _:
+            pass
+
+
+def _named(registration: Registration) -> str:
+    kind = registration.inputs.get("kind", registration.type)
+    return f"{kind} {_identity(registration) or registration.name}"
