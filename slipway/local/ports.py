@@ -1,0 +1,62 @@
+"""Ports on this machine: which are free, and which the pods of a stack will insist on."""
+
+from __future__ import annotations
+
+import random
+import socket
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from slipway.kube.folder import Object
+from slipway.local.container import ADDRESS
+from slipway.local.objects import container_ports, selected
+from slipway.local.read import part
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """A port that a Deployment's first pod keeps, because a LoadBalancer Service leads to it."""
+
+    namespace: str
+    deployment: str
+    port: int
+
+
+def behind_load_balancer(deployment: Object, services: Collection[Object]) -> bool:
+    """Tell whether the Deployment's first pod keeps its own ports."""
+    metadata = part(deployment, "spec", "template", "metadata")
+    pod: Object = {"metadata": {**metadata, "namespace": deployment["metadata"]["namespace"]}}
+    return any(s["spec"].get("type") == "LoadBalancer" and selected(s, pod) for s in services)
+
+
+def fixed(objects: Collection[Object]) -> list[Fixed]:
+    """List the ports that the objects' pods insist on."""
+    services = [obj for obj in objects if obj["kind"] == "Service"]
+    return [
+        Fixed(obj["metadata"]["namespace"], obj["metadata"]["name"], port)
+        for obj in objects
+        if obj["kind"] == "Deployment" and behind_load_balancer(obj, services)
+        for port in container_ports(obj["spec"]["template"])
+    ]
+
+
+def busy(port: int) -> bool:
+    """Tell whether some process listens on the port."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((ADDRESS, port))
+        except OSError:
+            return True
+    return False
+
+
+def free(avoid: Collection[int]) -> Iterator[int]:
+    """Give free ports, none of `avoid`.
+
+    They are below those that systems give to outgoing connections (32768 up on Linux, 49152 elsewhere), of
+    which a router under load makes many: such a one could take the port before its process listens on it.
+    """
+    candidates = [port for port in range(20000, 32768) if port not in avoid]
+    random.shuffle(candidates)
+    return (port for port in candidates if not busy(port))
