@@ -14,6 +14,6 @@ def init():
 
 
 def run(data):
-    """`{"data": [[age, sex, bmi, bp, s1, s2, s3, s4, s5, s6], ...]}` gives one number a row."""
+    """Answer `{"data": [[age, sex, bmi, bp, s1, s2, s3, s4, s5, s6], ...]}` with one number a row."""
     rows = np.array(json.loads(data)["data"], dtype=float)
     return model.predict(rows).tolist()

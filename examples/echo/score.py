@@ -23,7 +23,7 @@ def run(data: str) -> dict[str, Any]:
         sent: Any = json.loads(data)
     except ValueError:
         sent = data
-    asked: dict[str, Any] = sent if isinstance(sent, dict) else {}
+    asked: dict[str, Any] = {**sent} if isinstance(sent, dict) else {}
     inside.add(threading.get_ident())
     running = len(
         inside
