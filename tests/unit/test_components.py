@@ -1,0 +1,215 @@
+"""The graph of a stack, every resource and field spelled out in `golden/`, and what must always hold of it.
+
+`local` is the shipped stack; `variety` turns on what that one leaves out.
+"""
+
+import json
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate  # pyright: ignore[reportMissingTypeStubs]  # it has none
+import pulumi_kubernetes as k8s
+import pytest
+import yaml
+
+from components.router import router_url
+from slipway.engine import EngineError, Graph, run
+from slipway.engine.graph import Secret
+from slipway.kube.reachability import allowed, outside, pods, reachable
+from slipway.kube.resolve import Resolved, Resolver, from_graph
+from slipway.plan import to_json
+from slipway.spec import SERVING, Serving
+
+PROJECT = Path(__file__).parents[2]
+SECURE = {"secure": "v1:abc:def"}
+VARIETY: dict[str, Any] = {
+    "slipway:kubernetes": {"context": "test", "kubeconfig": "kubeconfig.yaml"},
+    "slipway:router": {"image": "registry/router@sha256:1", "port": 9090, "service_type": "ClusterIP"},
+    "slipway:webservices": [
+        {
+            "name": "scaled",
+            "source_directory": "examples/echo",
+            "entry_script": "score.py",
+            "arguments": ["--greeting", "hello world"],
+            "models": ["examples/diabetes/model.joblib"],
+            "environment": {"environment_variables": {"MODE": "test"}},
+            "namespace": "team-a",
+            "autoscale_min_replicas": 2,
+            "replica_max_concurrent_requests": 4,
+            "cpu_cores": 0.5,
+            "cpu_cores_limit": 2.0,
+            "memory_gb": 1.5,
+            "memory_gb_limit": 3.0,
+            "gpu_cores": 1,
+            "scoring_timeout_ms": 1500,
+            "initial_delay_seconds": 20,
+        },
+        {
+            "name": "open-image",
+            "environment": {"image": "registry/open@sha256:2"},
+            "num_replicas": 3,
+            "auth_enabled": False,
+            "namespace": "team-a",
+        },
+    ],
+}
+Golden = Callable[[str, str], None]
+
+
+def project_with(folder: Path, config: Mapping[str, Any], stack: str = "test") -> Path:
+    for name in ("__main__.py", "Pulumi.yaml"):
+        shutil.copy(PROJECT / name, folder / name)
+    for name in ("components", "examples"):
+        (folder / name).symlink_to(PROJECT / name)
+    (folder / "stacks").mkdir()
+    (folder / "stacks" / f"Pulumi.{stack}.yaml").write_text(
+        yaml.safe_dump({"config": config}), encoding="utf-8"
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def local() -> Graph:
+    return run(PROJECT, "local", resolve=Resolver())
+
+
+@pytest.fixture(scope="module")
+def variety(tmp_path_factory: pytest.TempPathFactory) -> Graph:
+    return run(project_with(tmp_path_factory.mktemp("variety"), VARIETY), "test", resolve=Resolver())
+
+
+@pytest.fixture(params=["local", "variety"])
+def graph(request: pytest.FixtureRequest) -> Graph:
+    return request.getfixturevalue(request.param)
+
+
+def spelled_out(graph: Graph) -> str:
+    """Give all resources with their options and inputs; what depends on file contents is replaced."""
+    plan: dict[str, list[dict[str, Any]]] = json.loads(json.dumps(to_json(graph)))
+    resources = sorted(plan["resources"], key=lambda resource: str(resource["urn"]))
+    for resource in resources:
+        resource.pop("source", None)
+        resource.pop("outputs", None)
+    text = yaml.safe_dump_all(resources, sort_keys=False, width=110)
+    return re.sub(r"\b[0-9a-f]{32}\b", "HASH", text)
+
+
+def test_the_local_stack_is_spelled_out(local: Graph, golden: Golden) -> None:
+    golden("local.yaml", spelled_out(local))
+
+
+def test_a_stack_with_everything_else_is_spelled_out(variety: Graph, golden: Golden) -> None:
+    golden("variety.yaml", spelled_out(variety))
+
+
+def test_all_objects_are_valid_kubernetes(graph: Graph) -> None:
+    for obj in from_graph(graph).objects:
+        kubernetes_validate.validate(obj, "1.34", strict=True)
+
+
+def test_who_may_talk_to_whom(local: Graph, variety: Graph) -> None:
+    objects = from_graph(variety).objects
+    scaled, router = (
+        next(pod for pod in pods(objects) if pod.name == name) for name in ("scaled", "slipway-router")
+    )
+    talks = {(a.name, b.name, port.name) for a, b, port in reachable(objects) if a.name != b.name}
+    assert talks == {
+        ("slipway-router", "scaled", "http"),
+        ("slipway-router", "open-image", "http"),
+        ("scaled", "slipway-router", "http"),
+        ("open-image", "slipway-router", "http"),
+    }
+    http, admin = router.ports
+    anyone = outside("203.0.113.7")
+    assert allowed(objects, anyone, router, http)
+    assert not allowed(objects, anyone, router, admin)
+    assert not allowed(objects, anyone, scaled, scaled.ports[0])
+    assert not allowed(objects, scaled, scaled, scaled.ports[0])
+    assert {(a.name, b.name) for a, b, _ in reachable(from_graph(local).objects) if a.name != b.name} == {
+        ("slipway-router", "diabetes"),
+        ("diabetes", "slipway-router"),
+    }
+
+
+def test_replicas_of_a_scaled_service_are_the_routers_and_fixed_ones_pulumis(variety: Graph) -> None:
+    scaled, fixed = (
+        next(r for r in variety.registrations if r.type.endswith(":Deployment") and r.name == name)
+        for name in ("scaled", "open-image")
+    )
+    assert tuple(scaled.ignore_changes) == ("spec.replicas",)
+    assert "pulumi.com/patchForce" not in str(scaled.inputs)
+    assert tuple(fixed.ignore_changes) == ()
+    assert "pulumi.com/patchForce" in str(fixed.inputs)
+
+
+def test_keys_live_in_one_secret_of_the_routers_namespace(variety: Graph) -> None:
+    secrets = [r for r in variety.registrations if r.type.endswith(":Secret")]
+    assert [r.name for r in secrets] == ["scaled-keys"]
+    assert tuple(secrets[0].ignore_changes) == ("data", "stringData")
+    objects = from_graph(variety).objects
+    keys = next(obj for obj in objects if obj["kind"] == "Secret")["stringData"]
+    assert keys["primary"] != keys["secondary"]
+    everything = json.dumps(to_json(variety)) + str([obj for obj in objects if obj["kind"] != "Secret"])
+    assert not any(key in everything for key in keys.values())
+
+
+def test_serving_is_what_the_router_reads(variety: Graph) -> None:
+    deployments = {
+        obj["metadata"]["name"]: obj["metadata"].get("annotations", {})
+        for obj in from_graph(variety).objects
+        if obj["kind"] == "Deployment"
+    }
+    assert SERVING not in deployments["slipway-router"]
+    assert Serving.model_validate_json(deployments["scaled"][SERVING]).scoring_timeout_ms == 1500
+    assert Serving.model_validate_json(deployments["open-image"][SERVING]).num_replicas == 3
+
+
+def test_scoring_uris_lead_to_the_routers_address(local: Graph) -> None:
+    service = next(r for r in local.registrations if r.type.endswith(":Service") and r.name == "router")
+    status: Any = {"status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}}}
+    realised = run(PROJECT, "local", resolve=Resolver({service.urn: status}))
+    assert realised.outputs["scoring_uris"] == {"diabetes": "http://192.0.2.1/api/v1/service/diabetes/score"}
+
+
+def test_without_a_load_balancer_the_address_is_the_one_inside_the_cluster() -> None:
+    core = k8s.core.v1.outputs
+    named = core.ServiceStatus(
+        load_balancer=core.LoadBalancerStatus(ingress=[core.LoadBalancerIngress(hostname="models.example")])
+    )
+    assert router_url(named) == "http://models.example"
+    inside = "http://slipway-router.slipway.svc"
+    assert router_url(core.ServiceStatus(load_balancer=core.LoadBalancerStatus())) == inside
+    assert router_url(None) == inside
+
+
+def test_an_image_of_the_stack_file_needs_no_recipe(local: Graph, variety: Graph) -> None:
+    def recipes(resolved: Resolved) -> set[str]:
+        return {reference.split(":")[0] for reference in resolved.recipes}
+
+    assert recipes(from_graph(variety)) == {"slipway/scaled"}
+    assert recipes(from_graph(local)) == {"slipway/diabetes", "slipway/router"}
+
+
+def test_given_keys_are_the_secret_and_unknown_until_pulumi_decrypts_them(tmp_path: Path) -> None:
+    keys = {f"slipway:scaled.{field}": SECURE for field in ("primary_key", "secondary_key")}
+    graph = run(project_with(tmp_path, VARIETY | keys), "test")
+    assert not [r for r in graph.registrations if r.type.endswith(":RandomPassword")]
+    secret = next(r for r in graph.registrations if r.type.endswith(":Secret"))
+    assert isinstance(secret.inputs["stringData"], Secret)
+    assert "v1:abc:def" not in json.dumps(to_json(graph))
+
+
+def test_mistakes_of_a_stack_come_at_once_and_before_any_resource(tmp_path: Path) -> None:
+    services = [
+        {"name": "one", "entry_script": "nothing.py", "source_directory": "examples/echo"},
+        {"name": "two", "entry_script": "score.py", "source_directory": "examples/nowhere"},
+    ]
+    with pytest.raises(EngineError) as caught:
+        run(project_with(tmp_path, VARIETY | {"slipway:webservices": services}), "test")
+    message = str(caught.value)
+    assert "slipway:webservices[one].entry_script" in message
+    assert "slipway:webservices[two].source_directory" in message
+    assert "Traceback" not in message
