@@ -89,6 +89,17 @@ def host_ports(pod: Object) -> list[int]:
     ]
 
 
+def is_ready(pod: Object) -> bool:
+    """Tell whether a Pod's condition Ready is true and it is not on its way out."""
+    ready = any(c["type"] == "Ready" and c["status"] == "True" for c in items(pod, "status", "conditions"))
+    return ready and "deletionTimestamp" not in pod["metadata"]
+
+
+def owner(pod: Object) -> tuple[str, str]:
+    """Give namespace and name of a pod's Deployment."""
+    return pod["metadata"]["namespace"], pod["metadata"]["ownerReferences"][0]["name"]
+
+
 def pod_status(
     init: Sequence[ContainerView],
     containers: Sequence[ContainerView],

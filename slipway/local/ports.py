@@ -8,25 +8,32 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from slipway.kube.folder import Object
-from slipway.local.container import ADDRESS
-from slipway.local.objects import container_ports, selected
-from slipway.local.read import part
+from slipway.local.container import ADDRESS, port_of
+from slipway.local.objects import selected
+from slipway.local.read import items, part
 
 
 @dataclass(frozen=True)
 class Fixed:
-    """A port that a Deployment's first pod keeps, because a LoadBalancer Service leads to it."""
+    """A port that a Deployment's first pod listens on and no other, because a LoadBalancer leads to it."""
 
     namespace: str
     deployment: str
     port: int
 
 
-def behind_load_balancer(deployment: Object, services: Collection[Object]) -> bool:
-    """Tell whether the Deployment's first pod keeps its own ports."""
-    metadata = part(deployment, "spec", "template", "metadata")
-    pod: Object = {"metadata": {**metadata, "namespace": deployment["metadata"]["namespace"]}}
-    return any(s["spec"].get("type") == "LoadBalancer" and selected(s, pod) for s in services)
+def behind_load_balancer(deployment: Object, services: Collection[Object]) -> set[int]:
+    """Give the container ports to which LoadBalancer Services lead."""
+    template = deployment["spec"]["template"]
+    metadata = {**part(template, "metadata"), "namespace": deployment["metadata"]["namespace"]}
+    pod: Object = {"metadata": metadata, "spec": template["spec"]}
+    return {
+        port
+        for service in services
+        if service["spec"].get("type") == "LoadBalancer" and selected(service, pod)
+        for target in items(service, "spec", "ports")
+        if (port := port_of(pod, target.get("targetPort") or target["port"])) is not None
+    }
 
 
 def fixed(objects: Collection[Object]) -> list[Fixed]:
@@ -35,8 +42,8 @@ def fixed(objects: Collection[Object]) -> list[Fixed]:
     return [
         Fixed(obj["metadata"]["namespace"], obj["metadata"]["name"], port)
         for obj in objects
-        if obj["kind"] == "Deployment" and behind_load_balancer(obj, services)
-        for port in container_ports(obj["spec"]["template"])
+        if obj["kind"] == "Deployment"
+        for port in sorted(behind_load_balancer(obj, services))
     ]
 
 

@@ -52,6 +52,7 @@ class State:
         """Create the folder, for its owner only."""
         for folder in (self.root.parent, self.root):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (self.root.parent / ".gitignore").write_text("*\n")
 
     @contextlib.contextmanager
     def lock(self, command: str) -> Generator[None]:

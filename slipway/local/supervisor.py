@@ -30,7 +30,7 @@ from slipway.local.objects import (
     selected,
 )
 from slipway.local.pod import Pod, now
-from slipway.local.ports import behind_load_balancer, free
+from slipway.local.ports import behind_load_balancer, busy, free
 from slipway.local.process import Children, Watchdog
 from slipway.local.rollout import HASH_LABEL, PodView, limits, plan, replicas, status, template_hash
 from slipway.local.state import State, Supervisor, held, started, version
@@ -145,7 +145,7 @@ class Controller:
         template: Object = spec["template"]
         current = template_hash(template, {name: dataclasses.asdict(image) for name, image in images.items()})
         fixed = behind_load_balancer(deployment, services)
-        allowed = limits(spec, fixed_ports=fixed)
+        allowed = limits(spec, fixed_ports=bool(fixed))
         wanted = 0 if self._stop else replicas(spec)
         while True:
             views = [running.view for running in self._pods.values() if running.owner == key]
@@ -153,7 +153,7 @@ class Controller:
             for name in step.stop:
                 self._pods[key[0], name].stopping = True
             for _ in range(step.create):
-                self._create(key, deployment, current, images, fixed_ports=fixed)
+                self._create(key, deployment, current, images, fixed=fixed)
             if not step.stop and not step.create:
                 break
         new = status(deployment, current, allowed, views, now())
@@ -167,12 +167,14 @@ class Controller:
         current: str,
         images: Mapping[str, LocalImage],
         *,
-        fixed_ports: bool,
+        fixed: set[int],
     ) -> None:
         name = f"{owner[1]}-{current}-{_random(5)}"
-        fixed = fixed_ports and not any(r.fixed_ports and r.owner == owner for r in self._pods.values())
+        first = bool(fixed) and not any(r.fixed_ports and r.owner == owner for r in self._pods.values())
         declared = container_ports(deployment["spec"]["template"])
-        ports = dict(zip(declared, declared if fixed else free(self._taken()), strict=False))
+        ports = dict(zip(declared, free(self._taken()), strict=False))
+        if first:  # it keeps its other ports too, unless somebody has them
+            ports |= {port: port for port in declared if port in fixed or not busy(port)}
         obj = self._folder.put(pod(deployment, name, current, ports))
         logs = self._state.logs / owner[0] / owner[1]
         self._drop_old_logs(logs)
@@ -190,7 +192,7 @@ class Controller:
         task = asyncio.create_task(new.run(), name=f"pod {owner[0]}/{name}")
         task.add_done_callback(lambda ended: self._gone(key, ended))
         self._age += 1
-        self._pods[key] = Running(owner, new, self._age, task, fixed)
+        self._pods[key] = Running(owner, new, self._age, task, first)
 
     def _gone(self, key: Key, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and task.exception() is not None:

@@ -23,7 +23,7 @@ from slipway.kube.folder import Object
 from slipway.local import ports
 from slipway.local.container import LocalImage
 from slipway.local.fields import check
-from slipway.local.objects import host_ports
+from slipway.local.objects import host_ports, is_ready, owner
 from slipway.local.pod import now
 from slipway.local.read import items
 from slipway.local.rollout import HASH_LABEL, replicas, template_hash
@@ -43,6 +43,10 @@ CLUSTER_SCOPED = {
     "CustomResourceDefinition",
     "PriorityClass",
 }
+
+
+class PortsBusy(LocalError):
+    """A port that a pod insists on is in use by somebody else."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ def normalise(objects: Collection[Object]) -> list[Object]:
 
 
 def verify(state: State, objects: Collection[Object], images: Collection[str]) -> None:
-    """Find out what would fail, before anything is made. Raises Problems, or LocalError for busy ports."""
+    """Find out what would fail, before anything is made. Raises Problems, or PortsBusy."""
     objects = normalise(objects)
     lines = check(objects, images)
     if lines:
@@ -85,7 +89,7 @@ def verify(state: State, objects: Collection[Object], images: Collection[str]) -
     taken = [fixed for port, fixed in wanted.items() if port not in ours and ports.busy(port)]
     lines += [f"port {f.port}, which {f.namespace}/{f.deployment} listens on, is in use" for f in taken]
     if lines:
-        raise LocalError("\n".join(lines), "stop what uses it, or give another port")
+        raise PortsBusy("\n".join(lines), "stop what uses it, or give another port")
 
 
 def up(
@@ -99,7 +103,7 @@ def up(
     """Make the stack be `objects`, and return when every pod is ready and no other is left.
 
     Pods whose template and image are the same go on running. Secrets that exist stay as they are. Raises
-    Problems or LocalError with nothing done; LocalError if a new pod crashes (its last words are in the
+    Problems or PortsBusy with nothing done; LocalError if a new pod crashes (its last words are in the
     message) or `timeout` seconds pass, with the pods left as they are.
     """
     objects = normalise(objects)
@@ -201,7 +205,7 @@ def _wait(state: State, wanted: Sequence[Wanted], began: str, timeout: float, sa
         pods = state.objects.list("Pod")
         complete = True
         for one in wanted:
-            own = [pod for pod in pods if _owner(pod) == (one.namespace, one.name)]
+            own = [pod for pod in pods if owner(pod) == (one.namespace, one.name)]
             new = [pod for pod in own if pod["metadata"]["labels"][HASH_LABEL] == one.hash]
             for pod in new:
                 _refuse_crash(pod, began, one.name)
@@ -212,7 +216,7 @@ def _wait(state: State, wanted: Sequence[Wanted], began: str, timeout: float, sa
             live = [pod for pod in own if "deletionTimestamp" not in pod["metadata"]]
             complete &= ready == one.replicas == len(live)
         names = {(one.namespace, one.name) for one in wanted}
-        if complete and all(_owner(pod) in names for pod in pods):
+        if complete and all(owner(pod) in names for pod in pods):
             return
         if state.supervisor() is None:
             raise LocalError(
@@ -246,16 +250,6 @@ def _refuse_crash(pod: Object, began: str, name: str) -> None:
             raise LocalError(
                 f"{name} {what} before it was ready\n{last_words}".rstrip(), "correct it, then: slipway up"
             )
-
-
-def is_ready(pod: Object) -> bool:
-    """Tell whether a Pod's condition Ready is true and it is not on its way out."""
-    ready = any(c["type"] == "Ready" and c["status"] == "True" for c in items(pod, "status", "conditions"))
-    return ready and "deletionTimestamp" not in pod["metadata"]
-
-
-def _owner(pod: Object) -> tuple[str, str]:
-    return pod["metadata"]["namespace"], pod["metadata"]["ownerReferences"][0]["name"]
 
 
 def _key(obj: Object) -> Key:

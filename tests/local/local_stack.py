@@ -13,8 +13,9 @@ from typing import Any
 
 from slipway.kube.folder import Object
 from slipway.local.container import LocalImage
+from slipway.local.objects import is_ready
 from slipway.local.state import State
-from slipway.local.up import down, is_ready, up
+from slipway.local.up import down, up
 
 SERVER = Path(__file__).with_name("local_server.py")
 IMAGE = "example.org/web:1"

@@ -1,0 +1,444 @@
+"""The commands: each finds the project, calls what does the work and prints what came of it.
+
+Data goes to stdout, everything else to stderr. An error is one line for each mistake, and a `hint:` with
+what to do next. Exit codes: 0 done, 1 not done, 2 a command that is written wrongly.
+"""
+
+# ruff: noqa: PLC0415 - imports inside functions keep `slipway --help` and completion quick
+
+from __future__ import annotations
+
+import base64
+import collections
+import contextlib
+import json
+import os
+import re
+import secrets
+import string
+import time
+import urllib.request
+from collections.abc import Callable, Generator, Sequence
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from slipway.kube.folder import Object
+from slipway.local.container import ADDRESS, port_of
+from slipway.local.read import part
+from slipway.local.rollout import replicas
+from slipway.local.state import LocalError, State
+
+if TYPE_CHECKING:
+    from slipway.kube.resolve import Resolved
+
+T = TypeVar("T")
+COMPONENT = "app.kubernetes.io/component"  # a label
+ROUTABLE_SECONDS = 30.0  # for the router to know replicas that are ready
+KEY_LENGTH = 32
+LINES = 5000  # of a log, as v1's get_logs
+
+
+class Commands(click.Group):
+    """Turns what a person can act on into lines on stderr and exit code 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except click.ClickException:
+            raise
+        except Exception as error:
+            lines, hint = _explained(error)
+            if not lines:
+                raise
+            for line in lines:
+                click.echo(f"error: {line}", err=True)
+            if hint:
+                click.echo(f"\nhint: {hint}", err=True)
+            ctx.exit(1)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="slipway-aks")
+def main() -> None:
+    """Deploy machine-learning models to Kubernetes; try the same on this machine."""
+
+
+stack_option = click.option("-s", "--stack", default="local", show_default=True, help="Which stack file.")
+
+
+@main.command()
+@stack_option
+def up(stack: str) -> None:
+    """Run the stack's router and web services as processes of this machine."""
+    from slipway.local.realise import prune, realise
+    from slipway.local.up import PortsBusy, verify
+    from slipway.local.up import up as local_up
+
+    project, state = _project(stack)
+    with state.lock("slipway up"), _progress() as say:
+        say("running the program")
+        resolved = _resolve(project, stack)
+        objects = [_scaled(obj, state) for obj in resolved.objects]
+        try:
+            verify(state, objects, resolved.recipes)
+        except PortsBusy as busy:
+            busy.hint = f"stop what uses it, or set `slipway:router: {{port: ...}}` in Pulumi.{stack}.yaml"
+            raise
+        prune(state)
+        images = {ref: realise(ref, recipe, project, state, say) for ref, recipe in resolved.recipes.items()}
+        local_up(state, objects, images, say=say)
+        _wait_routable(state, say)
+    names = _services(state)
+    click.echo(_table([(name, _uri(state, name)) for name in names]), nl=False)
+    for name in names[:1]:
+        data = _sample(project, name, resolved)
+        click.echo(f"\nnext: slipway score {name}{_option(stack)} --data {data}", err=True)
+
+
+@main.command()
+@stack_option
+def down(stack: str) -> None:
+    """Stop everything that `up` started. Keys stay."""
+    from slipway.local.up import down as local_down
+
+    _, state = _project(stack)
+    with state.lock("slipway down"), _progress() as say:
+        ran = local_down(state, say)
+    click.echo("stopped" if ran else "nothing was running", err=True)
+
+
+@main.command()
+@stack_option
+def status(stack: str) -> None:
+    """Show how each web service is doing. Exits with 1 where nothing runs."""
+    from slipway.local.health import health
+    from slipway.local.objects import owner
+
+    _, state = _project(stack)
+    supervisor = _running(state, stack)
+    pods = state.objects.list("Pod")
+    routed = _router_status(state) or {}
+    rows: list[Sequence[object]] = [("service", "state", "ready", "queued", "restarts", "uri")]
+    for obj in sorted(state.objects.list("Deployment"), key=_is_router):
+        metadata = obj["metadata"]
+        own = [pod for pod in pods if owner(pod) == (metadata["namespace"], metadata["name"])]
+        is_service = not _is_router(obj)
+        queued = routed.get(metadata["name"], {}).get("queued", "-") if is_service else ""
+        uri = _uri(state, metadata["name"]) if is_service else _url(state)
+        name = metadata["name"] if is_service else "(router)"
+        one = health(obj, own)
+        rows.append((name, one.state, f"{one.ready}/{one.wanted}", queued, one.restarts, uri))
+    click.echo(_table(rows), nl=False)
+    click.echo(f"supervisor: running, process {supervisor}", err=True)
+
+
+@main.command()
+@click.argument("name")
+@click.option("--data", "file", type=click.File("rb"), required=True, help="A file with the request, or -.")
+@click.option("--content-type", default="application/json", show_default=True)
+@stack_option
+def score(name: str, file: IO[bytes], content_type: str, stack: str) -> None:
+    """Send a request to web service NAME and print its answer."""
+    import httpx
+
+    _, state = _project(stack)
+    _running(state, stack)
+    serving = _serving(_deployment(state, name))
+    headers = {"Content-Type": content_type}
+    if serving.get("auth_enabled", True):
+        headers["Authorization"] = f"Bearer {_keys(_key_secret(state, name))['primary']}"
+    seconds = (
+        serving.get("scoring_timeout_ms", 60_000) + serving.get("max_request_wait_time", 500)
+    ) / 1000 + 30
+    try:
+        with httpx.Client(trust_env=False, timeout=seconds) as client:  # no proxy leads to this machine
+            answer = client.post(_uri(state, name), content=file.read(), headers=headers)
+    except httpx.HTTPError as error:
+        message = f"the router did not answer: {error or type(error).__name__}"
+        raise LocalError(message, f"slipway status{_option(stack)}") from None
+    if answer.status_code != 200:
+        code = answer.status_code
+        raise LocalError(_refusal(code, answer.text), _refusal_hint(code, name, stack))
+    click.echo(answer.content, nl=not answer.content.endswith(b"\n"))
+
+
+@main.command()
+@click.argument("name")
+@click.option("--regen", type=click.Choice(["primary", "secondary"]), help="Make this key anew.")
+@stack_option
+def keys(name: str, regen: str | None, stack: str) -> None:
+    """Show the keys of web service NAME."""
+    _, state = _project(stack)
+    _deployment(state, name)
+    secret = _key_secret(state, name)
+    if regen:
+        alphabet = string.ascii_letters + string.digits
+        new = {regen: "".join(secrets.choice(alphabet) for _ in range(KEY_LENGTH))}
+        metadata = secret["metadata"]
+        state.objects.update(
+            "Secret", metadata["namespace"], metadata["name"], lambda obj: {**obj, "stringData": new}
+        )
+    click.echo(_table(list(_keys(_key_secret(state, name)).items())), nl=False)
+
+
+@main.command()
+@click.argument("name")
+@click.option("--follow", "-f", is_flag=True, help="Go on as more is written.")
+@stack_option
+def logs(name: str, follow: bool, stack: str) -> None:
+    """Print what the processes of NAME, a web service or `router`, have written."""
+    _, state = _project(stack)
+    metadata = _deployment(state, name)["metadata"]
+    folder = state.logs / metadata["namespace"] / metadata["name"]
+    shown: dict[Path, int] = {}
+    while True:
+        for path in sorted(folder.glob("*.log"), key=lambda path: path.stat().st_mtime):
+            shown[path] = _print_from(path, shown.get(path))
+        if not follow:
+            break
+        time.sleep(0.2)
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="The whole graph for programs.")
+@stack_option
+def plan(as_json: bool, stack: str) -> None:
+    """Show the stack's resource graph. Makes nothing and asks nobody."""
+    from slipway.engine import run
+    from slipway.plan import to_json, tree
+
+    project, _ = _project(stack)
+    graph = _engine(lambda: run(project, stack))
+    click.echo(json.dumps(to_json(graph), indent=2) if as_json else tree(graph), nl=as_json)
+
+
+@main.command()
+@click.option("--secrets", "file", type=click.Path(dir_okay=False, path_type=Path), help="Where Secrets go.")
+@stack_option
+def render(file: Path | None, stack: str) -> None:
+    """Print the stack's Kubernetes objects as YAML; Secrets only into a file of their own (0600)."""
+    from slipway.kube.render import render as render_objects
+    from slipway.kube.render import render_secrets
+
+    resolved = _resolve(_project(stack)[0], stack)
+    if file is not None:
+        handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(handle, "w", encoding="utf-8") as output:
+            os.fchmod(handle, 0o600)  # it may have been there
+            output.write(render_secrets(resolved.objects))
+    click.echo(render_objects(resolved.objects), nl=False)
+
+
+def _explained(error: Exception) -> tuple[Sequence[str], str]:
+    from slipway.problems import Problems
+
+    if isinstance(error, Problems):
+        return error.lines, ""
+    return ([str(error)], error.hint) if isinstance(error, LocalError) else ([], "")
+
+
+def _project(stack: str) -> tuple[Path, State]:
+    """Find the project from the working directory upwards, and the stack's local state."""
+    if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*", stack):
+        raise LocalError(f"`{stack}` is no name of a stack")
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / "Pulumi.yaml").is_file():
+            return folder, State(folder / ".slipway" / stack)
+    raise LocalError(f"no Pulumi.yaml in {here} or above", "run it in a Slipway project")
+
+
+def _engine(work: Callable[[], T]) -> T:
+    """Run what runs the program; its failures are for people."""
+    from slipway.engine import EngineError, ProjectError
+
+    try:
+        return work()
+    except (EngineError, ProjectError) as error:
+        raise LocalError(str(error)) from None
+
+
+def _resolve(project: Path, stack: str) -> Resolved:
+    from slipway.kube.resolve import resolve
+
+    return _engine(lambda: resolve(project, stack))
+
+
+def _scaled(obj: Object, state: State) -> Object:
+    """Leave the replicas of an autoscaled Deployment that exists to the router."""
+    from slipway.kube.render import autoscaled
+
+    if obj["kind"] != "Deployment" or not autoscaled(obj):
+        return obj
+    metadata = obj["metadata"]
+    if state.objects.get("Deployment", metadata["namespace"], metadata["name"]) is None:
+        return obj
+    return {**obj, "spec": {name: value for name, value in obj["spec"].items() if name != "replicas"}}
+
+
+def _running(state: State, stack: str) -> int:
+    supervisor = state.supervisor()
+    if supervisor is None:
+        raise LocalError(f"nothing runs on stack `{stack}`", f"slipway up{_option(stack)}")
+    return supervisor.pid
+
+
+def _is_router(deployment: Object) -> bool:
+    return part(deployment, "metadata", "labels").get(COMPONENT) == "router"
+
+
+def _services(state: State) -> list[str]:
+    return [obj["metadata"]["name"] for obj in state.objects.list("Deployment") if not _is_router(obj)]
+
+
+def _deployment(state: State, name: str) -> Object:
+    for obj in state.objects.list("Deployment"):
+        if obj["metadata"]["name"] == name or (name == "router" and _is_router(obj)):
+            return obj
+    known = ", ".join(f"`{service}`" for service in _services(state)) or "none; run: slipway up"
+    raise LocalError(f"no web service `{name}`", f"web services here: {known}")
+
+
+def _serving(deployment: Object) -> dict[str, Any]:
+    from slipway.spec import SERVING
+
+    return json.loads(part(deployment, "metadata", "annotations").get(SERVING, "{}"))
+
+
+def _key_secret(state: State, name: str) -> Object:
+    from slipway.spec import WEBSERVICE
+
+    for secret in state.objects.list("Secret"):
+        metadata = secret["metadata"]
+        if metadata["name"] == f"{name}-keys" and part(metadata, "labels").get(WEBSERVICE) == name:
+            return secret
+    raise LocalError(f"web service `{name}` has no keys", "its `auth_enabled` is false")
+
+
+def _keys(secret: Object) -> dict[str, str]:
+    data: dict[str, str] = secret["data"]
+    return {which: base64.b64decode(data[which]).decode() for which in ("primary", "secondary")}
+
+
+def _router_port(state: State, port: str) -> int | None:
+    """Find the router's local port; the first pod's, which keeps its own."""
+    pods = [pod for pod in state.objects.list("Pod") if _is_router(pod)]
+    found = [
+        p
+        for pod in sorted(pods, key=lambda pod: pod["metadata"]["creationTimestamp"])
+        if (p := port_of(pod, port))
+    ]
+    return found[0] if found else None
+
+
+def _url(state: State) -> str:
+    port = _router_port(state, "http")
+    return f"http://{ADDRESS}:{port}" if port else "-"
+
+
+def _uri(state: State, name: str) -> str:
+    return f"{_url(state)}/api/v1/service/{name}/score"
+
+
+def _router_status(state: State) -> dict[str, Any] | None:
+    """Ask the router what it routes to; None if there is no answer."""
+    port = _router_port(state, "admin")
+    if port is None:
+        return None
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(f"http://{ADDRESS}:{port}/status", timeout=2) as answer:
+            return json.loads(answer.read())["services"]
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _wait_routable(state: State, say: Callable[[str], None]) -> None:
+    """Wait until the router has every ready replica in its rotation."""
+    if not any(map(_is_router, state.objects.list("Deployment"))):
+        return
+    wanted = {
+        o["metadata"]["name"]: replicas(o["spec"])
+        for o in state.objects.list("Deployment")
+        if not _is_router(o)
+    }
+    say("waiting for the router to know every replica")
+    deadline = time.monotonic() + ROUTABLE_SECONDS
+    missing: list[str] = []
+    while time.monotonic() < deadline:
+        routed = _router_status(state) or {}
+        errors = [f"{name}: {one['error']}" for name, one in routed.items() if one.get("error")]
+        if errors:
+            raise LocalError("\n".join(errors), "slipway logs router")
+        missing = [name for name, number in wanted.items() if routed.get(name, {}).get("up", 0) < number]
+        if not missing:
+            return
+        time.sleep(0.05)
+    raise LocalError(f"the router does not reach {', '.join(missing)}", "slipway logs router")
+
+
+def _sample(project: Path, name: str, resolved: Resolved) -> str:
+    """Name the service's sample request if its source has one."""
+    for reference, recipe in resolved.recipes.items():
+        path = project / recipe.source_directory / "sample-request.json"
+        if f"/{name}:" in reference and path.is_file():
+            return os.path.relpath(path)
+    return "FILE"
+
+
+def _refusal(code: int, body: str) -> str:
+    """Say why a request was refused; what is no refusal of the router's is shown as it is."""
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        refusal = json.loads(body)
+        return f"{code} {refusal['reason']}: {refusal['message']}"
+    return f"{code} {body}".rstrip()
+
+
+def _refusal_hint(code: int, name: str, stack: str) -> str:
+    command = {401: f"slipway keys {name}", 404: "slipway status", 502: f"slipway logs {name}"}.get(code, "")
+    return command and f"{command}{_option(stack)}"
+
+
+def _option(stack: str) -> str:
+    return "" if stack == "local" else f" -s {stack}"
+
+
+def _print_from(path: Path, offset: int | None) -> int:
+    """Print a log from an offset on, or its last lines; gives the offset of its end."""
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        if offset is None:
+            file.seek(0)
+            click.echo(b"".join(collections.deque(file, LINES)), nl=False)
+        elif size != offset:
+            file.seek(offset if offset < size else 0)  # smaller: it was begun anew
+            click.echo(file.read(), nl=False)
+        return file.tell()
+
+
+def _table(rows: Sequence[Sequence[object]]) -> str:
+    widths = [max(len(str(row[column])) for row in rows) for column in range(len(rows[0]))] if rows else []
+    lines = (
+        "  ".join(str(cell).ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows
+    )
+    return "".join(f"{line.rstrip()}\n" for line in lines)
+
+
+@contextlib.contextmanager
+def _progress() -> Generator[Callable[[str], None]]:
+    """Show what is being done, on stderr: a moving line on a terminal, plain lines elsewhere."""
+    from rich.console import Console
+    from rich.markup import escape
+
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    with console.status("") if console.is_terminal else contextlib.nullcontext() as status:
+
+        def say(text: str) -> None:
+            console.print(text, markup=False)
+            if status is not None:
+                status.update(escape(text))
+
+        yield say

@@ -1,0 +1,47 @@
+"""How a Deployment is doing, in the words that Azure ML v1 has for a web service. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from slipway.kube.folder import Object
+from slipway.local.objects import is_ready
+from slipway.local.read import items, part
+from slipway.local.rollout import replicas
+
+
+@dataclass(frozen=True)
+class Health:
+    """A Deployment at a glance."""
+
+    state: str  # Healthy | Transitioning | Unhealthy | Failed
+    ready: int
+    wanted: int
+    restarts: int
+
+
+def health(deployment: Object, pods: Collection[Object]) -> Health:
+    """Judge a Deployment by its status and its own pods.
+
+    Failed: nothing is ready and a container keeps crashing or cannot be configured. Unhealthy: some of it
+    crashes, or what is complete is not ready. Transitioning: on its way.
+    """
+    wanted = replicas(deployment["spec"])
+    status = part(deployment, "status")
+    live = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+    ready = sum(is_ready(pod) for pod in live)
+    containers = [container for pod in live for container in items(pod, "status", "containerStatuses")]
+    reasons = {part(container, "state", "waiting").get("reason") for container in containers}
+    broken = bool(reasons & {"CrashLoopBackOff", "CreateContainerConfigError"})
+    restarts = sum(container["restartCount"] for container in containers)
+    current = status.get("updatedReplicas", 0) == wanted == len(live)
+    if current and ready == wanted:
+        state = "Healthy"
+    elif broken:
+        state = "Unhealthy" if ready else "Failed"
+    elif current and restarts:
+        state = "Unhealthy"
+    else:
+        state = "Transitioning"
+    return Health(state, ready, wanted, restarts)

@@ -1,0 +1,198 @@
+"""What an image's recipe is on this machine: a virtual environment, Slipway's runtime, code and models.
+
+Each part lies in a folder named by what it is made from, made aside and renamed, so that it is whole or
+not there, and is used again by every `up` and every stack that wants the same. `uv` makes environments;
+what it says of a failure is passed on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Collection, Generator
+from pathlib import Path
+
+import uv
+
+import slipway
+from slipway.images import layout
+from slipway.images.recipe import RUNTIMES, SCORING_REQUIREMENTS, Recipe, environment_hash, runtime_hash
+from slipway.local.container import PATH, LocalImage
+from slipway.local.state import LocalError, State
+
+_ASIDE = ".new-"
+_MORE_PATH = "/usr/local/sbin:/usr/sbin:/opt/homebrew/bin"  # where HAProxy may be
+_CLAUSE = re.compile(r"(===|==|!=|~=|<=|>=|<|>)?\s*([0-9]+(?:\.[0-9]+)*)(\.\*)?")
+
+
+def realise(
+    reference: str, recipe: Recipe, project: Path, state: State, say: Callable[[str], None] = lambda _: None
+) -> LocalImage:
+    """Make the image `reference` of `recipe`, whose paths begin at `project`, or find what was made before.
+
+    Raises LocalError if this Python is not what the recipe asks for or if there is no such environment.
+    """
+    if recipe.runtime == "router":
+        path = f"{Path(sys.executable).parent}:{PATH}:{_MORE_PATH}"
+        env = {"PATH": path, "PYTHONUNBUFFERED": "1"}
+        return LocalImage(sys.executable, "/", ("-P", "-m", "slipway.router"), env)
+    if not satisfies(recipe.python_version, sys.version_info[:3]):
+        mine = ".".join(map(str, sys.version_info[:3]))
+        raise LocalError(
+            f"{reference} asks for Python {recipe.python_version}, and Slipway runs on Python {mine}",
+            "install Slipway with that Python, or change environment.python_version",
+        )
+    shared = state.root.parent
+    environment = shared / "environments" / f"{environment_hash(recipe)}-{sys.implementation.cache_tag}"
+    if not (environment / "bin/python").exists():  # also when the Python that it links to is gone
+        with _aside(environment) as folder:
+            if folder is not None:
+                say(f"making the environment of {reference.partition(':')[0]}")
+                _make_environment(folder, recipe, project / recipe.source_directory)
+    runtime = shared / "runtime" / runtime_hash(recipe.runtime)
+    with _aside(runtime) as folder:
+        if folder is not None:
+            _copy_runtime(folder, RUNTIMES[recipe.runtime])
+    root = state.root / "images" / reference.rpartition(":")[2]
+    with _aside(root) as folder:
+        if folder is not None:
+            say(f"copying code and models of {reference.partition(':')[0]}")
+            layout.install(recipe, project, folder)
+    env = {
+        "PATH": f"{environment / 'bin'}:{PATH}",
+        "PYTHONPATH": str(runtime),
+        "PYTHONUNBUFFERED": "1",
+        **layout.variables(recipe, str(root)),
+    }
+    python = str(environment / "bin/python")
+    return LocalImage(python, str(root / layout.APP), ("-m", "slipway.scoring"), env)
+
+
+def prune(state: State) -> None:
+    """Remove code and models of images that no pod can be running any more."""
+    used = {reference.rpartition(":")[2] for reference in state.read_images()}
+    folder = state.root / "images"
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.is_dir() and path.name not in used:
+            shutil.rmtree(path)
+
+
+def satisfies(specifier: str, version: tuple[int, ...]) -> bool:
+    """Tell whether a Python version is within a specifier; `3.11` means `==3.11.*`, an empty one anything."""
+    return all(_clause(clause.strip(), version) for clause in specifier.split(",") if clause.strip())
+
+
+def _clause(clause: str, version: tuple[int, ...]) -> bool:
+    match = _CLAUSE.fullmatch(clause)
+    if match is None:
+        raise LocalError(f"`{clause}` is no Python version", "write it as in `>=3.10,<3.13`")
+    operator, digits, wildcard = match.groups()
+    wanted = tuple(int(number) for number in digits.split("."))
+    length = len(wanted)
+    prefix = operator is None or wildcard is not None
+    mine = version[:length] if prefix else version
+    wanted = wanted if prefix else (*wanted, *[0] * (len(version) - length))
+    if operator == "~=":
+        return mine >= wanted and version[: length - 1] == wanted[: length - 1]
+    return {
+        None: mine == wanted,
+        "==": mine == wanted,
+        "===": mine == wanted,
+        "!=": mine != wanted,
+        "<=": mine <= wanted,
+        ">=": mine >= wanted,
+        "<": mine < wanted,
+        ">": mine > wanted,
+    }[operator]
+
+
+@contextlib.contextmanager
+def _aside(target: Path) -> Generator[Path | None]:
+    """Yield a folder that becomes `target` if all goes well, or None if that is there already."""
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    handle = os.open(target.parent / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)  # another stack's `up` may be making the same
+        for left in target.parent.glob(f"{_ASIDE}*"):  # by an `up` that was killed
+            shutil.rmtree(left)
+        if target.is_dir() and not _broken(target):
+            yield None
+            return
+        shutil.rmtree(target, ignore_errors=True)
+        folder = Path(tempfile.mkdtemp(prefix=_ASIDE, dir=target.parent))
+        try:
+            yield folder
+            folder.rename(target)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        os.close(handle)
+
+
+def _broken(folder: Path) -> bool:
+    """Tell whether it is an environment whose Python is gone."""
+    return (folder / "pyvenv.cfg").exists() and not (folder / "bin/python").exists()
+
+
+def _copy_runtime(folder: Path, parts: Collection[str]) -> None:
+    package = Path(slipway.__file__).parent
+    target = folder / "slipway"
+    target.mkdir()
+    shutil.copyfile(package / "__init__.py", target / "__init__.py")
+    for name in parts:
+        if (package / name).is_dir():
+            shutil.copytree(package / name, target / name, ignore=shutil.ignore_patterns("__pycache__"))
+
+
+def _make_environment(folder: Path, recipe: Recipe, source: Path) -> None:
+    own = [
+        line for line in SCORING_REQUIREMENTS.read_text().splitlines() if line and not line.startswith("#")
+    ]
+    # A line of its own that names a folder of the source is relative to that, so uv runs there.
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as requirements:
+        requirements.write("\n".join([*own, *recipe.requirements]) + "\n")
+        requirements.flush()
+        _uv("venv", "--allow-existing", "--relocatable", "--python", sys.executable, str(folder), cwd=source)
+        python = str(folder / "bin/python")
+        try:
+            _uv("pip", "install", "--python", python, "--requirements", requirements.name, cwd=source)
+        except subprocess.CalledProcessError as error:
+            said = str(error.stderr)
+            raise LocalError(
+                "\n".join([*_conflict(own, recipe.requirements, said), said.strip()]),
+                "correct environment.requirements, then: slipway up",
+            ) from None
+
+
+def _conflict(own: Collection[str], theirs: Collection[str], said: str) -> list[str]:
+    """Say which lines clash, if what uv says is about ours at all."""
+    mine = [line for line in own if _mentioned(line, said)]
+    others = [line for line in theirs if _mentioned(line, said)]
+    if not mine or not others:
+        return ["the environment cannot be made"]
+    ours, yours = (" and ".join(f"`{line}`" for line in lines) for lines in (mine, others))
+    return [
+        f"the scoring server needs {ours}, the requirements ask for {yours}, and no set of packages has both"
+    ]
+
+
+def _mentioned(line: str, said: str) -> bool:
+    name = re.match(r"[A-Za-z0-9][A-Za-z0-9._-]*", line)
+    pattern = re.sub(r"[-_.]+", "[-_.]+", name[0]) if name else None
+    return (
+        pattern is not None and re.search(rf"(?<![\w-]){pattern}(?![\w-])", said, re.IGNORECASE) is not None
+    )
+
+
+def _uv(*arguments: str, cwd: Path) -> None:
+    """Run uv with the caller's environment: it says where packages come from. Raises CalledProcessError."""
+    env = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
+    env["UV_PYTHON_DOWNLOADS"] = "never"
+    command = [uv.find_uv_bin(), *arguments]
+    subprocess.run(command, check=True, cwd=cwd, env=env, capture_output=True, text=True)
