@@ -40,7 +40,7 @@ LAME_DUCK = 2.0
 KEEP_ALIVE = 300
 """Seconds; longer than the router keeps an idle connection, so that never this side closes one in use."""
 
-EXIT_AFTER = 5.0
+EXIT_AFTER = 3.0
 """Seconds that threads and exit handlers of the script have at the end."""
 
 

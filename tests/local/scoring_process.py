@@ -1,6 +1,7 @@
-"""A real scoring server in a process of its own, as the local engine starts one: `with replica(...) as server`.
+"""A real scoring server in a process of its own: `with replica(...) as server`.
 
-It runs from a copy of nothing but `slipway/__init__.py` and `slipway/scoring`, which is what enters a user's image.
+It runs from a copy of nothing but `slipway/__init__.py` and `slipway/scoring`, which is what enters a user's
+image, and gets nothing of the environment but what is passed.
 """
 
 import http.client
@@ -13,7 +14,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,12 +85,21 @@ class Replica:
         except OSError:
             return False
 
-    def send(self, data: Any) -> socket.socket:
+    def send(self, data: Any, line: str = "POST /score") -> socket.socket:
         """Send a request and return its socket at once, with no answer read: close it to go away."""
-        body = json.dumps(data).encode()
+        body = b"" if data is None else json.dumps(data).encode()
+        head = f"{line} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
         client = socket.create_connection(("127.0.0.1", self.port), timeout=DEADLINE)
-        client.sendall(b"POST /score HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+        client.sendall(head + body)
         return client
+
+    @staticmethod
+    def status(client: socket.socket) -> int:
+        """Read one whole response from what `send` returned."""
+        response = http.client.HTTPResponse(client)
+        response.begin()
+        response.read()
+        return response.status
 
     def terminate(self) -> None:
         self.process.send_signal(signal.SIGTERM)
@@ -115,7 +125,7 @@ def replica(
     arguments: Sequence[str] = (),
     wait_ready: bool = True,
     **environment: str,
-) -> Iterator[Replica]:
+) -> Generator[Replica]:
     """Start the server on a free port with `script` as its entry script.
 
     Waits until it listens and, by default, is ready. At the end it is killed unless it has ended by itself.

@@ -1,0 +1,86 @@
+"""The server with the oldest uvicorn that it declares, with the newest, and with uvicorn's faster parts."""
+
+import shutil
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from uv import find_uv_bin
+
+from tests.local.scoring_process import ECHO, PACKAGE, replica, wait_until
+
+REQUIREMENT = (PACKAGE / "scoring" / "requirements.txt").read_text().strip()
+LOWEST = REQUIREMENT.replace(">=", "==")
+SCRIPT = ECHO + "\nimport uvicorn\nprint('uvicorn', uvicorn.__version__)\n"
+
+
+def environment(root: Path, python: str, *requirements: str) -> str:
+    """Make a virtual environment, return its python; skip where this machine has no such Python."""
+    uv = find_uv_bin()
+    made = subprocess.run(
+        [uv, "venv", "--quiet", "--no-python-downloads", "--python", python, root / "venv"],
+        capture_output=True,
+        check=False,
+    )
+    if made.returncode:
+        pytest.skip(f"there is no Python {python} here")
+    interpreter = str(root / "venv" / "bin" / "python")
+    subprocess.run([uv, "pip", "install", "--quiet", "--python", interpreter, *requirements], check=True)
+    return interpreter
+
+
+@pytest.mark.parametrize(
+    ("python", "requirements"),
+    [
+        pytest.param(sys.executable, [LOWEST], id="lowest"),
+        pytest.param(sys.executable, [REQUIREMENT], id="newest"),
+        pytest.param(sys.executable, [LOWEST, "httptools", "uvloop"], id="lowest-fast"),
+        pytest.param(sys.executable, [REQUIREMENT, "httptools", "uvloop"], id="newest-fast"),
+        pytest.param("3.9", [LOWEST], id="3.9-lowest"),
+        pytest.param("3.9", [REQUIREMENT], id="3.9-newest"),
+        pytest.param("3.13", [REQUIREMENT], id="3.13-newest"),
+    ],
+)
+def test_with_each_uvicorn_then_limits_time_outs_departures_and_the_drain_hold(
+    tmp_path: Path, python: str, requirements: list[str]
+) -> None:
+    interpreter = environment(tmp_path, python, *requirements)
+    if python == "3.9":
+        scoring = tmp_path / "compiled"
+        shutil.copytree(PACKAGE / "scoring", scoring)
+        subprocess.run([interpreter, "-W", "error", "-m", "compileall", "-q", scoring], check=True)
+    with (
+        replica(tmp_path, SCRIPT, python=interpreter, SCORING_TIMEOUT_MS="500") as server,
+        ThreadPoolExecutor(9) as clients,
+    ):
+        assert server.score({"a": 1}).json()["echo"] == {"a": 1}
+        assert server.score({"fail": "so"}).status == 500
+        assert server.request("GET", "/swagger.json?version=3").status == 200
+        assert server.request("POST", "/score", b"\xff").status == 400
+        assert server.request("POST", "/score", b"x" * 104_857_601).status == 413
+        endless = iter([b"x" * 1_048_576] * 101)
+        assert server.request("POST", "/score", endless, chunked=True).status == 413
+        assert server.score({"size": 5_000_000}).status == 200
+
+        began = time.monotonic()
+        assert server.score({"seconds": 10}).status == 504
+        assert time.monotonic() - began < 3
+
+        running = clients.submit(server.score, {"seconds": 0.4})
+        time.sleep(0.1)
+        server.send({"seconds": 0.4}).close()  # goes away while it waits
+        began = time.monotonic()
+        assert server.score({}).json()["running"] == 1
+        assert time.monotonic() - began < 0.4
+        assert running.result().status == 200
+
+        late = [clients.submit(server.score, {"seconds": 0.3}) for _ in range(9)]
+        wait_until(lambda: any(future.running() for future in late), "loaded")
+        time.sleep(0.2)
+        server.terminate()
+        assert {future.result().status for future in late} == {200}
+        assert server.exit_code() == 0
+        assert server.log().count("Traceback") == 1
