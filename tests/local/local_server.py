@@ -1,7 +1,7 @@
 """A small web service for the local engine's tests, told what to be by its environment.
 
 PORT, POD_IP: where it listens. READY_AFTER: seconds until /ready says 200. CRASH: raise at once.
-IGNORE_TERM: do not end on SIGTERM. EXIT_CODE: exit with it at once.
+IGNORE_TERM: do not end on SIGTERM. DRAIN: seconds that it still serves after SIGTERM. EXIT_CODE: exit with it at once.
 """
 
 import json
@@ -69,7 +69,7 @@ def main() -> None:
 
     def drain() -> None:
         state["draining"] = True
-        time.sleep(0.6)  # as a well-behaved server does: time for others to notice
+        time.sleep(float(os.environ.get("DRAIN", "0.1")))
         server.shutdown()
 
     def on_term(*_: object) -> None:

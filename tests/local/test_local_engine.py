@@ -138,7 +138,7 @@ def _replicas(number: int) -> Callable[[Object], Object]:
 
 
 def test_when_a_service_changes_under_load_then_no_request_is_lost(web: Stack) -> None:
-    web.up(service(), deployment(replicas=2, GREETING="one"))
+    web.up(service(), deployment(replicas=2, GREETING="one", DRAIN="1"))
     stop = False
     greetings: list[str] = []
 
@@ -155,7 +155,7 @@ def test_when_a_service_changes_under_load_then_no_request_is_lost(web: Stack) -
     with ThreadPoolExecutor(2) as pool:
         clients = [pool.submit(client) for _ in range(2)]
         until(lambda: "one" in greetings)
-        web.up(service(), deployment(replicas=2, GREETING="two"))
+        web.up(service(), deployment(replicas=2, GREETING="two", DRAIN="1"))
         until(lambda: greetings[-1] == "two")
         stop = True
         assert sum(client.result() for client in clients) > 10
