@@ -104,7 +104,7 @@ class Monitor:
         given = options.from_request(request, provider)
         own = options.transforms(request)
         callbacks = [*own, *self._inherited_transforms(request.parent), *self._transforms.stack]
-        properties, given = self._transforms.resource(callbacks, request, given, dependencies)
+        properties, given = self._transforms.resource(callbacks, request, given, dependencies if own else {})
         found = {name: set[str]() if own else dependencies.get(name, set()) for name in properties.fields}
         inputs = {name: wire.read(value, found[name]) for name, value in properties.fields.items()}
         every = set(given.depends_on).union(*found.values()) if own else set(request.dependencies)
@@ -214,6 +214,7 @@ class Monitor:
         return Empty()
 
     def SignalAndWaitForShutdown(self, request: object) -> Empty:
+        self._transforms.close()  # before the program closes its end
         return Empty()
 
     def GetDeploymentInfo(self, request: object) -> pb.DeploymentInfo:

@@ -36,15 +36,20 @@ class Transforms:
         options: ResourceOptions,
         dependencies: Mapping[str, Iterable[str]],
     ) -> tuple[Struct, ResourceOptions]:
-        """Give the properties and options that all transforms leave, called in order."""
+        """Give the properties and options that all transforms leave, called in order.
+
+        The first sees what its properties depend on; each sees what the one before it left.
+        """
         properties = request.object
+        if dependencies:
+            properties = wire.for_transform(properties, dependencies)
         for callback in callbacks:
             given = resource_pb2.TransformRequest(
                 type=request.type,
                 name=request.name,
                 custom=request.custom,
                 parent=request.parent,
-                properties=wire.for_transform(properties, dependencies),
+                properties=wire.for_transform(properties, {}),
                 options=options,
             )
             answer = resource_pb2.TransformResponse.FromString(
