@@ -2,6 +2,8 @@
 
 import http.client
 import json
+import statistics
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -161,6 +163,17 @@ def test_when_a_connection_is_kept_then_it_serves_again(echo: Replica) -> None:
         assert connection.getresponse().read()
         connection.request("GET", "/")
         assert connection.getresponse().read() == b"Healthy"
+
+
+def test_when_many_requests_use_one_connection_then_none_waits_for_an_acknowledgement(echo: Replica) -> None:
+    with closing(http.client.HTTPConnection("127.0.0.1", echo.port, timeout=5)) as connection:
+        times: list[float] = []
+        for number in range(30):
+            began = time.perf_counter()
+            connection.request("POST", "/score", json.dumps(number))
+            connection.getresponse().read()
+            times.append(time.perf_counter() - began)
+    assert statistics.median(times) < 0.02  # a delayed acknowledgement takes 0.04
 
 
 def test_when_swagger_is_asked_then_it_describes_the_service(echo: Replica) -> None:
