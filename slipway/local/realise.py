@@ -161,7 +161,16 @@ def _make_environment(folder: Path, recipe: Recipe, source: Path) -> None:
         _uv("venv", "--allow-existing", "--relocatable", "--python", sys.executable, str(folder), cwd=source)
         python = str(folder / "bin/python")
         try:
-            _uv("pip", "install", "--python", python, "--requirements", requirements.name, cwd=source)
+            _uv(
+                "pip",
+                "install",
+                "--quiet",
+                "--python",
+                python,
+                "--requirements",
+                requirements.name,
+                cwd=source,
+            )
         except subprocess.CalledProcessError as error:
             said = str(error.stderr)
             raise LocalError(

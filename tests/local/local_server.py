@@ -1,7 +1,8 @@
 """A small web service for the local engine's tests, told what to be by its environment.
 
 PORT, POD_IP: where it listens. READY_AFTER: seconds until /ready says 200. CRASH: raise at once.
-IGNORE_TERM: do not end on SIGTERM. DRAIN: seconds that it still serves after SIGTERM. EXIT_CODE: exit with it at once.
+IGNORE_TERM: do not end on SIGTERM. DRAIN: seconds that it still serves after SIGTERM.
+EXIT_CODE: exit with it at once.
 """
 
 import json

@@ -166,7 +166,7 @@ def test_when_the_supervisor_cannot_start_then_its_words_are_shown(
     web: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONHOME", "/nowhere")
-    with pytest.raises(LocalError, match="the supervisor did not start\n(.|\n)*encodings"):
+    with pytest.raises(LocalError, match=r"the supervisor did not start\n(.|\n)*encodings"):
         web.up(deployment())
 
 

@@ -1,8 +1,6 @@
 """Kubernetes objects that no component of ours wrote, as real processes."""
 
 import base64
-import os
-import signal
 import stat
 import sys
 import time
@@ -245,17 +243,27 @@ def test_when_a_process_ends_then_so_do_its_children(web: Stack) -> None:
     until(lambda: not alive(child))
 
 
-def test_when_supervisor_and_watchdog_are_killed_then_down_kills_what_is_left(web: Stack) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the watchdog alone does it")
+def test_when_the_watchdog_is_killed_too_then_the_processes_still_end(web: Stack) -> None:
     web.up(deployment())
-    pid = web.pids()[0]
-    record = (web.state.root / "processes.json").read_text()
-    supervisor = web.supervisor()
-    os.kill(supervisor, signal.SIGKILL)
+    pid, supervisor = web.pids()[0], web.supervisor()
+    children = Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()
+    (watchdog,) = [int(child) for child in children if int(child) != pid]
+    kill(watchdog)
+    kill(supervisor)
     until(lambda: not alive(pid))
-    # A process that really lives, recorded under a start time that is not its own, is somebody else's.
-    (web.state.root / "processes.json").write_text(record.replace(str(pid), str(os.getpid())))
-    web.down()
-    assert not (web.state.root / "processes.json").exists()
+
+
+def test_when_the_watchdog_is_gone_then_another_takes_its_place(web: Stack) -> None:
+    web.up(deployment())
+    supervisor = web.supervisor()
+    children = Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()
+    (watchdog,) = [int(child) for child in children if int(child) != web.pids()[0]]
+    kill(watchdog)
+    web.up(deployment(replicas=2))
+    everyone = [get(pod, "/child") for pod in web.ready()]
+    kill(supervisor)
+    until(lambda: not any(map(alive, everyone)))
 
 
 def test_when_it_is_taken_down_then_nothing_runs_and_the_keys_stay(web: Stack) -> None:

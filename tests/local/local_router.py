@@ -1,0 +1,64 @@
+"""Stands for the router in the tests of the commands: the same contract, none of the routing."""
+
+import base64
+import json
+import os
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from slipway.kube.folder import Folder
+
+objects = Folder(Path(os.environ["SLIPWAY_OBJECTS"]))
+HOST = os.environ["POD_IP"]
+
+
+class Handler(BaseHTTPRequestHandler):
+    def answer(self, code: int, value: object) -> None:
+        body = json.dumps(value).encode()
+        self.send_response(code)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the overridden name
+        pass
+
+
+class Admin(Handler):
+    def do_GET(self) -> None:
+        services: dict[str, object] = {}
+        for deployment in objects.list("Deployment"):
+            name = deployment["metadata"]["name"]
+            slices = objects.list("EndpointSlice", deployment["metadata"]["namespace"])
+            own = [s for s in slices if s["metadata"]["labels"]["kubernetes.io/service-name"] == name]
+            up = sum(s["endpoints"][0]["conditions"]["ready"] for s in own)
+            services[name] = {"replicas": len(own), "up": up, "busy": 0, "queued": 7, "error": None}
+        self.answer(200, {"services": services})
+
+
+class Public(Handler):
+    def do_POST(self) -> None:
+        name = self.path.split("/")[4]
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        secret = objects.get("Secret", "slipway", f"{name}-keys")
+        keys = [base64.b64decode(key).decode() for key in secret["data"].values()] if secret else []
+        refusal = {"reason": "", "message": "A sentence for a person.", "service": name}
+        if keys and self.headers.get("Authorization") not in [f"Bearer {key}" for key in keys]:
+            self.answer(401, {**refusal, "reason": "key_wrong"})
+        elif body == b"busy":
+            self.answer(503, {**refusal, "reason": "queue_timeout"})
+        elif body == b"fail":
+            self.answer(502, {"message": "run() raised ValueError"})
+        else:
+            self.answer(200, {"got": body.decode(), "type": self.headers["Content-Type"]})
+
+
+def main() -> None:
+    print("fake router", flush=True)
+    admin = ThreadingHTTPServer((HOST, int(os.environ["ADMIN_PORT"])), Admin)
+    threading.Thread(target=admin.serve_forever, daemon=True).start()
+    ThreadingHTTPServer((HOST, int(os.environ["PORT"])), Public).serve_forever()
+
+
+main()

@@ -1,0 +1,220 @@
+"""The commands against a running stack: what they print, where, and their exit codes."""
+
+import base64
+import json
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from slipway.cli import main
+from slipway.kube.folder import Object
+from slipway.local.container import LocalImage
+from tests.local.local_stack import IMAGE, Stack, container, deployment, image, kill, service, stack, until
+
+ROUTER = "example.org/router:1"
+SERVING = {"auth_enabled": True, "scoring_timeout_ms": 1000, "max_request_wait_time": 500}
+
+
+def webservice(name: str, *, auth: bool = True) -> list[Object]:
+    obj = deployment(name, GREETING="hello")
+    labels = {"app": name, "slipway/webservice": name}
+    serving = json.dumps({**SERVING, "auth_enabled": auth})
+    obj["metadata"] |= {"labels": labels, "annotations": {"slipway/serving": serving}}
+    keys: Object = {
+        "kind": "Secret",
+        "metadata": {"name": f"{name}-keys", "namespace": "slipway", "labels": labels},
+        "stringData": {"primary": f"{name}-first", "secondary": f"{name}-second"},
+    }
+    return [obj, service(name), *([keys] if auth else [])]
+
+
+def router() -> list[Object]:
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
+        port, admin = one.getsockname()[1], two.getsockname()[1]
+    obj = deployment("slipway-router", port=port, ADMIN_PORT=str(admin))
+    labels = {"app": "slipway-router", "app.kubernetes.io/component": "router"}
+    obj["spec"]["template"]["metadata"]["labels"] = obj["metadata"]["labels"] = labels
+    server = container(obj)
+    server["image"] = ROUTER
+    server["ports"].append({"name": "admin", "containerPort": admin})
+    server["readinessProbe"]["httpGet"]["port"] = "admin"
+    return [obj, service("slipway-router", "LoadBalancer")]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Generator[Path]:
+    root = tmp_path_factory.mktemp("project")
+    (root / "Pulumi.yaml").write_text("name: slipway\nruntime: python\n")
+    (root / "inner").mkdir()
+    with stack(root / ".slipway" / "local") as one:
+        fake = LocalImage(sys.executable, "/", ("-u", str(Path(__file__).with_name("local_router.py"))))
+        images = {IMAGE: image(), ROUTER: fake}
+        one.up(*router(), *webservice("echo"), *webservice("open", auth=False), images=images)
+        yield root
+
+
+@pytest.fixture
+def slipway(project: Path, monkeypatch: pytest.MonkeyPatch) -> "Slipway":
+    monkeypatch.chdir(project / "inner")  # a project is found from anywhere in it
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")  # and no proxy stands between
+    return Slipway(project)
+
+
+class Slipway:
+    def __init__(self, project: Path) -> None:
+        self.project = project
+        self.stack = Stack(project / ".slipway" / "local")
+
+    def __call__(self, *arguments: str, stdin: str | bytes | None = None) -> Result:
+        return CliRunner().invoke(main, arguments, input=stdin)
+
+
+def test_status_shows_each_service_and_the_router(slipway: Slipway) -> None:
+    result = slipway("status")
+    assert result.exit_code == 0
+    header, *rows = [line.split() for line in result.stdout.splitlines()]
+    assert header == ["service", "state", "ready", "queued", "restarts", "uri"]
+    url = rows[-1][-1]
+    assert rows == [
+        ["echo", "Healthy", "1/1", "7", "0", f"{url}/api/v1/service/echo/score"],
+        ["open", "Healthy", "1/1", "7", "0", f"{url}/api/v1/service/open/score"],
+        ["(router)", "Healthy", "1/1", "0", url],
+    ]
+    assert result.stderr == f"supervisor: running, process {slipway.stack.supervisor()}\n"
+
+
+def test_score_prints_the_answers_body(slipway: Slipway, tmp_path: Path) -> None:
+    file = tmp_path / "request.json"
+    file.write_text('{"a": 1}')
+    expected = {"got": '{"a": 1}', "type": "application/json"}
+    for name in ("echo", "open"):
+        result = slipway("score", name, "--data", str(file))
+        assert (result.exit_code, json.loads(result.stdout), result.stderr) == (0, expected, "")
+    result = slipway("score", "echo", "--data", "-", "--content-type", "image/png", stdin=b"\x01")
+    assert json.loads(result.stdout) == {"got": "\x01", "type": "image/png"}
+
+
+def test_when_the_router_refuses_then_score_says_why_and_fails(slipway: Slipway) -> None:
+    result = slipway("score", "echo", "--data", "-", stdin="busy")
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr == "error: 503 queue_timeout: A sentence for a person.\n"
+
+
+def test_when_run_raised_then_score_shows_the_replicas_own_words(slipway: Slipway) -> None:
+    result = slipway("score", "echo", "--data", "-", stdin="fail")
+    assert result.exit_code == 1
+    assert "run() raised ValueError" in result.stderr
+    assert result.stderr.endswith("\nhint: slipway logs echo\n")
+
+
+def test_when_a_service_is_unknown_then_the_known_ones_are_named(slipway: Slipway) -> None:
+    for command in (("score", "ehco", "--data", "-"), ("keys", "ehco"), ("logs", "ehco")):
+        result = slipway(*command, stdin="{}")
+        assert result.exit_code == 1
+        assert result.stderr == "error: no web service `ehco`\n\nhint: web services here: `echo`, `open`\n"
+
+
+def test_keys_are_shown_and_made_anew_one_at_a_time(slipway: Slipway) -> None:
+    assert slipway("keys", "echo").stdout == "primary    echo-first\nsecondary  echo-second\n"
+    regenerated = slipway("keys", "echo", "--regen", "primary")
+    assert regenerated.exit_code == 0
+    (_, primary), (_, secondary) = (line.split() for line in regenerated.stdout.splitlines())
+    assert secondary == "echo-second"
+    assert primary.isalnum()
+    assert len(primary) == 32
+    stored = slipway.stack.state.objects.get("Secret", "slipway", "echo-keys")
+    assert stored is not None
+    assert base64.b64decode(stored["data"]["primary"]).decode() == primary
+    assert slipway("score", "echo", "--data", "-", stdin="{}").exit_code == 0
+
+
+def test_when_a_key_is_wrong_then_score_leads_to_the_keys(slipway: Slipway) -> None:
+    folder = slipway.stack.state.objects
+    secret = folder.get("Secret", "slipway", "echo-keys")
+    assert secret is not None
+    folder.put(
+        {**secret, "metadata": {**secret["metadata"], "name": "open-keys"}, "stringData": {"primary": "x"}}
+    )
+    try:
+        result = slipway("score", "open", "--data", "-", stdin="{}")
+    finally:
+        folder.delete("Secret", "slipway", "open-keys")
+    assert result.exit_code == 1
+    assert result.stderr == "error: 401 key_wrong: A sentence for a person.\n\nhint: slipway keys open\n"
+
+
+def test_when_a_service_has_no_keys_then_keys_says_so(slipway: Slipway) -> None:
+    result = slipway("keys", "open")
+    assert result.exit_code == 1
+    assert result.stderr == "error: web service `open` has no keys\n\nhint: its `auth_enabled` is false\n"
+
+
+def test_logs_are_printed_of_services_and_of_the_router(slipway: Slipway) -> None:
+    assert slipway("logs", "echo").stdout == "starting hello\n"
+    assert slipway("logs", "router").stdout == "fake router\n"
+
+
+def test_logs_can_be_followed(slipway: Slipway) -> None:
+    command = [str(Path(sys.executable).with_name("slipway")), "logs", "open", "--follow"]
+    with subprocess.Popen(command, cwd=slipway.project, stdout=subprocess.PIPE, text=True) as following:
+        assert following.stdout is not None
+        assert following.stdout.readline() == "starting hello\n"
+        kill(slipway.stack.pids("open")[0])
+        assert following.stdout.readline() == "starting hello\n", "the next process's words come too"
+        following.kill()
+
+
+def test_when_a_replica_crashes_then_status_counts_it(slipway: Slipway) -> None:
+    before = slipway.stack.pids("echo")
+    kill(before[0])
+    until(lambda: slipway.stack.ready("echo") and slipway.stack.pids("echo") != before)
+    row = slipway("status").stdout.splitlines()[1].split()
+    assert (row[1], row[4]) == ("Healthy", "1")
+
+
+def test_when_another_command_is_at_work_then_down_is_refused(slipway: Slipway) -> None:
+    with slipway.stack.state.lock("slipway up"):
+        result = slipway("down")
+    assert result.exit_code == 1
+    assert "error: `slipway up (process" in result.stderr
+    assert result.stderr.endswith("hint: wait until it has ended; nothing was changed\n")
+
+
+def test_when_nothing_runs_then_each_command_leads_to_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "Pulumi.yaml").write_text("name: slipway\nruntime: python\n")
+    monkeypatch.chdir(tmp_path)
+    run = CliRunner()
+    for command in (["status"], ["score", "echo", "--data", "-"]):
+        result = run.invoke(main, command)
+        assert result.exit_code == 1
+        assert result.stderr == "error: nothing runs on stack `local`\n\nhint: slipway up\n"
+    result = run.invoke(main, ["status", "-s", "dev"])
+    assert result.stderr.endswith("hint: slipway up -s dev\n")
+    result = run.invoke(main, ["down"])
+    assert (result.exit_code, result.stderr) == (0, "nothing was running\n")
+    assert stat.S_IMODE((tmp_path / ".slipway").stat().st_mode) == 0o700
+
+
+def test_when_there_is_no_project_then_the_error_says_where_it_looked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(main, ["status"])
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"error: no Pulumi.yaml in {tmp_path} or above\n")
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "", "."])
+def test_when_a_stacks_name_is_none_then_it_is_refused(slipway: Slipway, name: str) -> None:
+    result = slipway("down", "-s", name)
+    assert result.exit_code == 1
+    assert f"`{name}` is no name of a stack" in result.stderr
