@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from slipway.kube.folder import Object
+from slipway.spec import SERVING
 
 ORDER = (
     "Namespace",
@@ -33,7 +34,6 @@ ORDER = (
     "NetworkPolicy",
 )
 """Kinds in the order of creation; other kinds come last."""
-SERVING = "slipway/serving"
 PULUMI = "pulumi.com/"
 
 

@@ -109,6 +109,11 @@ def test_the_schema_for_editors_is_the_generated_one() -> None:
     assert stored == schema(), "run `make schema`"
 
 
+def test_the_reference_for_people_is_the_generated_one() -> None:
+    stored = (PROJECT / "docs" / "settings.md").read_text(encoding="utf-8")
+    assert stored == reference(), "run `make schema`"
+
+
 @pytest.mark.parametrize(
     "path", sorted((PROJECT / "stacks").glob("Pulumi.*.yaml")), ids=lambda path: path.name
 )
