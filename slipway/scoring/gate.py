@@ -13,7 +13,7 @@ from time import monotonic
 from typing import Any, Awaitable, Callable, Dict, Optional, Set
 
 from slipway.scoring.contract import Request
-from slipway.scoring.response import Response, error
+from slipway.scoring.response import Response, error, timed_out
 from slipway.scoring.workers import Job, Workers
 
 GIVE_UP_AFTER = 5.5
@@ -63,10 +63,9 @@ class Gate:
 
     def answer_all(self) -> None:
         """Answer every request now: the process is about to end, and no client should just lose it."""
-        timeout_ms = self._workers.timeout_ms
         for job in self._jobs:
             if job.started:
-                job.resolve(error(504, f"Scoring timeout after {timeout_ms} ms", run_failed=True))
+                job.resolve(timed_out(self._workers.timeout_ms))
             else:
                 job.resolve(error(503, "This replica restarts, because run() did not end in its time."))
 

@@ -43,11 +43,17 @@ def error(status: int, message: str, *, run_failed: bool = False) -> Response:
     return Response(status, JSON_FAILED if run_failed else JSON, body)
 
 
+def timed_out(timeout_ms: int) -> Response:
+    """Answer 504, and do not count it as a failure of `run()`, which the router would turn into 502."""
+    return error(504, f"Scoring timeout after {timeout_ms} ms")
+
+
 def conclude(timed: Timed, timeout_ms: int) -> Response:
     """Turn the end of a call of `run()` into a response; what failed goes to the log."""
     if timed.elapsed_ms > timeout_ms:
-        log.error("run() took %.0f ms; scoring_timeout_ms is %d", timed.elapsed_ms, timeout_ms)
-        return error(504, f"Scoring timeout after {timeout_ms} ms", run_failed=True)
+        where = f"\n{user_traceback(timed.failure)}" if timed.failure else ""
+        log.error("run() took %.0f ms; scoring_timeout_ms is %d%s", timed.elapsed_ms, timeout_ms, where)
+        return timed_out(timeout_ms)
     if timed.failure is not None:
         log.error("run() raised an exception\n%s", user_traceback(timed.failure))
         message = "An unexpected error occurred in scoring script. Check the logs for more info."

@@ -18,6 +18,7 @@ import socket
 import sys
 import threading
 import time
+from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
 from types import FrameType
@@ -45,7 +46,7 @@ EXIT_AFTER = 3.0
 
 
 class Server:
-    """uvicorn in a thread. All methods are for the main thread unless they say otherwise."""
+    """uvicorn in a thread. `start` and `open` are for the main thread, the rest happens in the server's."""
 
     def __init__(self, config: Config, listener: socket.socket) -> None:
         self._config = config
@@ -206,7 +207,7 @@ def main(arguments: List[str]) -> int:
 
 def _begin(script: Script, config: Config) -> Workers:
     """Call `init()`, and make the workers for this kind of `run()`."""
-    loop = asyncio.new_event_loop()
+    loop = asyncio.new_event_loop()  # a plain run() may ask for the main thread's loop too
     asyncio.set_event_loop(loop)
     begun = script.init()
     if inspect.isawaitable(begun):
@@ -220,8 +221,8 @@ def _begin(script: Script, config: Config) -> Workers:
 def _listen(host: str, port: int) -> socket.socket:
     """Bind, on IPv4 or IPv6.
 
-    The protocol is named because asyncio switches Nagle's algorithm off only where it is: with it on, each response
-    (two writes) would wait for the client's delayed acknowledgement, some 40 ms.
+    The protocol is named because asyncio switches Nagle's algorithm off only where it is: with it on, each
+    response (two writes) would wait for the client's delayed acknowledgement, some 40 ms.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -249,10 +250,11 @@ def _forget_signals() -> None:
 
 
 def leave(code: int) -> NoReturn:
-    """End the process at once, from any thread, but with everything printed."""
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (OSError, ValueError):
-            continue
+    """End the process at once, from any thread.
+
+    Only the main thread flushes what was printed: another would wait for ever while that one is stuck in `print`.
+    """
+    if threading.current_thread() is threading.main_thread():
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
     os._exit(code)

@@ -120,6 +120,7 @@ def test_when_run_takes_too_long_then_it_is_interrupted_and_answered_504(tmp_pat
         answer = server.score(["long", 20])
         assert answer.status == 504
         assert answer.message == "Scoring timeout after 300 ms"
+        assert answer.headers["x-ms-run-function-failed"] == "False"
         assert 0.3 <= time.monotonic() - began < 2
         assert server.score(["next", 0]).json() == "next"
         assert diary(server) == ["in long", "in next", "out next"]
