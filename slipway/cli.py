@@ -8,7 +8,6 @@ what to do next. Exit codes: 0 done, 1 not done, 2 a command that is written wro
 
 from __future__ import annotations
 
-import base64
 import collections
 import contextlib
 import json
@@ -17,24 +16,20 @@ import re
 import secrets
 import string
 import time
-import urllib.request
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from slipway import running
 from slipway.kube.folder import Object
-from slipway.local.container import ADDRESS, port_of
-from slipway.local.read import part
-from slipway.local.rollout import replicas
 from slipway.local.state import LocalError, State
 
 if TYPE_CHECKING:
     from slipway.kube.resolve import Resolved
 
 T = TypeVar("T")
-COMPONENT = "app.kubernetes.io/component"  # a label
 ROUTABLE_SECONDS = 30.0  # for the router to know replicas that are ready
 KEY_LENGTH = 32
 LINES = 5000  # of a log, as v1's get_logs
@@ -91,8 +86,8 @@ def up(stack: str) -> None:
         images = {ref: realise(ref, recipe, project, state, say) for ref, recipe in resolved.recipes.items()}
         local_up(state, objects, images, say=say)
         _wait_routable(state, say)
-    names = _services(state)
-    click.echo(_table([(name, _uri(state, name)) for name in names]), nl=False)
+    names = list(running.services(state))
+    click.echo(_table([(name, running.scoring_uri(state, name)) for name in names]), nl=False)
     for name in names[:1]:
         data = _sample(project, name, resolved)
         click.echo(f"\nnext: slipway score {name}{_option(stack)} --data {data}", err=True)
@@ -118,19 +113,19 @@ def status(stack: str) -> None:
     from slipway.local.objects import owner
 
     _, state = _project(stack)
-    supervisor = _running(state, stack)
+    supervisor = _supervisor(state, stack)
     pods = state.objects.list("Pod")
-    routed = _router_status(state) or {}
+    routed = running.routed(state) or {}
     rows: list[Sequence[object]] = [("service", "state", "ready", "queued", "restarts", "uri")]
-    for obj in sorted(state.objects.list("Deployment"), key=_is_router):
-        metadata = obj["metadata"]
-        own = [pod for pod in pods if owner(pod) == (metadata["namespace"], metadata["name"])]
-        is_service = not _is_router(obj)
-        queued = routed.get(metadata["name"], {}).get("queued", "-") if is_service else ""
-        uri = _uri(state, metadata["name"]) if is_service else _url(state)
-        name = metadata["name"] if is_service else "(router)"
-        one = health(obj, own)
-        rows.append((name, one.state, f"{one.ready}/{one.wanted}", queued, one.restarts, uri))
+    for obj in sorted(state.objects.list("Deployment"), key=running.is_router):
+        namespace, name = obj["metadata"]["namespace"], obj["metadata"]["name"]
+        one = health(obj, [pod for pod in pods if owner(pod) == (namespace, name)])
+        ready = f"{one.ready}/{one.wanted}"
+        if running.is_router(obj):
+            rows.append(("(router)", one.state, ready, "", one.restarts, running.url(state)))
+        else:
+            queued = routed.get(name, {}).get("queued", "-")
+            rows.append((name, one.state, ready, queued, one.restarts, running.scoring_uri(state, name)))
     click.echo(_table(rows), nl=False)
     click.echo(f"supervisor: running, process {supervisor}", err=True)
 
@@ -145,17 +140,17 @@ def score(name: str, file: IO[bytes], content_type: str, stack: str) -> None:
     import httpx
 
     _, state = _project(stack)
-    _running(state, stack)
-    serving = _serving(_deployment(state, name))
+    _supervisor(state, stack)
+    serving = running.serving(running.deployment(state, name))
     headers = {"Content-Type": content_type}
     if serving.get("auth_enabled", True):
-        headers["Authorization"] = f"Bearer {_keys(_key_secret(state, name))['primary']}"
+        headers["Authorization"] = f"Bearer {running.keys(running.key_secret(state, name))['primary']}"
     seconds = (
         serving.get("scoring_timeout_ms", 60_000) + serving.get("max_request_wait_time", 500)
     ) / 1000 + 30
     try:
         with httpx.Client(trust_env=False, timeout=seconds) as client:  # no proxy leads to this machine
-            answer = client.post(_uri(state, name), content=file.read(), headers=headers)
+            answer = client.post(running.scoring_uri(state, name), content=file.read(), headers=headers)
     except httpx.HTTPError as error:
         message = f"the router did not answer: {error or type(error).__name__}"
         raise LocalError(message, f"slipway status{_option(stack)}") from None
@@ -172,8 +167,8 @@ def score(name: str, file: IO[bytes], content_type: str, stack: str) -> None:
 def keys(name: str, regen: str | None, stack: str) -> None:
     """Show the keys of web service NAME."""
     _, state = _project(stack)
-    _deployment(state, name)
-    secret = _key_secret(state, name)
+    running.deployment(state, name)
+    secret = running.key_secret(state, name)
     if regen:
         alphabet = string.ascii_letters + string.digits
         new = {regen: "".join(secrets.choice(alphabet) for _ in range(KEY_LENGTH))}
@@ -181,7 +176,7 @@ def keys(name: str, regen: str | None, stack: str) -> None:
         state.objects.update(
             "Secret", metadata["namespace"], metadata["name"], lambda obj: {**obj, "stringData": new}
         )
-    click.echo(_table(list(_keys(_key_secret(state, name)).items())), nl=False)
+    click.echo(_table(list(running.keys(running.key_secret(state, name)).items())), nl=False)
 
 
 @main.command()
@@ -191,11 +186,14 @@ def keys(name: str, regen: str | None, stack: str) -> None:
 def logs(name: str, follow: bool, stack: str) -> None:
     """Print what the processes of NAME, a web service or `router`, have written."""
     _, state = _project(stack)
-    metadata = _deployment(state, name)["metadata"]
+    metadata = running.deployment(state, name)["metadata"]
     folder = state.logs / metadata["namespace"] / metadata["name"]
     shown: dict[Path, int] = {}
     while True:
-        for path in sorted(folder.glob("*.log"), key=lambda path: path.stat().st_mtime):
+        paths = sorted(folder.glob("*.log"), key=lambda path: path.stat().st_mtime)
+        for path in paths:
+            if path not in shown and len(paths) > 1:
+                click.echo(f"==> {path.stem}", err=True)
             shown[path] = _print_from(path, shown.get(path))
         if not follow:
             break
@@ -279,105 +277,21 @@ def _scaled(obj: Object, state: State) -> Object:
     return {**obj, "spec": {name: value for name, value in obj["spec"].items() if name != "replicas"}}
 
 
-def _running(state: State, stack: str) -> int:
+def _supervisor(state: State, stack: str) -> int:
     supervisor = state.supervisor()
     if supervisor is None:
         raise LocalError(f"nothing runs on stack `{stack}`", f"slipway up{_option(stack)}")
     return supervisor.pid
 
 
-def _is_router(deployment: Object) -> bool:
-    return part(deployment, "metadata", "labels").get(COMPONENT) == "router"
-
-
-def _services(state: State) -> list[str]:
-    return [obj["metadata"]["name"] for obj in state.objects.list("Deployment") if not _is_router(obj)]
-
-
-def _deployment(state: State, name: str) -> Object:
-    for obj in state.objects.list("Deployment"):
-        if obj["metadata"]["name"] == name or (name == "router" and _is_router(obj)):
-            return obj
-    known = ", ".join(f"`{service}`" for service in _services(state)) or "none; run: slipway up"
-    raise LocalError(f"no web service `{name}`", f"web services here: {known}")
-
-
-def _serving(deployment: Object) -> dict[str, Any]:
-    from slipway.spec import SERVING
-
-    return json.loads(part(deployment, "metadata", "annotations").get(SERVING, "{}"))
-
-
-def _key_secret(state: State, name: str) -> Object:
-    from slipway.spec import WEBSERVICE
-
-    for secret in state.objects.list("Secret"):
-        metadata = secret["metadata"]
-        if metadata["name"] == f"{name}-keys" and part(metadata, "labels").get(WEBSERVICE) == name:
-            return secret
-    raise LocalError(f"web service `{name}` has no keys", "its `auth_enabled` is false")
-
-
-def _keys(secret: Object) -> dict[str, str]:
-    data: dict[str, str] = secret["data"]
-    return {which: base64.b64decode(data[which]).decode() for which in ("primary", "secondary")}
-
-
-def _router_port(state: State, port: str) -> int | None:
-    """Find the router's local port; the first pod's, which keeps its own."""
-    pods = [pod for pod in state.objects.list("Pod") if _is_router(pod)]
-    found = [
-        p
-        for pod in sorted(pods, key=lambda pod: pod["metadata"]["creationTimestamp"])
-        if (p := port_of(pod, port))
-    ]
-    return found[0] if found else None
-
-
-def _url(state: State) -> str:
-    port = _router_port(state, "http")
-    return f"http://{ADDRESS}:{port}" if port else "-"
-
-
-def _uri(state: State, name: str) -> str:
-    return f"{_url(state)}/api/v1/service/{name}/score"
-
-
-def _router_status(state: State) -> dict[str, Any] | None:
-    """Ask the router what it routes to; None if there is no answer."""
-    port = _router_port(state, "admin")
-    if port is None:
-        return None
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(f"http://{ADDRESS}:{port}/status", timeout=2) as answer:
-            return json.loads(answer.read())["services"]
-    except (OSError, ValueError, KeyError):
-        return None
-
-
 def _wait_routable(state: State, say: Callable[[str], None]) -> None:
-    """Wait until the router has every ready replica in its rotation."""
-    if not any(map(_is_router, state.objects.list("Deployment"))):
-        return
-    wanted = {
-        o["metadata"]["name"]: replicas(o["spec"])
-        for o in state.objects.list("Deployment")
-        if not _is_router(o)
-    }
-    say("waiting for the router to know every replica")
+    """Wait until the router has every replica in its rotation."""
+    say("waiting for the router to reach every replica")
     deadline = time.monotonic() + ROUTABLE_SECONDS
-    missing: list[str] = []
-    while time.monotonic() < deadline:
-        routed = _router_status(state) or {}
-        errors = [f"{name}: {one['error']}" for name, one in routed.items() if one.get("error")]
-        if errors:
-            raise LocalError("\n".join(errors), "slipway logs router")
-        missing = [name for name, number in wanted.items() if routed.get(name, {}).get("up", 0) < number]
-        if not missing:
-            return
+    while missing := running.unroutable(state):
+        if time.monotonic() > deadline:
+            raise LocalError(f"the router does not reach {', '.join(missing)}", "slipway logs router")
         time.sleep(0.05)
-    raise LocalError(f"the router does not reach {', '.join(missing)}", "slipway logs router")
 
 
 def _sample(project: Path, name: str, resolved: Resolved) -> str:

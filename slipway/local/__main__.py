@@ -14,6 +14,7 @@ def main() -> None:
     """Supervise the stack whose state folder is the only argument."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     os.umask(0o077)
+    os.closerange(3, 1024)  # what `up` was given by a shell or by make is not ours to hold open
     state = State(Path(sys.argv[1]))
     os.chdir(state.root)
     asyncio.run(supervise(state))

@@ -31,7 +31,8 @@ def health(deployment: Object, pods: Collection[Object]) -> Health:
     status = part(deployment, "status")
     live = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
     ready = sum(is_ready(pod) for pod in live)
-    containers = [container for pod in live for container in items(pod, "status", "containerStatuses")]
+    kinds = ("initContainerStatuses", "containerStatuses")
+    containers = [container for pod in live for kind in kinds for container in items(pod, "status", kind)]
     reasons = {part(container, "state", "waiting").get("reason") for container in containers}
     broken = bool(reasons & {"CrashLoopBackOff", "CreateContainerConfigError"})
     restarts = sum(container["restartCount"] for container in containers)

@@ -17,6 +17,7 @@ import os
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,14 +94,17 @@ class State:
 
     def kill_leftovers(self) -> int:
         """Kill what an earlier supervisor left running. Returns how many process groups that were."""
-        killed = 0
-        for pid, start in read_json(self._processes).items():
-            if started(int(pid)) == start:
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.killpg(int(pid), signal.SIGKILL)
-                    killed += 1
+        left = [
+            (int(p), start) for p, start in read_json(self._processes).items() if started(int(p)) == start
+        ]
+        for pid, _ in left:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(pid, signal.SIGKILL)
+        deadline = time.monotonic() + 5
+        while any(started(pid) == start for pid, start in left) and time.monotonic() < deadline:
+            time.sleep(0.01)  # their ports are free once they are gone
         self._processes.unlink(missing_ok=True)
-        return killed
+        return len(left)
 
 
 @dataclass(frozen=True)

@@ -32,10 +32,12 @@ from slipway.local.objects import (
 from slipway.local.pod import Pod, now
 from slipway.local.ports import behind_load_balancer, busy, free
 from slipway.local.process import Children, Watchdog
+from slipway.local.read import items
 from slipway.local.rollout import HASH_LABEL, PodView, limits, plan, replicas, status, template_hash
 from slipway.local.state import State, Supervisor, held, started, version
 
 POLL = 0.1  # seconds between looks at the folder
+RETRY = 1.0  # seconds after a failure
 OLD_LOGS = 5  # of pods that are gone, kept for each Deployment
 log = logging.getLogger(__name__)
 Key = tuple[str, str]  # namespace, name
@@ -90,7 +92,12 @@ class Controller:
             if fingerprint != seen or self._wake.is_set():
                 self._wake.clear()
                 seen = fingerprint
-                self._reconcile()
+                try:
+                    self._reconcile()
+                except Exception:  # a full disk, say: what runs goes on, and we try again
+                    log.exception("reconcile")
+                    await asyncio.sleep(RETRY)
+                    seen = None
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), POLL)
         self._reconcile()
@@ -107,7 +114,10 @@ class Controller:
 
     def _guard(self, groups: Mapping[int, str]) -> None:
         self._watchdog.guard(sorted(groups))
-        self._state.write_processes(groups)
+        try:
+            self._state.write_processes(groups)
+        except OSError:  # the watchdog knows; the record is for when it is killed too
+            log.exception("processes")
 
     def _forget(self) -> None:
         """Remove what an earlier supervisor wrote of pods that are gone."""
@@ -143,6 +153,11 @@ class Controller:
     ) -> None:
         spec: Object = deployment["spec"]
         template: Object = spec["template"]
+        pod_spec: Object = template["spec"]
+        used = [c["image"] for kind in ("initContainers", "containers") for c in items(pod_spec, kind)]
+        missing = set(used) - set(images)
+        if missing:
+            raise LookupError(f"no such image here: {', '.join(sorted(missing))}")
         current = template_hash(template, {name: dataclasses.asdict(image) for name, image in images.items()})
         fixed = behind_load_balancer(deployment, services)
         allowed = limits(spec, fixed_ports=bool(fixed))

@@ -78,9 +78,11 @@ def verify(state: State, objects: Collection[Object], images: Collection[str]) -
     lines = check(objects, images)
     if lines:
         raise Problems(lines)
-    running = state.supervisor() is not None
-    pods = state.objects.list("Pod") if running else []
-    ours = {port for pod in pods for port in host_ports(pod)}
+    ours: set[int] = set()
+    if state.supervisor() is not None:
+        ours = {port for pod in state.objects.list("Pod") for port in host_ports(pod)}
+    else:
+        state.kill_leftovers()  # they may hold the ports
     wanted: dict[int, ports.Fixed] = {}
     for fixed in ports.fixed(objects):
         other = wanted.setdefault(fixed.port, fixed)
@@ -167,7 +169,6 @@ def _apply(state: State, objects: Sequence[Object]) -> None:
 
 def _start(state: State) -> None:
     """Start the supervisor as a process of its own, and wait until it is there."""
-    state.kill_leftovers()
     log = str(state.supervisor_log)
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
     pid = os.posix_spawn(  # not subprocess: nobody waits for it, it outlives us

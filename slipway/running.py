@@ -1,0 +1,102 @@
+"""What the objects of a running stack say to the commands: its web services, their addresses and keys.
+
+Reads the folder of objects; asks the router only how it sees its replicas.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import urllib.request
+from typing import Any
+
+from slipway.kube.folder import Object
+from slipway.local.container import ADDRESS, port_of
+from slipway.local.read import part
+from slipway.local.rollout import replicas
+from slipway.local.state import LocalError, State
+from slipway.spec import SERVING, WEBSERVICE
+
+COMPONENT = "app.kubernetes.io/component"
+
+
+def is_router(obj: Object) -> bool:
+    """Tell whether a Deployment or Pod is the router's."""
+    return part(obj, "metadata", "labels").get(COMPONENT) == "router"
+
+
+def services(state: State) -> dict[str, Object]:
+    """Give the web services' Deployments by name."""
+    found = (obj for obj in state.objects.list("Deployment") if not is_router(obj))
+    return {obj["metadata"]["name"]: obj for obj in found}
+
+
+def deployment(state: State, name: str) -> Object:
+    """Find a web service, or `router`. Raises LocalError that names those there are."""
+    for obj in state.objects.list("Deployment"):
+        if obj["metadata"]["name"] == name or (name == "router" and is_router(obj)):
+            return obj
+    known = ", ".join(f"`{service}`" for service in services(state)) or "none yet"
+    raise LocalError(f"no web service `{name}`", f"web services here: {known}")
+
+
+def serving(deployment: Object) -> dict[str, Any]:
+    """Give what the router reads of a web service."""
+    return json.loads(part(deployment, "metadata", "annotations").get(SERVING, "{}"))
+
+
+def key_secret(state: State, name: str) -> Object:
+    """Find the Secret that holds a web service's keys. Raises LocalError."""
+    for secret in state.objects.list("Secret"):
+        metadata = secret["metadata"]
+        if metadata["name"] == f"{name}-keys" and part(metadata, "labels").get(WEBSERVICE) == name:
+            return secret
+    raise LocalError(f"web service `{name}` has no keys", "its `auth_enabled` is false")
+
+
+def keys(secret: Object) -> dict[str, str]:
+    """Read both keys."""
+    data: dict[str, str] = secret["data"]
+    return {which: base64.b64decode(data[which]).decode() for which in ("primary", "secondary")}
+
+
+def url(state: State) -> str:
+    """Give the router's address, or `-` where no router runs."""
+    port = _router_port(state, "http")
+    return f"http://{ADDRESS}:{port}" if port else "-"
+
+
+def scoring_uri(state: State, name: str) -> str:
+    """Give v1's address of a web service."""
+    return f"{url(state)}/api/v1/service/{name}/score"
+
+
+def routed(state: State) -> dict[str, Any] | None:
+    """Ask the router how it sees each web service; None if there is no answer."""
+    port = _router_port(state, "admin")
+    if port is None:
+        return None
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy leads to this machine
+    try:
+        with opener.open(f"http://{ADDRESS}:{port}/status", timeout=2) as answer:
+            return json.loads(answer.read())["services"]
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def unroutable(state: State) -> list[str]:
+    """Name the web services of which the router does not reach every replica. Raises LocalError."""
+    if not any(map(is_router, state.objects.list("Deployment"))):
+        return []
+    seen = routed(state) or {}
+    errors = [f"{name}: {one['error']}" for name, one in seen.items() if one.get("error")]
+    if errors:
+        raise LocalError("\n".join(errors), "slipway logs router")
+    wanted = {name: replicas(obj["spec"]) for name, obj in services(state).items()}
+    return [name for name, number in wanted.items() if seen.get(name, {}).get("up", 0) < number]
+
+
+def _router_port(state: State, port: str) -> int | None:
+    """Find a local port of the router; of its oldest pod, which keeps its own."""
+    pods = sorted(filter(is_router, state.objects.list("Pod")), key=lambda pod: pod["status"]["startTime"])
+    return next((found for pod in pods if (found := port_of(pod, port))), None)
