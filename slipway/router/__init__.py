@@ -1,0 +1,7 @@
+"""The smart request router: HAProxy carries every request, Python only tells it what is true.
+
+    feed -> discovery -> State -> config.render and plan -> control -> haproxy
+
+Everything that decides is a pure function of frozen values (`discovery`, `config`, `plan`); sockets,
+files and processes are in `haproxy`, `hold`, `admin` and `control`. Started by `python -m slipway.router`.
+"""

@@ -1,0 +1,71 @@
+"""`python -m slipway.router`: the router as a process, configured by its environment.
+
+SIGTERM lets every request that was taken finish; a second one ends the process at once. Exit status 1: it
+could not start, and why is on stderr.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+
+from slipway.kube.folder import Folder
+from slipway.problems import Problems
+from slipway.router import admin, binary
+from slipway.router.control import Router
+from slipway.router.feed import FolderFeed
+from slipway.router.haproxy import HAProxy, HAProxyError
+from slipway.router.options import Options, from_environment
+
+
+class PortTaken(Exception):
+    """Another process listens where this router should."""
+
+
+def main() -> int:
+    """Run a router until it is told to stop, and return its exit status."""
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    try:
+        options = from_environment(os.environ)
+        haproxy = HAProxy(binary.find())
+        os.umask(0o077)
+        options.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.chdir(options.directory)  # HAProxy's sockets have relative names
+        asyncio.run(_run(options, haproxy))
+    except (Problems, binary.Unsuitable, PortTaken, HAProxyError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201 - this is the process's last word
+        return 1
+    return 0
+
+
+async def _run(options: Options, haproxy: HAProxy) -> None:
+    for port in (options.port, options.admin_port):
+        _claim(options.address, port)
+    stop, now = asyncio.Event(), asyncio.Event()
+
+    def told() -> None:
+        (now if stop.is_set() else stop).set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, told)
+    feed = FolderFeed(Folder(options.objects), options.namespace)
+    router = Router(options, haproxy, feed)
+    async with await admin.serve(router, haproxy, options.address, options.admin_port):
+        await router.run(stop, now)
+
+
+def _claim(address: str, port: int) -> None:
+    """Find a taken port before HAProxy does: it would share a port with another HAProxy of the same user."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port))
+        except OSError as error:
+            raise PortTaken(f"{address}:{port} cannot be listened on: {error.strerror}") from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

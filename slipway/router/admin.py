@@ -1,0 +1,103 @@
+"""What people and probes may ask a router: `/`, `/ready`, `/status` and `/metrics`, on the admin port.
+
+A few answers a second, so a few lines of HTTP do: one request a connection, GET only.
+"""
+
+import asyncio
+import contextlib
+import json
+import re
+from asyncio import StreamReader, StreamWriter
+from http import HTTPStatus
+
+from slipway.router.control import Router
+from slipway.router.haproxy import HAProxy, HAProxyError
+from slipway.router.load import Load
+
+REQUEST = re.compile(rb"GET (/[^ ]*) HTTP/1\.[01]\r\n")
+REQUEST_SECONDS = 5.0
+TEXT = "text/plain; charset=utf-8"
+
+
+async def serve(router: Router, haproxy: HAProxy, address: str, port: int) -> asyncio.Server:
+    """Listen until the returned server is closed."""
+
+    async def answer(reader: StreamReader, writer: StreamWriter) -> None:
+        with contextlib.suppress(
+            OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError
+        ):
+            async with asyncio.timeout(REQUEST_SECONDS):
+                request = REQUEST.match(await reader.readuntil(b"\r\n\r\n"))
+            target = request[1].decode("latin-1") if request else ""
+            status, kind, text = await _page(router, haproxy, target)
+            body = text.encode()
+            head = (
+                f"HTTP/1.1 {status} {status.phrase}\r\ncontent-type: {kind}\r\n"
+                f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+            )
+            writer.write(head.encode() + body)
+            await writer.drain()
+        writer.close()
+
+    return await asyncio.start_server(answer, address, port)
+
+
+async def _page(router: Router, haproxy: HAProxy, target: str) -> tuple[HTTPStatus, str, str]:
+    path, _, query = target.partition("?")
+    status, kind, text = HTTPStatus.OK, TEXT, "Healthy\n"
+    match path:
+        case "/":
+            pass
+        case "/ready":
+            status = HTTPStatus.OK if router.ready else HTTPStatus.SERVICE_UNAVAILABLE
+            text = "Ready\n" if router.ready else "Not ready\n"
+        case "/status":
+            kind, text = "application/json", json.dumps(await report(router), indent=2) + "\n"
+        case "/metrics":
+            kind, text = "text/plain; version=0.0.4", await _metrics(router, haproxy, query)
+        case "":
+            status, text = HTTPStatus.BAD_REQUEST, "Only GET is answered here\n"
+        case _:
+            status, text = HTTPStatus.NOT_FOUND, "Here are /, /ready, /status and /metrics\n"
+    return status, kind, text
+
+
+async def report(router: Router) -> dict[str, object]:
+    """Give all that a person or `slipway` wants to know of a router."""
+    state, loads = router.state, await router.load()
+    services: dict[str, object] = {}
+    for name in sorted(state.services.keys() | state.errors.keys()):
+        service, load = state.services.get(name), loads.get(name, Load())
+        services[name] = {
+            "replicas": len(service.replicas) if service else 0,
+            "up": load.up,
+            "busy": load.busy,
+            "queued": load.queued,
+            "error": state.errors.get(name)
+            or (None if name in loads else "not in HAProxy's configuration yet"),
+        }
+    return {
+        "services": services,
+        "ignored": list(state.ignored),
+        "error": router.error,
+        "reloads": router.reloads,
+        "commands": router.commands,
+        "restarts": router.restarts,
+        "haproxy_pid": router.pid,
+    }
+
+
+async def _metrics(router: Router, haproxy: HAProxy, query: str) -> str:
+    own = "".join(
+        f"# TYPE slipway_router_{name}_total counter\nslipway_router_{name}_total {number}\n"
+        for name, number in (
+            ("reloads", router.reloads),
+            ("commands", router.commands),
+            ("restarts", router.restarts),
+        )
+    )
+    try:
+        exported = await haproxy.metrics(f"/metrics?{query}" if query else "/metrics")
+        return own + await haproxy.metrics("/refusals") + exported
+    except HAProxyError:
+        return own

@@ -1,0 +1,245 @@
+"""The control loop: what the feed says becomes what HAProxy does.
+
+One task does everything that changes HAProxy, one thing after the other: a new snapshot, the end of the
+process, servers that can be deleted by now. So there is nothing to lock, and the files on disk always
+equal what runs, from which a killed HAProxy is started again.
+"""
+
+import asyncio
+import contextlib
+import logging
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from slipway.router.config import longest_ms, render
+from slipway.router.discovery import discover
+from slipway.router.feed import Feed
+from slipway.router.haproxy import HAProxy, HAProxyError
+from slipway.router.hold import Holds
+from slipway.router.load import Load, loads, requests
+from slipway.router.options import Options
+from slipway.router.plan import (
+    Command,
+    Commands,
+    Noop,
+    Reload,
+    Running,
+    after_commands,
+    forget,
+    plan,
+    without_reload,
+)
+from slipway.router.state import State
+
+log = logging.getLogger(__name__)
+
+IDLE_SECONDS = 1.0
+BUSY_SECONDS = 0.1
+PATIENCE_SECONDS = 10.0
+"""How long a reload waits for requests that only commands can bring to a new replica."""
+NOTICE_SECONDS = 2.0
+"""How long a router that is told to stop still takes requests, so that others notice that it is not ready."""
+LONGEST_PAUSE_SECONDS = 5.0
+
+
+class Router:
+    """HAProxy, kept equal to what a feed says."""
+
+    def __init__(self, options: Options, haproxy: HAProxy, feed: Feed) -> None:
+        self._options = options
+        self._haproxy = haproxy
+        self._feed = feed
+        self._holds = Holds()
+        self._wanted = State()
+        self._installed = State()  # what the files say; differs from what runs only while a command is sent
+        self._running = Running()
+        self._refused: State | None = None
+        self._stranded_since: float | None = None
+        self._started_at = 0.0
+        self._pause = BUSY_SECONDS
+        self._stopping = False
+        self.error: str | None = None
+        self.reloads = 0
+        self.commands = 0
+        self.restarts = 0
+
+    @property
+    def ready(self) -> bool:
+        """Whether HAProxy serves what was found first, or something newer, and takes requests."""
+        return self._started_at > 0 and not self._stopping and self.pid is not None
+
+    @property
+    def state(self) -> State:
+        """What is wanted, with what is wrong with it."""
+        return self._wanted
+
+    @property
+    def pid(self) -> int | None:
+        """HAProxy's process id."""
+        return self._haproxy.pid
+
+    async def load(self) -> Mapping[str, Load]:
+        """Ask HAProxy for the load of each service; nothing while it is not there."""
+        try:
+            return loads(await self._haproxy.statistics())
+        except HAProxyError:
+            return {}
+
+    async def run(self, stop: asyncio.Event, now: asyncio.Event) -> None:
+        """Serve until `stop`, then let all requests finish, or end at once if `now`.
+
+        Raises `HAProxyError` if HAProxy does not start with what is found first.
+        """
+        try:
+            await self._holds.open()
+            self._wanted = discover(await self._feed.next())
+            await self._install(self._wanted, check=True)
+            await self._start()
+            await self._serve(stop, now)
+            await self._finish(now)
+        finally:
+            await self._haproxy.kill()
+            await self._holds.close()
+
+    async def _serve(self, stop: asyncio.Event, now: asyncio.Event) -> None:
+        """Keep HAProxy equal to the feed until told to stop, and a little longer."""
+        snapshot = asyncio.create_task(self._feed.next(), name="feed")
+        ended = asyncio.create_task(self._haproxy.ended(), name="HAProxy")
+        stopped = asyncio.create_task(stop.wait(), name="stop")
+        hurried = asyncio.create_task(now.wait(), name="stop now")
+        until = math.inf
+        try:
+            while (left := until - time.monotonic()) > 0 and not hurried.done():
+                await asyncio.wait(
+                    [snapshot, ended, hurried if self._stopping else stopped],
+                    timeout=min(left, self._period()),
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+                if stopped.done() and not self._stopping:
+                    self._stopping = True
+                    until = time.monotonic() + NOTICE_SECONDS
+                if ended.done():
+                    await self._restart()
+                    ended = asyncio.create_task(self._haproxy.ended(), name="HAProxy")
+                if snapshot.done():
+                    self._wanted = discover(snapshot.result())
+                    snapshot = asyncio.create_task(self._feed.next(), name="feed")
+                with contextlib.suppress(HAProxyError):  # it has ended: the next turn starts it again
+                    await self._converge()
+        finally:
+            tasks = (snapshot, ended, stopped, hurried)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _period(self) -> float:
+        busy = self._running.leaving or self._stranded_since is not None
+        return BUSY_SECONDS if busy else IDLE_SECONDS
+
+    async def _start(self) -> None:
+        await self._haproxy.start()
+        self._started_at = time.monotonic()
+        self._running = Running(self._installed)
+        await self._hold()
+
+    async def _restart(self) -> None:
+        """Start HAProxy again from its files: at once, but not over and over."""
+        self.restarts += 1
+        lived = time.monotonic() - self._started_at
+        log.error("HAProxy ended after %.1f s: %s", lived, self._haproxy.last_words)
+        if lived < LONGEST_PAUSE_SECONDS:
+            await asyncio.sleep(self._pause)
+            self._pause = min(2 * self._pause, LONGEST_PAUSE_SECONDS)
+        else:
+            self._pause = BUSY_SECONDS
+        try:
+            await self._start()
+            self.error = None
+        except HAProxyError as error:
+            self.error = str(error)
+            log.error("%s", error)  # noqa: TRY400 - its text says it all
+
+    async def _converge(self) -> None:
+        target = self._wanted
+        action = plan(self._running, target)
+        if isinstance(action, Reload) and (target == self._refused or await self._strands()):
+            target = without_reload(self._running.state, target)
+            action = plan(self._running, target)
+        match action:
+            case Noop():
+                pass
+            case Commands(commands):
+                await self._command(commands, target)
+            case Reload(reasons):
+                await self._reload(reasons, target)
+        for name, replica in self._running.leaving:
+            with contextlib.suppress(HAProxyError):  # it still has requests
+                await self._haproxy.tell(forget(name, replica))
+                self._running = replace(self._running, leaving=self._running.leaving - {(name, replica)})
+        await self._hold()
+
+    async def _command(self, commands: Sequence[Command], target: State) -> None:
+        await self._install(target, check=False)
+        try:
+            for command in commands:
+                await self._haproxy.tell(command)
+                self.commands += 1
+        except HAProxyError as error:
+            await self._reload((f"a command failed: {error}",), target)
+        else:
+            self._running = after_commands(self._running, target)
+
+    async def _reload(self, reasons: Sequence[str], target: State) -> None:
+        log.info("reload: %s", "; ".join(reasons))
+        before = self._running.state
+        try:
+            await self._install(target, check=True)
+            await self._haproxy.reload()
+        except HAProxyError as error:
+            if self.pid is None:
+                raise
+            self.error, self._refused = str(error), target
+            log.error("%s", error)  # noqa: TRY400 - its text says it all
+            await self._install(before, check=False)
+            return
+        self.reloads += 1
+        self.error = self._refused = self._stranded_since = None
+        self._running = Running(target)
+        self._holds.retire(_queues_end(before))
+        await self._hold()
+
+    async def _install(self, target: State, *, check: bool) -> None:
+        await self._haproxy.install(render(target, self._options), check=check)
+        self._installed = target
+
+    async def _strands(self) -> bool:
+        """Whether a reload must wait: the queue of a stopping worker never sees a replica that comes later."""
+        if not any(one.queued and not one.up for one in (await self.load()).values()):
+            self._stranded_since = None
+            return False
+        now = time.monotonic()
+        self._stranded_since = self._stranded_since or now
+        return now - self._stranded_since < PATIENCE_SECONDS
+
+    async def _hold(self) -> None:
+        services = self._running.state.services
+        await self._holds.place(sorted(services, key=lambda name: len(services[name].replicas)))
+
+    async def _finish(self, now: asyncio.Event) -> None:
+        """Take no more connections, and end when every request is answered; idle connections do not count."""
+        self._haproxy.finish()
+        self._holds.retire(_queues_end(self._running.state))
+        deadline = time.monotonic() + longest_ms(self._running.state.services.values()) / 1000
+        idle = 0
+        while self.pid is not None and idle < 2 and not now.is_set() and time.monotonic() < deadline:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(now.wait(), BUSY_SECONDS)
+            with contextlib.suppress(HAProxyError):
+                idle = 0 if requests(await self._haproxy.all_statistics()) else idle + 1
+
+
+def _queues_end(state: State) -> float:
+    """Give the seconds after which no request of a worker that is told to stop can still be waiting."""
+    return 1 + max((one.limits.wait_ms for one in state.services.values()), default=0) / 1000

@@ -1,0 +1,206 @@
+"""Kubernetes objects in, State out: the one parser, whatever feed the objects come from. Pure.
+
+A service is a Deployment with the label `slipway/webservice` and the annotation `slipway/serving`; its
+replicas are the ready endpoints of slices with that label in its namespace; its keys are the Secret
+`<service>-keys` in the router's namespace. Whoever can write one of these objects can break the service it
+belongs to, and no other: what cannot be read becomes a line in `State.errors` or `State.ignored`.
+"""
+
+import base64
+import binascii
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from ipaddress import ip_address
+
+from pydantic import BaseModel, Field, ValidationError
+
+from slipway.kube.folder import Object
+from slipway.problems import explain, shown
+from slipway.router.feed import Objects
+from slipway.router.state import SERVICE_NAME, Limits, Replica, Service, State, hashed
+from slipway.spec import SERVING, WEBSERVICE, Serving
+
+PORT_NAME = "http"
+FOREVER = datetime.max.replace(tzinfo=UTC)
+
+
+class _Metadata(BaseModel):
+    name: str
+    namespace: str
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] | None = None
+    created: datetime = Field(FOREVER, alias="creationTimestamp")
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+class _Named(BaseModel):
+    metadata: _Metadata
+
+
+class _Conditions(BaseModel):
+    ready: bool | None = None
+
+
+class _Endpoint(BaseModel):
+    addresses: list[str]
+    conditions: _Conditions | None = None
+
+    @property
+    def ready(self) -> bool:
+        # Kubernetes: a condition that is not known counts as ready.
+        return self.conditions is None or self.conditions.ready is not False
+
+
+class _Port(BaseModel):
+    name: str | None = None
+    port: int | None = None
+
+
+class _Slice(BaseModel):
+    endpoints: list[_Endpoint] | None = None
+    ports: list[_Port] | None = None
+
+    def replicas(self) -> Iterable[Replica]:
+        port = next((port.port for port in self.ports or () if port.name == PORT_NAME), None)
+        for endpoint in self.endpoints or ():
+            if port is not None and endpoint.ready and endpoint.addresses:
+                # Several addresses of one endpoint are the same pod: the first counts.
+                yield Replica(str(ip_address(endpoint.addresses[0])), port)
+
+
+class _Secret(BaseModel):
+    data: dict[str, str] | None = None
+
+
+def discover(objects: Objects) -> State:
+    """Read all objects; never raises."""
+    errors: dict[str, list[str]] = defaultdict(list)
+    ignored: list[str] = []
+    services: dict[str, Service] = {}
+    for name, deployment in _owners(objects.deployments, errors, ignored).items():
+        limits = _limits(deployment, errors[name])
+        if limits is not None:
+            replicas = _replicas(name, deployment.namespace, objects.slices, errors[name])
+            keys = _keys(name, objects.secrets, errors[name]) if limits.auth else frozenset[str]()
+            services[name] = Service(name, limits, replicas, keys)
+    return State(
+        services, {name: "; ".join(lines) for name, lines in errors.items() if lines}, tuple(ignored)
+    )
+
+
+def _owners(
+    deployments: Iterable[Object], errors: dict[str, list[str]], ignored: list[str]
+) -> dict[str, _Metadata]:
+    """Find the Deployment of each service: of two, the older."""
+    found: dict[str, list[_Metadata]] = defaultdict(list)
+    unreadable: dict[str, list[str]] = defaultdict(list)
+    for obj in deployments:
+        name = _webservice(obj)
+        if name is None:
+            continue
+        if SERVICE_NAME.fullmatch(name) is None:
+            ignored.append(f"{_place(obj)}: label {WEBSERVICE} = {shown(name)} is no name of a service")
+            continue
+        try:
+            found[name].append(_Named.model_validate(obj).metadata)
+        except ValidationError as error:
+            unreadable[name].append(f"{_place(obj)}: {_first(error)}")
+    for name, lines in unreadable.items():
+        if name in found:
+            ignored += lines
+        else:
+            errors[name] += lines
+    owners: dict[str, _Metadata] = {}
+    for name, candidates in found.items():
+        owner, *others = sorted(candidates, key=lambda one: (one.created, one.namespace, one.name))
+        owners[name] = owner
+        ignored += [
+            f"Deployment {other}: the service {name} is Deployment {owner}, which is older"
+            for other in others
+        ]
+    return owners
+
+
+def _limits(deployment: _Metadata, errors: list[str]) -> Limits | None:
+    annotation = (deployment.annotations or {}).get(SERVING)
+    if annotation is None:
+        errors.append(f"Deployment {deployment} has no annotation {SERVING}")
+        return None
+    try:
+        serving = Serving.model_validate_json(annotation)
+    except ValidationError as error:
+        lines = explain(error, Serving, lambda place: ".".join(map(str, place)) or SERVING)
+        errors.append(f"Deployment {deployment}, annotation {SERVING}: {'; '.join(lines)}")
+        return None
+    if serving.token_auth_enabled:
+        errors.append("token_auth_enabled is not available in this version: the service is not served")
+        return None
+    return Limits(
+        concurrency=serving.replica_max_concurrent_requests,
+        wait_ms=serving.max_request_wait_time,
+        timeout_ms=serving.scoring_timeout_ms,
+        auth=serving.auth_enabled,
+    )
+
+
+def _replicas(name: str, namespace: str, slices: Iterable[Object], errors: list[str]) -> frozenset[Replica]:
+    replicas: set[Replica] = set()
+    for obj in slices:
+        if _webservice(obj) != name or _text(obj, "metadata", "namespace") != namespace:
+            continue
+        try:
+            replicas.update(_Slice.model_validate(obj).replicas())
+        except ValidationError as error:
+            errors.append(f"{_place(obj)}: {_first(error)}")
+        except ValueError as error:
+            errors.append(f"{_place(obj)}: {error}")
+    return frozenset(replicas)
+
+
+def _keys(name: str, secrets: Iterable[Object], errors: list[str]) -> frozenset[str]:
+    place = f"Secret {name}-keys"
+    for obj in secrets:
+        if _webservice(obj) != name or _text(obj, "metadata", "name") != f"{name}-keys":
+            continue
+        try:
+            data = _Secret.model_validate(obj).data or {}
+        except ValidationError:  # its text may quote a key
+            errors.append(f"{place} cannot be read: its data must map names to base64 texts")
+            return frozenset()
+        keys = {slot: _decoded(data.get(slot)) for slot in ("primary", "secondary")}
+        errors += [f"{place} has no usable {slot} key" for slot, key in keys.items() if not key]
+        return frozenset(hashed(key) for key in keys.values() if key)
+    errors.append(f"{place} is missing: nobody can call the service")
+    return frozenset()
+
+
+def _decoded(value: str | None) -> str | None:
+    """Decode a key; a header can carry nothing but visible ASCII, so nothing else can be one."""
+    try:
+        key = base64.b64decode(value or "", validate=True).decode("ascii")
+    except (binascii.Error, UnicodeDecodeError):
+        return None
+    return key if key.isprintable() and key == key.strip() else None
+
+
+def _webservice(obj: Object) -> str | None:
+    return _text(obj, "metadata", "labels", WEBSERVICE)
+
+
+def _text(obj: object, *path: str) -> str | None:
+    for step in path:
+        obj = obj.get(step) if isinstance(obj, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - of plain JSON
+    return obj if isinstance(obj, str) else None
+
+
+def _place(obj: Object) -> str:
+    metadata = (_text(obj, "metadata", "namespace"), _text(obj, "metadata", "name"))
+    return f"{_text(obj, 'kind')} {'/'.join(part or '?' for part in metadata)}"
+
+
+def _first(error: ValidationError) -> str:
+    details = error.errors(include_url=False)[0]
+    return f"{'.'.join(map(str, details['loc']))} = {shown(details['input'])}: {details['msg']}"

@@ -1,0 +1,53 @@
+"""Where objects come from: the port that a folder and, later, watches of a cluster share.
+
+A feed hands over whole snapshots: what changed is for `plan` to find out, so that a missed or doubled
+event cannot make the router drift from what is true.
+"""
+
+import asyncio
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from slipway.kube.folder import Folder, Object
+
+
+@dataclass(frozen=True)
+class Objects:
+    """All objects of the kinds that a router reads."""
+
+    deployments: Sequence[Object] = ()
+    slices: Sequence[Object] = ()
+    secrets: Sequence[Object] = ()
+    """Of the router's own namespace only."""
+
+
+class Feed(Protocol):
+    """A source of snapshots."""
+
+    async def next(self) -> Objects:
+        """Return the objects: at once when first called, then as soon as any has changed."""
+        ...
+
+
+class FolderFeed:
+    """Looks at a folder of objects ten times a second."""
+
+    def __init__(self, folder: Folder, namespace: str, period: float = 0.1) -> None:
+        self._folder = folder
+        self._namespace = namespace
+        self._period = period
+        self._seen: Hashable = None
+
+    async def next(self) -> Objects:
+        # Files have no event that works everywhere.
+        while (now := self._folder.fingerprint()) == self._seen:  # noqa: ASYNC110
+            await asyncio.sleep(self._period)
+        objects = Objects(
+            deployments=self._folder.list("Deployment"),
+            slices=self._folder.list("EndpointSlice"),
+            secrets=self._folder.list("Secret", self._namespace),
+        )
+        # The fingerprint is the older of the two: a change in between is seen again, never missed.
+        self._seen = now
+        return objects

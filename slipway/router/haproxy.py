@@ -1,0 +1,217 @@
+"""The HAProxy process and its command sockets: the only module that knows either.
+
+HAProxy runs in master-worker mode, with this process as its parent. All paths are relative to the working
+directory, because names of unix sockets are limited to about 100 characters. Files are checked before the
+process gets to see them, and every reply is compared with the one that its command must get.
+"""
+
+import asyncio
+import contextlib
+import ctypes
+import logging
+import os
+import signal
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process, create_subprocess_exec
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+
+from slipway.router.config import CONFIG, CONTROL_SOCKET, MASTER_SOCKET, WORKER_SOCKET
+from slipway.router.load import Row, rows
+from slipway.router.plan import Command
+
+log = logging.getLogger(__name__)
+
+START_SECONDS = 10.0
+REPLY_SECONDS = 10.0
+PR_SET_PDEATHSIG = 1
+
+
+class HAProxyError(Exception):
+    """HAProxy is not there, or did not do what it was told."""
+
+
+class HAProxy:
+    """One HAProxy in the working directory."""
+
+    def __init__(self, binary: str) -> None:
+        self._binary = binary
+        self._process: Process | None = None
+        self._lines: deque[str] = deque(maxlen=20)
+        self._forwarding: asyncio.Task[None] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the master while it runs."""
+        running = self._process is not None and self._process.returncode is None
+        return self._process.pid if self._process and running else None
+
+    async def install(self, files: Mapping[str, str], *, check: bool) -> None:
+        """Write the files that HAProxy reads; with `check`, only if it accepts their configuration."""
+        if check:
+            draft = f"{CONFIG}.draft"
+            _write(draft, files[CONFIG])
+            for name in files.keys() - {CONFIG}:
+                _touch(name)
+            await self._check(draft)
+            _remove(draft)
+        for name, text in files.items():
+            _write(name, text)
+
+    async def start(self) -> None:
+        """Start the process and wait until its worker takes commands."""
+        for name in (MASTER_SOCKET, WORKER_SOCKET, CONTROL_SOCKET):
+            _remove(name)
+        arguments = ("-W", "-S", f"unix@{MASTER_SOCKET},mode,600", "-f", CONFIG)
+        self._lines.clear()
+        self._process = await create_subprocess_exec(
+            self._binary, *arguments, stdin=DEVNULL, stderr=PIPE, preexec_fn=_die_with_parent
+        )
+        self._forwarding = asyncio.create_task(self._forward(self._process), name="HAProxy's messages")
+        ended = asyncio.create_task(self._process.wait())
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                while not ended.done():
+                    with contextlib.suppress(HAProxyError):
+                        await self.ask("show version")
+                        return
+                    await asyncio.wait([ended], timeout=0.01)
+        except TimeoutError:
+            await self.kill()
+            raise HAProxyError("HAProxy takes no commands") from None
+        finally:
+            ended.cancel()
+        await self._forwarding
+        raise HAProxyError(f"HAProxy does not start: {self.last_words}")
+
+    @property
+    def last_words(self) -> str:
+        """What HAProxy said last about what is wrong."""
+        return _alerts("\n".join(self._lines))
+
+    async def ended(self) -> int:
+        """Wait for the end of the process and return its status."""
+        if self._process is None:
+            raise HAProxyError("HAProxy was never started")
+        return await self._process.wait()
+
+    async def reload(self) -> None:
+        """Let a new worker take over with the installed files; the old one finishes what it has."""
+        reply = await _ask(MASTER_SOCKET, "reload")
+        if not reply.startswith("Success=1"):
+            raise HAProxyError(f"HAProxy does not reload: {' '.join(reply.split())}")
+
+    async def tell(self, command: Command) -> None:
+        """Send a command, or raise if its reply is not the expected one."""
+        reply = await self.ask(command.text)
+        if reply != command.reply:
+            raise HAProxyError(f"`{command.text}`: {reply or 'no reply'}")
+
+    async def ask(self, text: str) -> str:
+        """Send a command to the worker and return its reply."""
+        return (await _ask(WORKER_SOCKET, text)).strip()
+
+    async def statistics(self) -> list[Row]:
+        """Give a row for each backend and server of the current worker."""
+        return rows(await self.ask("show stat -1 6 -1"))
+
+    async def all_statistics(self) -> list[Row]:
+        """Give the rows of all workers, also of those that only finish what they have."""
+        shown = await _ask(MASTER_SOCKET, "show proc")
+        pids = [line.split()[0] for line in shown.splitlines() if line.split()[1:2] == ["worker"]]
+        found: list[Row] = []
+        for pid in pids:
+            with contextlib.suppress(HAProxyError):
+                found += rows(await _ask(MASTER_SOCKET, f"@!{pid} show stat -1 6 -1"))
+        return found
+
+    async def metrics(self, path: str) -> str:
+        """Fetch a page of metrics from the worker."""
+        reply = await _ask(CONTROL_SOCKET, f"GET {path} HTTP/1.0\r\nhost: control\r\n\r")
+        return reply.partition("\r\n\r\n")[2]
+
+    def finish(self) -> None:
+        """Take no more connections; the process ends when its last request is answered."""
+        self._signal(signal.SIGUSR1)
+
+    async def kill(self) -> None:
+        """End the process now, whatever it does."""
+        self._signal(signal.SIGTERM)
+        if self._process is not None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._process.wait(), 2)
+            self._signal(signal.SIGKILL)
+            await self._process.wait()
+        if self._forwarding is not None:
+            await self._forwarding
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is not None and self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.send_signal(number)
+
+    async def _check(self, name: str) -> None:
+        process = await create_subprocess_exec(
+            self._binary, "-c", "-f", name, stdin=DEVNULL, stdout=PIPE, stderr=STDOUT
+        )
+        said, _ = await process.communicate()
+        if process.returncode:
+            raise HAProxyError(f"HAProxy refuses the configuration: {_alerts(said.decode(errors='replace'))}")
+
+    async def _forward(self, process: Process) -> None:
+        """Pass on what HAProxy says about itself and keep the end of it for errors."""
+        assert process.stderr is not None
+        async for line in process.stderr:
+            text = line.decode(errors="replace").strip()
+            if text:
+                self._lines.append(text)
+                if text.startswith("[ALERT]"):  # the rest is in HAProxy's own log, on stdout
+                    log.error("HAProxy: %s", _alerts(text))
+
+
+def _alerts(said: str) -> str:
+    """Give the first few lines that say what is wrong, without HAProxy's decoration."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    alerts = [line.partition(" : ")[2] or line for line in lines if line.startswith("[ALERT]")]
+    return "; ".join((alerts or lines)[:3]) or "it said nothing"
+
+
+async def _ask(path: str, text: str) -> str:
+    try:
+        async with asyncio.timeout(REPLY_SECONDS):
+            reader, writer = await asyncio.open_unix_connection(path, limit=2**20)
+            try:
+                writer.write(text.encode() + b"\n")
+                writer.write_eof()  # without it the master waits for more
+                return (await reader.read()).decode(errors="replace")
+            finally:
+                writer.close()
+                await writer.wait_closed()
+    except (OSError, TimeoutError) as error:
+        raise HAProxyError(f"`{text.split(' ', 1)[0]}` got no reply: {error or 'time is up'}") from error
+
+
+def _write(name: str, text: str) -> None:
+    """Replace a file at once, readable by its owner only."""
+    fresh = Path(f"{name}.new")
+    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(text)
+    fresh.replace(name)
+
+
+def _touch(name: str) -> None:
+    """Let there be a file for a configuration to refer to."""
+    if not Path(name).exists():
+        _write(name, "")
+
+
+def _remove(name: str) -> None:
+    Path(name).unlink(missing_ok=True)
+
+
+def _die_with_parent() -> None:
+    """Leave no HAProxy behind when this process is killed (Linux; its worker ends with the master)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

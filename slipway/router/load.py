@@ -1,0 +1,54 @@
+"""What HAProxy says of its queues and servers (`show stat`), summed up by service. Pure."""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from slipway.router.config import HOLD
+
+Row = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Load:
+    """How one service is."""
+
+    up: int = 0
+    """Replicas that answer HAProxy's own check."""
+    busy: int = 0
+    """Requests that replicas have."""
+    queued: int = 0
+    """Requests that wait for a replica."""
+
+
+def rows(text: str) -> list[Row]:
+    """Turn the reply to `show stat` into a row for each backend and server."""
+    return list(csv.DictReader(io.StringIO(text.removeprefix("# "))))
+
+
+def loads(found: Iterable[Row]) -> dict[str, Load]:
+    """Sum up by service; the servers that hold queues and our own backends do not count."""
+    by_service: dict[str, Load] = {}
+    for row in found:
+        name, server = row["pxname"], row["svname"]
+        if name.startswith("_") or server == HOLD:
+            continue
+        load = by_service.get(name, Load())
+        if server == "BACKEND":
+            by_service[name] = replace(load, queued=int(row["qcur"]))
+        else:
+            up = int(row["status"].startswith("UP"))
+            by_service[name] = replace(load, up=load.up + up, busy=load.busy + int(row["scur"]))
+    return by_service
+
+
+def requests(found: Iterable[Row]) -> int:
+    """Count the requests that wait, run, or are being answered, without those that hold queues."""
+    count = 0
+    for row in found:
+        if row["svname"] == "BACKEND":
+            count += int(row["scur"])
+        elif row["svname"] == HOLD:
+            count -= int(row["scur"])
+    return count

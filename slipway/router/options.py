@@ -1,0 +1,87 @@
+"""What the environment says to a router: its variables, checked, all mistakes at once.
+
+The variables are those of the router's Deployment; SLIPWAY_OBJECTS is added by the local engine.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+
+from slipway.problems import Problems, problem
+from slipway.spec import ROUTER_NAMESPACE
+
+REUSE = ("never", "safe", "aggressive", "always")
+
+
+@dataclass(frozen=True)
+class Options:
+    """Where a router listens, where it finds its objects, and the limits that all services share."""
+
+    objects: Path
+    directory: Path
+    address: str = "127.0.0.1"
+    port: int = 8080
+    admin_port: int = 8081
+    namespace: str = ROUTER_NAMESPACE
+    reuse: str = "never"
+    """Which connections to replicas serve further requests, in HAProxy's words. Anything but `never` lets
+    a client's connection close without an answer when a replica dies on a connection that served before."""
+    minimum_upload_rate: int = 1_048_576
+    """Bytes a second that a body must keep up once it is larger than the upload buffer."""
+
+
+def from_environment(environment: Mapping[str, str]) -> Options:
+    """Read the variables, or raise `Problems`."""
+    mistakes: list[str] = []
+
+    def number(name: str, default: int, most: int) -> int:
+        text = environment.get(name, str(default))
+        if text.isascii() and text.isdigit() and 1 <= int(text) <= most:
+            return int(text)
+        mistakes.append(
+            problem(name, text, f"must be a whole number from 1 to {most}", "correct the variable")
+        )
+        return default
+
+    address = environment.get("POD_IP", Options.address)
+    if not _is_address(address):
+        mistakes.append(problem("POD_IP", address, "must be an IP address", "correct the variable"))
+    reuse = environment.get("SLIPWAY_HTTP_REUSE", Options.reuse)
+    if reuse not in REUSE:
+        mistakes.append(
+            problem("SLIPWAY_HTTP_REUSE", reuse, f"must be one of {', '.join(REUSE)}", "remove it")
+        )
+    directory = environment.get("SLIPWAY_RUN_DIR", "")
+    if not directory:
+        mistakes.append("SLIPWAY_RUN_DIR is not set: name a folder for HAProxy's configuration and sockets")
+    objects = environment.get("SLIPWAY_OBJECTS", "")
+    if not objects and "KUBERNETES_SERVICE_HOST" in environment:
+        mistakes.append(
+            "KUBERNETES_SERVICE_HOST is set, but this version cannot watch a cluster yet: "
+            "set SLIPWAY_OBJECTS to a folder of Kubernetes objects"
+        )
+    elif not objects:
+        mistakes.append("SLIPWAY_OBJECTS is not set: name the folder of Kubernetes objects to serve")
+
+    options = Options(
+        objects=Path(objects).absolute(),
+        directory=Path(directory).absolute(),
+        address=address,
+        port=number("PORT", Options.port, 65535),
+        admin_port=number("ADMIN_PORT", Options.admin_port, 65535),
+        namespace=environment.get("POD_NAMESPACE") or ROUTER_NAMESPACE,
+        reuse=reuse,
+        minimum_upload_rate=number("MINIMUM_UPLOAD_RATE", Options.minimum_upload_rate, 2**31),
+    )
+    if mistakes:
+        raise Problems(mistakes)
+    return options
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,118 @@
+"""How a running HAProxy becomes what is wanted: `plan(running, wanted) -> Noop | Commands | Reload`. Pure.
+
+Replicas and keys change by commands. Everything else needs a new configuration, and a reload: a service
+that comes or goes, or whose limits change. Every command carries the exact reply it must get.
+
+A replica that leaves is first put into maintenance, where it finishes what it has, and is deleted when it
+is idle; until then it is in `Running.leaving`, and comes back by one command.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from slipway.router.config import KEYS, key_entry, server
+from slipway.router.state import Replica, Service, State
+
+
+@dataclass(frozen=True)
+class Running:
+    """What the process and its files hold, and which servers are there only to finish."""
+
+    state: State = field(default_factory=State)
+    leaving: frozenset[tuple[str, Replica]] = frozenset()
+
+
+@dataclass(frozen=True)
+class Command:
+    """A line for HAProxy's command socket, and the reply that says it was carried out."""
+
+    text: str
+    reply: str = ""
+
+
+@dataclass(frozen=True)
+class Noop:
+    """Nothing differs."""
+
+
+@dataclass(frozen=True)
+class Commands:
+    """What to send, in this order."""
+
+    commands: tuple[Command, ...]
+
+
+@dataclass(frozen=True)
+class Reload:
+    """Why commands do not suffice."""
+
+    reasons: tuple[str, ...]
+
+
+def plan(running: Running, wanted: State) -> Noop | Commands | Reload:
+    """Decide how to make `running` serve `wanted`."""
+    reasons = tuple(_reasons(running.state, wanted))
+    if reasons:
+        return Reload(reasons)
+    commands = tuple(
+        command
+        for name in sorted(wanted.services)
+        for command in _changes(running, running.state.services[name], wanted.services[name])
+    )
+    return Commands(commands) if commands else Noop()
+
+
+def after_commands(running: Running, wanted: State) -> Running:
+    """Give what runs once the commands of `plan` are carried out."""
+    leaving = running.leaving | {
+        (name, replica)
+        for name, service in running.state.services.items()
+        for replica in service.replicas - wanted.services[name].replicas
+    }
+    return Running(
+        wanted, frozenset((name, one) for name, one in leaving if one not in wanted.services[name].replicas)
+    )
+
+
+def forget(service: str, replica: Replica) -> Command:
+    """Delete a server that was leaving; HAProxy refuses while it still has requests."""
+    return Command(f"del server {service}/{replica.server}", "Server deleted.")
+
+
+def without_reload(running: State, wanted: State) -> State:
+    """Give the part of `wanted` that commands can reach: replicas and keys of the services that stay."""
+
+    def reachable(old: Service) -> Service:
+        new = wanted.services.get(old.name, old)
+        return new if new.limits == old.limits else replace(old, replicas=new.replicas)
+
+    return replace(wanted, services={name: reachable(old) for name, old in running.services.items()})
+
+
+def _reasons(running: State, wanted: State) -> Iterator[str]:
+    for name in sorted(running.services.keys() | wanted.services.keys()):
+        old, new = running.services.get(name), wanted.services.get(name)
+        if old is None:
+            yield f"service {name} is new"
+        elif new is None:
+            yield f"service {name} is gone"
+        elif old.limits != new.limits:
+            yield f"limits of service {name} changed"
+
+
+def _changes(running: Running, old: Service, new: Service) -> Iterator[Command]:
+    # What comes precedes what goes, so that no queue is without a server in between.
+    for replica in sorted(new.replicas - old.replicas):
+        name = f"{new.name}/{replica.server}"
+        if (new.name, replica) in running.leaving:
+            yield Command(f"set server {name} state ready")
+        else:
+            yield Command(f"add server {name} {server(new, replica)}", "New server registered.")
+            yield Command(f"enable health {name}")
+            yield Command(f"enable server {name}")
+    for replica in sorted(old.replicas - new.replicas):
+        yield Command(f"set server {new.name}/{replica.server} state maint")
+    for key in sorted(new.keys - old.keys):
+        yield Command(f"add map {KEYS} {key_entry(new.name, key)} key")
+    for key in sorted(old.keys - new.keys):
+        yield Command(f"del map {KEYS} {key_entry(new.name, key)}")

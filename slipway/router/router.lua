@@ -1,0 +1,129 @@
+-- What HAProxy cannot say or do by itself: explain a refusal, count it, and bound large uploads.
+-- Nothing here runs for a request that a replica answers, unless its body exceeds the upload buffer.
+
+local SENTENCES = {
+  unknown_path = "This path leads nowhere. Web services answer on /api/v1/service/<name>/score and /api/v1/service/<name>/swagger.json.",
+  unknown_service = "There is no web service of this name, or it cannot be served.",
+  method_not_allowed = "Web services answer GET, POST and OPTIONS only.",
+  key_missing = "This web service needs a key. Send one in the header `Authorization: Bearer <key>`.",
+  key_wrong = "This is not a valid key of this web service. It may have been regenerated.",
+  body_too_large = "The body is larger than 104,857,600 bytes, the most that a web service takes.",
+  upload_too_slow = "The body arrived too slowly: a large body must keep up a minimum rate, and none may stop for long.",
+  queue_timeout = "Every replica stayed busy for as long as this request may wait (max_request_wait_time).",
+  no_replica = "No replica of the web service was ready for as long as this request may wait (max_request_wait_time).",
+  replica_unreachable = "The replica did not take the connection, so the request was not run.",
+  replica_failed = "The replica ended without an answer. The request may have been run, so it was not sent again.",
+  scoring_timeout = "The replica did not answer within scoring_timeout_ms.",
+  router_error = "The router could not carry this request.",
+}
+
+local BY_STATUS = { ["400"] = "upload_too_slow", ["408"] = "upload_too_slow", ["500"] = "router_error",
+  ["502"] = "replica_failed", ["504"] = "scoring_timeout" }
+
+local counts = {}
+
+local function count(service, reason)
+  -- A name that anybody made up must not become a label.
+  local known = core.backends[service] and service or ""
+  local key = string.format('service="%s",reason="%s"', known, reason)
+  counts[key] = (counts[key] or 0) + 1
+end
+
+-- The service that a request is for: its backend, or what its path says.
+local function service_of(txn)
+  local backend = txn.f:be_name() or ""
+  if backend:match("^%l") then return backend, core.backends[backend] end
+  return (txn.f:path() or ""):match("^/api/v1/service/([%w%-%._]+)/[^/]+$"), nil
+end
+
+local function reason_of(txn, given, proxy)
+  local already = txn:get_var("txn.refused")
+  if already then return already end
+  if given == "unknown" then
+    local path = txn.f:path() or ""
+    local known = path:match("^/api/v1/service/[^/]+/score$") or path:match("^/api/v1/service/[^/]+/swagger%.json$")
+    return known and "unknown_service" or "unknown_path"
+  elseif given == "key" then
+    return txn.f:req_hdr("authorization") and "key_wrong" or "key_missing"
+  elseif given ~= "503" then
+    return BY_STATUS[given] or given
+  elseif not proxy then
+    return "router_error"
+  elseif proxy:get_srv_act() == 0 then
+    return "no_replica"
+  end
+  return txn.f:srv_id() and "replica_unreachable" or "queue_timeout"
+end
+
+-- %[lua.refusal(REASON)]: the body of a refusal. REASON is a reason, or a status that HAProxy chose.
+core.register_fetches("refusal", function(txn, given)
+  local service, proxy = service_of(txn)
+  local reason = reason_of(txn, given, proxy)
+  count(service or "", reason)
+  local name = service and #service <= 63 and ('"' .. service .. '"') or "null"
+  local queued = proxy and txn.f:queue(service) or 0
+  return string.format('{"reason":"%s","message":"%s","service":%s,"replicas":%d,"queued":%d}',
+    reason, SENTENCES[reason], name, proxy and proxy:get_srv_act() or 0, queued)
+end)
+
+-- http-response lua.run_failed: the replica explains this one itself; here it is only counted.
+core.register_action("run_failed", { "http-res" }, function(txn)
+  count(txn.f:be_name(), "run_failed")
+end)
+
+core.register_service("refusals", "http", function(applet)
+  local lines = { "# TYPE slipway_router_refusals_total counter" }
+  for labels, number in pairs(counts) do
+    lines[#lines + 1] = string.format("slipway_router_refusals_total{%s} %d", labels, number)
+  end
+  local body = table.concat(lines, "\n") .. "\n"
+  applet:set_status(200)
+  applet:add_header("content-length", #body)
+  applet:add_header("content-type", "text/plain; version=0.0.4")
+  applet:start_response()
+  applet:send(body)
+end)
+
+-- filter lua.upload LARGEST RATE: refuses a body above LARGEST bytes, whatever its headers said, and one that
+-- comes in at less than RATE bytes a second while a replica waits for it.
+local Upload = { id = "upload", flags = filter.FLT_CFG_FL_HTX }
+Upload.__index = Upload
+
+local GRACE = 1.0 -- seconds that a client may be late
+
+local function now()
+  local time = core.now()
+  return time.sec + time.usec / 1e6
+end
+
+function Upload:new()
+  return setmetatable({ bytes = 0, waited = 0, idle_since = nil }, Upload)
+end
+
+function Upload:start_analyze(txn, channel)
+  if not channel:is_resp() then filter.register_data_filter(self, channel) end
+end
+
+function Upload:http_payload(txn, message)
+  self.bytes = self.bytes + message:input()
+  if self.bytes > self.largest then self:refuse(txn, "body_too_large") end
+  if self.idle_since then
+    self.waited = self.waited + now() - self.idle_since
+    if self.waited > GRACE + self.bytes / self.rate then self:refuse(txn, "upload_too_slow") end
+  end
+  -- Only while the replica has taken all there is, and is there at all, does it wait for the client.
+  local waiting = message:output() == 0 and txn.f:srv_id() ~= nil
+  self.idle_since = waiting and now() or nil
+end
+
+-- Raising an error is the one way in which HAProxy lets a filter end a request.
+function Upload:refuse(txn, reason)
+  txn:set_var("txn.refused", reason)
+  error(reason)
+end
+
+core.register_filter("upload", Upload, function(class, arguments)
+  class.largest = tonumber(arguments[1])
+  class.rate = tonumber(arguments[2])
+  return class
+end)

@@ -1,0 +1,87 @@
+"""What a router serves, as one immutable value; discovery makes it, everything else is a function of it.
+
+Nothing in it can break out of a configuration line or a command: names, addresses and hashes are made of
+harmless characters only, and these types refuse anything else.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from ipaddress import ip_address
+
+SERVICE_NAME = re.compile(r"[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?")
+KEY_HASH = re.compile(r"[0-9A-F]{64}")
+ADDRESS = re.compile(r"[0-9a-f.:]+")  # an IPv6 zone, which `ip_address` takes, could hold anything
+
+
+@dataclass(frozen=True, order=True)
+class Replica:
+    """One ready pod of a service, known by its address."""
+
+    address: str
+    port: int
+
+    def __post_init__(self) -> None:
+        plain = ADDRESS.fullmatch(self.address) and str(ip_address(self.address)) == self.address
+        if not plain or not 1 <= self.port <= 65535:
+            raise ValueError(f"{self.address!r}, {self.port!r} is no address of a replica")
+
+    @property
+    def server(self) -> str:
+        """HAProxy's name for it."""
+        return f"{self.address}:{self.port}"
+
+    @property
+    def target(self) -> str:
+        """Where HAProxy connects to."""
+        return f"[{self.address}]:{self.port}" if ":" in self.address else self.server
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The part of a service that only a new configuration can change."""
+
+    concurrency: int = 1
+    """Requests that a replica gets at once (N)."""
+    wait_ms: int = 500
+    timeout_ms: int = 60_000
+    auth: bool = True
+    """Whether a request needs a key."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """A web service: its limits, the replicas that are ready, and the SHA-256 of each valid key."""
+
+    name: str
+    limits: Limits = Limits()
+    replicas: frozenset[Replica] = frozenset()
+    keys: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        if SERVICE_NAME.fullmatch(self.name) is None:
+            raise ValueError(f"{self.name!r} is no name of a service")
+        if not all(KEY_HASH.fullmatch(key) for key in self.keys):
+            raise ValueError("a key is held as SHA-256 in capitals, never as itself")
+
+
+@dataclass(frozen=True)
+class State:
+    """All services by name, and what was wrong with what was found."""
+
+    services: Mapping[str, Service] = field(default_factory=dict[str, Service])
+    errors: Mapping[str, str] = field(default_factory=dict[str, str])
+    """By service: why it is not served, or not as it should be."""
+    ignored: tuple[str, ...] = ()
+    """Objects that count for no service, and why."""
+
+
+def state_of(*services: Service) -> State:
+    """Make a state without errors."""
+    return State({service.name: service for service in services})
+
+
+def hashed(key: str) -> str:
+    """Hash a key as HAProxy's `sha2(256),hex` does."""
+    return sha256(key.encode()).hexdigest().upper()

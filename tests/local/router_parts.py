@@ -1,0 +1,299 @@
+"""A router as a real process, and replicas that do as a request's body tells them. For the router's tests."""
+
+import asyncio
+import base64
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import httpx
+
+from slipway.kube.folder import Folder
+from slipway.spec import Serving
+
+KEY = "k" * 32
+SECONDS = 10.0
+NAMESPACE = "slipway-services"
+Json = dict[str, Any]
+T = TypeVar("T")
+
+
+class Replica:
+    """Serves /ready and scores, never more than `gate` at once; says how many it was ever asked to do.
+
+    A body `{"sleep": 0.2}` takes that long, `{"crash": true}` ends the connection, `{"raise": true}` fails as
+    a `run()` that raised does. Any other body is echoed, by its size and with the request's headers.
+    """
+
+    def __init__(self, gate: int = 1) -> None:
+        self.ready = True
+        self.port = 0
+        self.seen: list[object] = []
+        self.running = self.running_most = self.offered = self.offered_most = 0
+        self._gate = asyncio.Semaphore(gate)
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+
+    async def start(self, port: int = 0) -> "Replica":
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", port)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def stop(self) -> None:
+        """Vanish at once, as a killed process does."""
+        assert self._server is not None
+        self._server.close()
+        for writer in list(self._writers):
+            writer.transport.abort()
+        await self._server.wait_closed()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
+        try:
+            while await self._request(reader, writer):
+                pass
+        except (OSError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            self._writers.discard(writer)
+            writer.close()
+
+    async def _request(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        method, path, _ = lines[0].split(" ")
+        headers = dict(line.lower().split(": ", 1) for line in lines[1:] if line)
+        if path == "/ready":
+            await _answer(writer, "200 OK" if self.ready else "503 Service Unavailable", {})
+            return True
+        self.offered += 1
+        self.offered_most = max(self.offered_most, self.offered)
+        try:
+            body = await _body(reader, headers)
+            async with self._gate:
+                self.running += 1
+                self.running_most = max(self.running_most, self.running)
+                try:
+                    return await self._run(writer, method, path, headers, body)
+                finally:
+                    self.running -= 1
+        finally:
+            self.offered -= 1
+
+    async def _run(
+        self, writer: asyncio.StreamWriter, method: str, path: str, headers: dict[str, str], body: bytes
+    ) -> bool:
+        try:
+            told: object = json.loads(body)
+        except ValueError:
+            told = None
+        wish = cast("Json", told) if isinstance(told, dict) else {}
+        self.seen.append(wish.get("id"))
+        await asyncio.sleep(wish.get("sleep", 0))
+        if wish.get("crash"):
+            writer.transport.abort()
+            return False
+        if wish.get("raise"):
+            extra = "x-ms-run-function-failed: true\r\n"
+            await _answer(writer, "500 Internal Server Error", {"traceback": "ValueError"}, extra)
+        else:
+            echo = {"method": method, "path": path, "headers": headers, "size": len(body), "port": self.port}
+            await _answer(writer, "200 OK", echo)
+        return True
+
+
+async def _body(reader: asyncio.StreamReader, headers: dict[str, str]) -> bytes:
+    if headers.get("transfer-encoding") != "chunked":
+        return await reader.readexactly(int(headers.get("content-length", "0")))
+    body = bytearray()
+    while size := int(await reader.readline(), 16):
+        body += await reader.readexactly(size)
+        await reader.readline()
+    await reader.readline()
+    return bytes(body)
+
+
+async def _answer(writer: asyncio.StreamWriter, status: str, value: object, extra: str = "") -> None:
+    body = json.dumps(value).encode()
+    writer.write(f"HTTP/1.1 {status}\r\n{extra}content-length: {len(body)}\r\n\r\n".encode() + body)
+    await writer.drain()
+
+
+class RouterProcess:
+    """`python -m slipway.router` over a folder of objects."""
+
+    def __init__(self, root: Path, **variables: str) -> None:
+        self.folder = Folder(root / "objects")
+        self.directory = root / "run"
+        self.port, self.admin_port = free_ports(2)
+        self.environment = {
+            "PATH": os.environ["PATH"],
+            "PORT": str(self.port),
+            "ADMIN_PORT": str(self.admin_port),
+            "SLIPWAY_RUN_DIR": str(self.directory),
+            "SLIPWAY_OBJECTS": str(root / "objects"),
+            **variables,
+        }
+        self._log = root / "router.log"
+        self.process: subprocess.Popen[bytes] | None = None
+        self.admin = httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.admin_port}", trust_env=False)
+
+    def start(self) -> None:
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "slipway.router"], env=self.environment, stdout=log, stderr=log
+            )
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text()
+
+    def uri(self, service: str, path: str = "score") -> str:
+        return f"http://127.0.0.1:{self.port}/api/v1/service/{service}/{path}"
+
+    def deploy(
+        self, name: str, *replicas: Replica, keys: tuple[str, str] | None = (KEY, "2" * 32), **serving: object
+    ) -> None:
+        """Write a service's Deployment, slices and Secret."""
+        labels = {"slipway/webservice": name}
+        values = Serving.model_validate({"num_replicas": 1, "autoscale_enabled": False, **serving})
+        self.folder.put(
+            {
+                "kind": "Deployment",
+                "metadata": {
+                    "name": name,
+                    "namespace": NAMESPACE,
+                    "labels": labels,
+                    "annotations": {"slipway/serving": values.model_dump_json()},
+                },
+                "spec": {},
+            }
+        )
+        self.scale(name, *replicas)
+        if keys is not None:
+            self.keys(name, *keys)
+
+    def scale(self, name: str, *replicas: Replica) -> None:
+        """Let exactly these be the ready endpoints of a service, one slice each."""
+        wanted = {f"{name}-{replica.port}": replica for replica in replicas}
+        for pod, replica in wanted.items():
+            self.folder.put(
+                {
+                    "kind": "EndpointSlice",
+                    "metadata": {"name": pod, "namespace": NAMESPACE, "labels": {"slipway/webservice": name}},
+                    "addressType": "IPv4",
+                    "ports": [{"name": "http", "port": replica.port, "protocol": "TCP"}],
+                    "endpoints": [{"addresses": ["127.0.0.1"], "conditions": {"ready": True}}],
+                }
+            )
+        for found in self.folder.list("EndpointSlice"):
+            labels, pod = found["metadata"]["labels"], found["metadata"]["name"]
+            if labels["slipway/webservice"] == name and pod not in wanted:
+                self.folder.delete("EndpointSlice", NAMESPACE, pod)
+
+    def keys(self, name: str, primary: str, secondary: str) -> None:
+        data = {"primary": primary, "secondary": secondary}
+        self.folder.put(
+            {
+                "kind": "Secret",
+                "metadata": {
+                    "name": f"{name}-keys",
+                    "namespace": "slipway",
+                    "labels": {"slipway/webservice": name},
+                },
+                "data": {slot: base64.b64encode(key.encode()).decode() for slot, key in data.items()},
+            }
+        )
+
+    async def status(self) -> Json:
+        return (await self.admin.get("/status")).json()
+
+    async def until(self, condition: Callable[[Json], bool], seconds: float = SECONDS) -> Json:
+        """Wait until the status fulfils a condition and return it."""
+
+        async def look() -> Json | None:
+            assert self.process is None or self.process.poll() is None, self.log
+            with contextlib.suppress(httpx.TransportError):
+                if (await self.admin.get("/ready")).status_code == 200:
+                    status = await self.status()
+                    return status if condition(status) else None
+            return None
+
+        return await until(look, seconds, lambda: self.log)
+
+    async def up(self, name: str, replicas: int) -> Json:
+        """Wait until a service has exactly so many replicas that are up."""
+
+        def condition(status: Json) -> bool:
+            service = status["services"].get(name, {})
+            return service.get("up") == service.get("replicas") == replicas and service["error"] is None
+
+        return await self.until(condition)
+
+    async def close(self) -> None:
+        await self.admin.aclose()
+        if self.process is not None:
+            if self.process.poll() is None:
+                self.process.send_signal(signal.SIGTERM)
+                await asyncio.sleep(0.1)  # two signals at once would be one
+                self.process.send_signal(signal.SIGTERM)
+            try:
+                await asyncio.to_thread(self.process.wait, SECONDS)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                raise
+
+
+async def until(look: Callable[[], Awaitable[T | None]], seconds: float, explain: Callable[[], str]) -> T:
+    """Look again and again until there is a result."""
+    deadline = time.monotonic() + seconds
+    while (found := await look()) is None:
+        assert time.monotonic() < deadline, f"nothing within {seconds} s\n{explain()}"
+        await asyncio.sleep(0.02)
+    return found
+
+
+@contextlib.asynccontextmanager
+async def client() -> AsyncGenerator[httpx.AsyncClient]:
+    """Give a client with a valid key and a connection for every request in flight."""
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+    async with httpx.AsyncClient(
+        headers={"authorization": f"Bearer {KEY}"}, timeout=30, limits=limits, trust_env=False
+    ) as found:
+        yield found
+
+
+def assert_refusal(
+    response: httpx.Response, status: int, reason: str, *, service: str | None, retry: bool = False
+) -> Json:
+    """Check the one shape that all refusals have, and return the body."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/json"
+    assert len(response.headers["x-ms-request-id"]) == 36
+    assert ("retry-after" in response.headers) is retry
+    body: Json = response.json()
+    assert body["reason"] == reason
+    assert body["service"] == service
+    assert body["message"].endswith(".")
+    assert isinstance(body["replicas"], int)
+    assert isinstance(body["queued"], int)
+    return body
+
+
+def free_ports(number: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(number)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+def statuses(responses: Iterable[httpx.Response]) -> list[int]:
+    return [response.status_code for response in responses]
