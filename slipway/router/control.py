@@ -215,7 +215,7 @@ class Router:
         self._installed = target
 
     async def _strands(self) -> bool:
-        """Whether a reload must wait: the queue of a stopping worker never sees a replica that comes later."""
+        """Whether a reload must wait: a stopping worker's queue never sees a replica that comes later."""
         if not any(one.queued and not one.up for one in (await self.load()).values()):
             self._stranded_since = None
             return False

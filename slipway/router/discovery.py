@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from ipaddress import ip_address
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
 from slipway.kube.folder import Object
 from slipway.problems import explain, shown
@@ -30,7 +30,7 @@ class _Metadata(BaseModel):
     namespace: str
     labels: dict[str, str] = {}
     annotations: dict[str, str] | None = None
-    created: datetime = Field(FOREVER, alias="creationTimestamp")
+    created: AwareDatetime = Field(FOREVER, alias="creationTimestamp")
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name}"
@@ -105,7 +105,8 @@ def _owners(
             ignored.append(f"{_place(obj)}: label {WEBSERVICE} = {shown(name)} is no name of a service")
             continue
         try:
-            found[name].append(_Named.model_validate(obj).metadata)
+            metadata = _Named.model_validate(obj).metadata
+            found[name].append(metadata)
         except ValidationError as error:
             unreadable[name].append(f"{_place(obj)}: {_first(error)}")
     for name, lines in unreadable.items():

@@ -5,10 +5,10 @@ The variables are those of the router's Deployment; SLIPWAY_OBJECTS is added by 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
 
 from slipway.problems import Problems, problem
+from slipway.router.state import plain_address
 from slipway.spec import ROUTER_NAMESPACE
 
 REUSE = ("never", "safe", "aggressive", "always")
@@ -45,8 +45,8 @@ def from_environment(environment: Mapping[str, str]) -> Options:
         return default
 
     address = environment.get("POD_IP", Options.address)
-    if not _is_address(address):
-        mistakes.append(problem("POD_IP", address, "must be an IP address", "correct the variable"))
+    if not plain_address(address):
+        mistakes.append(problem("POD_IP", address, "must be a plain IP address", "correct the variable"))
     reuse = environment.get("SLIPWAY_HTTP_REUSE", Options.reuse)
     if reuse not in REUSE:
         mistakes.append(
@@ -77,11 +77,3 @@ def from_environment(environment: Mapping[str, str]) -> Options:
     if mistakes:
         raise Problems(mistakes)
     return options
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True

@@ -12,7 +12,7 @@ from ipaddress import ip_address
 
 SERVICE_NAME = re.compile(r"[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?")
 KEY_HASH = re.compile(r"[0-9A-F]{64}")
-ADDRESS = re.compile(r"[0-9a-f.:]+")  # an IPv6 zone, which `ip_address` takes, could hold anything
+ADDRESS = re.compile(r"[0-9a-f.:]+")
 
 
 @dataclass(frozen=True, order=True)
@@ -23,8 +23,7 @@ class Replica:
     port: int
 
     def __post_init__(self) -> None:
-        plain = ADDRESS.fullmatch(self.address) and str(ip_address(self.address)) == self.address
-        if not plain or not 1 <= self.port <= 65535:
+        if not plain_address(self.address) or not 1 <= self.port <= 65535:
             raise ValueError(f"{self.address!r}, {self.port!r} is no address of a replica")
 
     @property
@@ -75,6 +74,14 @@ class State:
     """By service: why it is not served, or not as it should be."""
     ignored: tuple[str, ...] = ()
     """Objects that count for no service, and why."""
+
+
+def plain_address(text: str) -> bool:
+    """Whether a text is an IP address in its one plain form; an IPv6 zone, for one, could hold anything."""
+    try:
+        return ADDRESS.fullmatch(text) is not None and str(ip_address(text)) == text
+    except ValueError:
+        return False
 
 
 def state_of(*services: Service) -> State:

@@ -1,0 +1,100 @@
+"""The configuration of two services, in full, and what can never get into one."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slipway.router.config import LUA, longest_ms, render
+from slipway.router.options import Options
+from slipway.router.state import Limits, Replica, Service, hashed, state_of
+
+OPTIONS = Options(objects=Path("/objects"), directory=Path("/run"))
+DIABETES = Service(
+    "diabetes",
+    Limits(concurrency=2, wait_ms=800, timeout_ms=30_000),
+    frozenset({Replica("10.0.0.1", 5001), Replica("fd00::2", 5001)}),
+    frozenset({hashed("first"), hashed("second")}),
+)
+OPEN = Service("echo", Limits(auth=False))
+
+
+@pytest.mark.parametrize("name", ["haproxy.cfg", "routes.map", "keys.map"])
+def test_when_two_services_are_rendered_then_the_files_are_these(
+    name: str, golden: Callable[[str, str], None]
+) -> None:
+    text = render(state_of(OPEN, DIABETES), OPTIONS)[name]
+    golden(f"router-{name}", text.replace(str(LUA), "/slipway/router/router.lua"))
+
+
+def test_when_the_order_of_services_differs_then_the_files_do_not() -> None:
+    assert render(state_of(OPEN, DIABETES), OPTIONS) == render(state_of(DIABETES, OPEN), OPTIONS)
+
+
+def test_when_keys_are_rendered_then_no_key_is_among_them() -> None:
+    key = "a key that must not be seen"
+    service = Service("echo", keys=frozenset({hashed(key)}))
+    assert key not in "".join(render(state_of(service), OPTIONS).values())
+
+
+@pytest.mark.parametrize(
+    ("reuse", "lines"),
+    [
+        ("never", ["option http-server-close", "http-reuse never"]),
+        ("always", ["http-reuse always"]),
+    ],
+)
+def test_when_reuse_is_chosen_then_the_configuration_says_so(reuse: str, lines: list[str]) -> None:
+    options = Options(objects=Path("/objects"), directory=Path("/run"), reuse=reuse)
+    config = render(state_of(), options)["haproxy.cfg"]
+    found = [line.strip() for line in config.splitlines() if "reuse" in line or "server-close" in line]
+    assert found == lines
+
+
+def test_when_a_process_stops_then_it_is_given_the_longest_wait_scoring_and_uploads() -> None:
+    assert longest_ms([OPEN, Service("slow", Limits(wait_ms=300_000, timeout_ms=300_000))]) == 725_000
+    assert longest_ms([]) == 125_000
+
+
+@given(st.text())
+def test_when_a_name_or_address_could_break_a_line_then_it_cannot_be_a_service(text: str) -> None:
+    for make in (
+        lambda: Service(text),
+        lambda: Replica(text, 5001),
+        lambda: Service("echo", keys=frozenset({text})),
+    ):
+        try:
+            made = make()
+        except ValueError:
+            continue
+        assert not set(repr(made)) & set('\n\\;"#%\t')
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        pytest.param("fe80::1%eth0\nserver evil 6.6.6.6:80", id="a zone that holds a line"),
+        pytest.param("fe80::1%a", id="a zone"),
+        pytest.param("10.0.0.1;shutdown", id="a second command"),
+        pytest.param("unix@/run/docker.sock", id="a socket"),
+        pytest.param("replica.example.org", id="a name"),
+        pytest.param("010.0.0.1", id="not the plain form"),
+    ],
+)
+def test_when_an_address_is_not_a_plain_one_then_it_is_refused(address: str) -> None:
+    with pytest.raises(ValueError, match="address"):
+        Replica(address, 5001)
+
+
+@pytest.mark.parametrize("port", [0, -1, 65536])
+def test_when_a_port_is_none_then_it_is_refused(port: int) -> None:
+    with pytest.raises(ValueError, match="address"):
+        Replica("10.0.0.1", port)
+
+
+@pytest.mark.parametrize("name", ["_router", "Echo", "a b", "a;b", "1a", "a-", "", "a" * 64, "echo\n"])
+def test_when_a_name_is_not_a_services_then_it_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="name"):
+        Service(name)

@@ -1,0 +1,113 @@
+"""What a router reads from its environment, which HAProxy it takes, and how it reads HAProxy's figures."""
+
+from pathlib import Path
+
+import pytest
+
+from slipway.problems import Problems
+from slipway.router.binary import unfit
+from slipway.router.load import Load, loads, requests, rows
+from slipway.router.options import Options, from_environment
+
+GIVEN = {"SLIPWAY_OBJECTS": "/objects", "SLIPWAY_RUN_DIR": "/run/slipway"}
+
+
+def test_when_little_is_given_then_the_rest_has_defaults() -> None:
+    assert from_environment(GIVEN) == Options(objects=Path("/objects"), directory=Path("/run/slipway"))
+
+
+def test_when_all_is_given_then_all_is_read() -> None:
+    given = GIVEN | {
+        "POD_IP": "10.0.0.1",
+        "POD_NAMESPACE": "other",
+        "PORT": "80",
+        "ADMIN_PORT": "81",
+        "MINIMUM_UPLOAD_RATE": "1000",
+        "SLIPWAY_HTTP_REUSE": "safe",
+    }
+    assert from_environment(given) == Options(
+        objects=Path("/objects"),
+        directory=Path("/run/slipway"),
+        address="10.0.0.1",
+        port=80,
+        admin_port=81,
+        namespace="other",
+        reuse="safe",
+        minimum_upload_rate=1000,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("PORT", "http", 'PORT = "http": must be a whole number from 1 to 65535'),
+        ("PORT", "0", "whole number"),
+        ("ADMIN_PORT", "65536", "whole number"),
+        ("MINIMUM_UPLOAD_RATE", "-1", "whole number"),
+        ("POD_IP", "localhost", "must be a plain IP address"),
+        ("POD_IP", "fe80::1%a b", "must be a plain IP address"),
+        ("SLIPWAY_HTTP_REUSE", "often", "must be one of never, safe, aggressive, always"),
+        ("SLIPWAY_RUN_DIR", "", "SLIPWAY_RUN_DIR is not set"),
+        ("SLIPWAY_OBJECTS", "", "SLIPWAY_OBJECTS is not set"),
+    ],
+)
+def test_when_a_variable_is_wrong_then_the_error_says_what_it_must_be(
+    name: str, value: str, said: str
+) -> None:
+    with pytest.raises(Problems, match=said):
+        from_environment(GIVEN | {name: value})
+
+
+def test_when_several_variables_are_wrong_then_all_are_told() -> None:
+    with pytest.raises(Problems) as caught:
+        from_environment({"PORT": "x"})
+    assert len(caught.value.lines) == 3
+
+
+def test_when_in_a_cluster_without_a_folder_then_the_error_says_that_watches_come_later() -> None:
+    with pytest.raises(Problems, match="cannot watch a cluster yet"):
+        from_environment({"SLIPWAY_RUN_DIR": "/run", "KUBERNETES_SERVICE_HOST": "10.0.0.1"})
+
+
+def described(
+    version: str = "2.8.25-5cf5d0683", options: str = "USE_OPENSSL=1 USE_LUA=1 USE_PROMEX=1"
+) -> str:
+    return f"HAProxy version {version} 2026/06/26 - https://haproxy.org/\nBuild :\n  OPTIONS = {options}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (described(), None),
+        (described("3.2.1"), "is version 3.2; 2.8 is needed"),
+        (described("2.6.12-1+deb12u1"), "is version 2.6; 2.8 is needed"),
+        (described(options="USE_LUA=1"), "was built without the Prometheus exporter"),
+        (described(options=""), "was built without Lua and the Prometheus exporter"),
+        ("nginx version: nginx/1.22.1", "is not HAProxy"),
+        ("", "is not HAProxy"),
+    ],
+)
+def test_when_a_haproxy_describes_itself_then_only_a_fit_one_passes(text: str, said: str | None) -> None:
+    assert unfit(text) == said
+
+
+STATISTICS = """\
+# pxname,svname,qcur,scur,status,
+_detour,BACKEND,0,1,UP,
+echo,_hold,0,1,no check,
+echo,10.0.0.1:5001,0,1,UP,
+echo,10.0.0.2:5001,0,1,UP 1/2,
+echo,10.0.0.3:5001,0,1,MAINT,
+echo,10.0.0.4:5001,0,0,DOWN,
+echo,BACKEND,2,6,UP,
+fraud,_hold,0,1,no check,
+fraud,BACKEND,0,1,UP,
+"""
+
+
+def test_when_figures_are_read_then_services_are_summed_up_without_what_holds_queues() -> None:
+    assert loads(rows(STATISTICS)) == {"echo": Load(up=2, busy=3, queued=2), "fraud": Load()}
+
+
+def test_when_requests_are_counted_then_those_that_hold_queues_are_none() -> None:
+    assert requests(rows(STATISTICS)) == 6
