@@ -271,7 +271,10 @@ class Monitor:
         if found.type == STACK_REFERENCE:
             outputs = self._stacks.get(str(found.inputs.get("name")))
             return replace(found, outputs={"name": found.inputs.get("name"), **_stack_reference(outputs)})
-        resolved = self._resolve(found) if self._resolve is not None else None
+        try:
+            resolved = self._resolve(found) if self._resolve is not None else None
+        except EngineError as refusal:
+            self._fail(str(refusal))
         if resolved is not None:
             return replace(found, id=resolved.id, outputs=resolved.outputs)
         secret = found.options.get("additionalSecretOutputs", [])

@@ -32,14 +32,9 @@ from slipway.engine.wire import UNKNOWN_TEXT
 
 
 class _Engine:
-    """The engine's other service: messages to people."""
-
-    def __init__(self) -> None:
-        self.error = ""
+    """The engine's other service: messages to people, none of which fails a program."""
 
     def Log(self, request: engine_pb2.LogRequest) -> Empty:  # noqa: N802 the protocol's name
-        if request.severity == engine_pb2.ERROR:
-            self.error = self.error or request.message
         if request.severity != engine_pb2.DEBUG:
             severity = engine_pb2.LogSeverity.Name(request.severity).lower()
             print(f"{severity}: {request.message}", file=sys.stderr)  # noqa: T201 messages are for people
@@ -52,7 +47,7 @@ class _Engine:
 def run(request: Request) -> Answer:
     """Run the program to its end in this process, which no other program may share."""
     project = request.project
-    monitor, engine = Monitor(project, request.resolve, request.invoke, request.stacks), _Engine()
+    monitor = Monitor(project, request.resolve, request.invoke, request.stacks)
     _set_config(project)
     configure(
         Settings(
@@ -61,7 +56,7 @@ def run(request: Request) -> Answer:
             root_directory=str(project.root),
             organization="organization",
             monitor=monitor,
-            engine=engine,
+            engine=_Engine(),
             dry_run=True,
         )
     )
@@ -86,7 +81,7 @@ def run(request: Request) -> Answer:
         loop.run_until_complete(loop.shutdown_default_executor())
         loop.close()
         monitor.close()
-    error = error or monitor.failure or engine.error
+    error = error or monitor.failure
     return Answer(error=error) if error else Answer(graph=monitor.graph())
 
 
@@ -115,11 +110,14 @@ def _unless_unknown(convert: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _traceback(failure: BaseException, folder: Path) -> str:
-    """Format an exception from the program's own first line on."""
+    """Format an exception from the program's own first line on, or without the lines of this process."""
     shown = traceback.TracebackException.from_exception(failure)
-    own = [index for index, frame in enumerate(shown.stack) if Path(frame.filename).is_relative_to(folder)]
-    if own:
-        shown.stack = traceback.StackSummary.from_list(list(shown.stack)[own[0] :])
+    frames = list(shown.stack)
+    own = [index for index, frame in enumerate(frames) if Path(frame.filename).is_relative_to(folder)]
+    ours = (__file__, str(Path(asyncio.__file__).parent))
+    others = [index for index, frame in enumerate(frames) if not frame.filename.startswith(ours)]
+    first = (own or others or [0])[0]
+    shown.stack = traceback.StackSummary.from_list(frames[first:])
     return "the program failed:\n" + "".join(shown.format()).rstrip()
 
 

@@ -8,14 +8,14 @@ Left out: everything of `Pulumi.yaml` that does not change what the program sees
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 import yaml
+
+from slipway.engine import values
 
 
 class ProjectError(Exception):
@@ -62,35 +62,20 @@ def load(root: Path, stack: str) -> Project:
     for key, value in _section(settings, root / "Pulumi.yaml").items():
         default = _project_default(value)
         if default is not None:
-            config[_full(key, name)] = _text(default)
+            config[_full(key, name)] = values.as_text(default)
     for key, value in _section(_mapping(path), path).items():
         if _is_encrypted(value):
             encrypted.add(_full(key, name))
             config.pop(_full(key, name), None)
         else:
-            config[_full(key, name)] = _text(value)
+            config[_full(key, name)] = values.as_text(value)
     main = root / str(settings.get("main") or ".")
     return Project(root, name, main, stack, config, tuple(sorted(encrypted)))
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML as the CLI reads it: only true and false are booleans, and dates are texts."""
-
-
-_BOOL, _DATE = "tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp"
-_Loader.yaml_implicit_resolvers = {
-    first: [
-        (tag, re.compile("^(?:true|True|TRUE|false|False|FALSE)$") if tag == _BOOL else pattern)
-        for tag, pattern in resolvers
-        if tag != _DATE
-    ]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-
-
 def _mapping(path: Path) -> dict[str, object]:
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 derived from SafeLoader
+        content = values.read(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ProjectError(f"{path} does not exist") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -127,7 +112,3 @@ def _is_encrypted(value: object) -> bool:
         inner = cast("dict[str, object]", value)
         return set(inner) == {"secure"} or any(map(_is_encrypted, inner.values()))
     return isinstance(value, list) and any(map(_is_encrypted, cast("list[object]", value)))
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"), ensure_ascii=False)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -55,9 +56,10 @@ class Real:
     def create(self, stack: str, secrets: Mapping[str, str] | None = None) -> None:
         """Make a stack from its file; `secrets` are the values of what the file holds encrypted."""
         path = self._stacks / f"Pulumi.{stack}.yaml"
-        config: Json = yaml.safe_load(path.read_text())["config"]
-        plain = {key: value for key, value in config.items() if key not in (secrets or {})}
-        path.write_text(yaml.safe_dump({"config": plain}))
+        text = path.read_text()
+        for key in secrets or {}:
+            text = re.sub(rf"^  {re.escape(key)}:\n(?:    .*\n)+", "", text, flags=re.MULTILINE)
+        path.write_text(text)
         self.run("stack", "init", stack)
         for key, value in (secrets or {}).items():
             self.run("config", "set", "--secret", "--stack", stack, key, value)

@@ -22,7 +22,10 @@ from tests.engine.real import Real
 PROGRAMS = Path(__file__).parent / "programs"
 NAMES = sorted(path.parent.name for path in PROGRAMS.glob("*/__main__.py"))
 STACK = "dev"
-SECRETS = {"secrets": {"secrets:key": "sesame", "secrets:number": "7", "secrets:object": '{"a": "b"}'}}
+SECRETS = {
+    "config": {"config:secret": "sesame", "config:secret-object": '{"inner": "sesame"}'},
+    "secrets": {"secrets:key": "sesame", "secrets:number": "7", "secrets:object": '{"a": "b"}'},
+}
 BASE: dict[str, Value] = {"text": "from base", "list": [1, 2], "secret": Secret("hidden")}
 STACKS = {"stack_references": {"organization/stack_references/base": BASE}}
 OPTIONS = (
