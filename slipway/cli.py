@@ -190,11 +190,12 @@ def logs(name: str, follow: bool, stack: str) -> None:
     folder = state.logs / metadata["namespace"] / metadata["name"]
     shown: dict[Path, int] = {}
     while True:
-        paths = sorted(folder.glob("*.log"), key=lambda path: path.stat().st_mtime)
+        paths = sorted(folder.glob("*.log"), key=_changed)
         for path in paths:
             if path not in shown and len(paths) > 1:
                 click.echo(f"==> {path.stem}", err=True)
-            shown[path] = _print_from(path, shown.get(path))
+            with contextlib.suppress(FileNotFoundError):  # an old one may be removed at any time
+                shown[path] = _print_from(path, shown.get(path))
         if not follow:
             break
         time.sleep(0.2)
@@ -318,6 +319,13 @@ def _refusal_hint(code: int, name: str, stack: str) -> str:
 
 def _option(stack: str) -> str:
     return "" if stack == "local" else f" -s {stack}"
+
+
+def _changed(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0
 
 
 def _print_from(path: Path, offset: int | None) -> int:

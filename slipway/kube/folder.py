@@ -32,7 +32,7 @@ class Folder:
         self.root = root
 
     def list(self, kind: str, namespace: str | None = None) -> list[Object]:
-        """Return all objects of one kind, of one namespace if given (`""`: cluster-scoped), sorted by both names.
+        """Return the objects of a kind, of one namespace if given (`""`: cluster-scoped), sorted by name.
 
         A file that vanishes or is not yet whole is left out.
         """

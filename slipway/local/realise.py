@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -19,6 +20,7 @@ from collections.abc import Callable, Collection, Generator
 from pathlib import Path
 
 import uv
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 import slipway
 from slipway.images import layout
@@ -28,7 +30,6 @@ from slipway.local.state import LocalError, State
 
 _ASIDE = ".new-"
 _MORE_PATH = "/usr/local/sbin:/usr/sbin:/opt/homebrew/bin"  # where HAProxy may be
-_CLAUSE = re.compile(r"(===|==|!=|~=|<=|>=|<|>)?\s*([0-9]+(?:\.[0-9]+)*)(\.\*)?")
 
 
 def realise(
@@ -42,8 +43,8 @@ def realise(
         path = f"{Path(sys.executable).parent}:{PATH}:{_MORE_PATH}"
         env = {"PATH": path, "PYTHONUNBUFFERED": "1"}
         return LocalImage(sys.executable, "/", ("-P", "-m", "slipway.router"), env)
-    if not satisfies(recipe.python_version, sys.version_info[:3]):
-        mine = ".".join(map(str, sys.version_info[:3]))
+    mine = platform.python_version()
+    if not satisfies(recipe.python_version, mine):
         raise LocalError(
             f"{reference} asks for Python {recipe.python_version}, and Slipway runs on Python {mine}",
             "install Slipway with that Python, or change environment.python_version",
@@ -83,33 +84,13 @@ def prune(state: State) -> None:
             shutil.rmtree(path)
 
 
-def satisfies(specifier: str, version: tuple[int, ...]) -> bool:
+def satisfies(specifier: str, version: str) -> bool:
     """Tell whether a Python version is within a specifier; `3.11` means `==3.11.*`, an empty one anything."""
-    return all(_clause(clause.strip(), version) for clause in specifier.split(",") if clause.strip())
-
-
-def _clause(clause: str, version: tuple[int, ...]) -> bool:
-    match = _CLAUSE.fullmatch(clause)
-    if match is None:
-        raise LocalError(f"`{clause}` is no Python version", "write it as in `>=3.10,<3.13`")
-    operator, digits, wildcard = match.groups()
-    wanted = tuple(int(number) for number in digits.split("."))
-    length = len(wanted)
-    prefix = operator is None or wildcard is not None
-    mine = version[:length] if prefix else version
-    wanted = wanted if prefix else (*wanted, *[0] * (len(version) - length))
-    if operator == "~=":
-        return mine >= wanted and version[: length - 1] == wanted[: length - 1]
-    return {
-        None: mine == wanted,
-        "==": mine == wanted,
-        "===": mine == wanted,
-        "!=": mine != wanted,
-        "<=": mine <= wanted,
-        ">=": mine >= wanted,
-        "<": mine < wanted,
-        ">": mine > wanted,
-    }[operator]
+    try:
+        wanted = SpecifierSet(f"=={specifier}.*" if specifier[:1].isdigit() else specifier)
+    except InvalidSpecifier:
+        raise LocalError(f"`{specifier}` is no Python version", "write it as in `>=3.10,<3.13`") from None
+    return wanted.contains(version, prereleases=True)
 
 
 @contextlib.contextmanager

@@ -51,12 +51,11 @@ class PortsBusy(LocalError):
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a Deployment comes to."""
+    """The pods that a Deployment is to have, and no others."""
 
     namespace: str
     name: str
     hash: str
-    replicas: int
 
 
 def normalise(objects: Collection[Object]) -> list[Object]:
@@ -121,8 +120,9 @@ def up(
     if running is None:
         _start(state)
     else:
-        os.kill(running.pid, signal.SIGHUP)
-    _wait(state, list(_wanted(state, objects, images)), began, timeout, say)
+        with contextlib.suppress(ProcessLookupError):  # then waiting says so
+            os.kill(running.pid, signal.SIGHUP)
+    _wait(state, list(_wanted(objects, images)), began, timeout, say)
     state.write_images(images)
 
 
@@ -188,46 +188,44 @@ def _start(state: State) -> None:
         raise LocalError(f"the supervisor did not start\n{_tail(state.supervisor_log)}".rstrip())
 
 
-def _wanted(state: State, objects: Collection[Object], images: Mapping[str, LocalImage]) -> Iterator[Wanted]:
+def _wanted(objects: Collection[Object], images: Mapping[str, LocalImage]) -> Iterator[Wanted]:
     known = {name: dataclasses.asdict(image) for name, image in images.items()}
     for obj in objects:
         if obj["kind"] == "Deployment":
             _, namespace, name = _key(obj)
-            stored = state.objects.get("Deployment", namespace, name) or obj
-            current = template_hash(stored["spec"]["template"], known)
-            yield Wanted(namespace, name, current, replicas(stored["spec"]))
+            yield Wanted(namespace, name, template_hash(obj["spec"]["template"], known))
 
 
 def _wait(state: State, wanted: Sequence[Wanted], began: str, timeout: float, say: Say) -> None:
     """Wait until the pods are as wanted, saying so as they come."""
     deadline = time.monotonic() + timeout
-    told: dict[Wanted, int] = {}
+    told: dict[Wanted, str] = {}
+    names = {(one.namespace, one.name) for one in wanted}
     while True:
         pods = state.objects.list("Pod")
-        complete = True
+        waiting = ["pods that are to go"] if any(owner(pod) not in names for pod in pods) else []
         for one in wanted:
+            stored = state.objects.get("Deployment", one.namespace, one.name)
+            number = replicas(stored["spec"]) if stored else 0  # an autoscaler may change it meanwhile
             own = [pod for pod in pods if owner(pod) == (one.namespace, one.name)]
             new = [pod for pod in own if pod["metadata"]["labels"][HASH_LABEL] == one.hash]
             for pod in new:
                 _refuse_crash(pod, began, one.name)
             ready = sum(is_ready(pod) for pod in new)
-            if told.get(one) != ready and one.replicas:
-                told[one] = ready
-                say(f"{one.name}: {ready} of {one.replicas} ready")
-            live = [pod for pod in own if "deletionTimestamp" not in pod["metadata"]]
-            complete &= ready == one.replicas == len(live)
-        names = {(one.namespace, one.name) for one in wanted}
-        if complete and all(owner(pod) in names for pod in pods):
+            text = f"{one.name}: {ready} of {number} ready"
+            if told.get(one) != text and number:
+                told[one] = text
+                say(text)
+            if not ready == number == sum("deletionTimestamp" not in pod["metadata"] for pod in own):
+                waiting.append(one.name)
+        if not waiting:
             return
         if state.supervisor() is None:
-            raise LocalError(
-                f"the supervisor has ended\n{_tail(state.supervisor_log)}".rstrip(), "slipway up"
-            )
+            message = f"the supervisor has ended\n{_tail(state.supervisor_log)}"
+            raise LocalError(message.rstrip(), "slipway up")
         if time.monotonic() > deadline:
-            waiting = (
-                ", ".join(one.name for one in wanted if told.get(one, 0) < one.replicas) or "removed pods"
-            )
-            raise LocalError(f"not ready after {timeout:g} s: {waiting}", "`slipway logs NAME` shows why")
+            message = f"not ready after {timeout:g} s: {', '.join(waiting)}"
+            raise LocalError(message, "`slipway logs NAME` shows why")
         time.sleep(POLL)
 
 

@@ -225,6 +225,20 @@ def test_when_a_process_hangs_then_its_liveness_probe_restarts_it(web: Stack) ->
     assert ended["reason"] == "Unhealthy"
 
 
+def test_until_its_startup_probe_succeeds_nothing_else_counts_and_if_it_fails_it_restarts(web: Stack) -> None:
+    obj = deployment(READY_AFTER="0.8")
+    startup = {"httpGet": {"path": "/ready", "port": "http"}, "periodSeconds": 1}
+    container(obj)["startupProbe"] = {**startup, "failureThreshold": 5}
+    container(obj)["readinessProbe"] = {"tcpSocket": {"port": "http"}}
+    began = time.monotonic()
+    web.up(obj)
+    assert time.monotonic() - began >= 0.8, "its port was open long before"
+    container(obj)["startupProbe"] = {**startup, "failureThreshold": 1}
+    container(obj)["env"] += [{"name": "AGAIN", "value": "1"}]
+    with pytest.raises(LocalError, match="web was restarted before it was ready\na probe failed too often"):
+        web.up(obj)
+
+
 def test_when_the_supervisor_is_killed_then_nothing_it_started_lives_on(web: Stack) -> None:
     web.up(deployment(replicas=2))
     children = [get(pod, "/child") for pod in web.ready()]
@@ -254,6 +268,7 @@ def test_when_the_watchdog_is_killed_too_then_the_processes_still_end(web: Stack
     until(lambda: not alive(pid))
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the watchdog in /proc")
 def test_when_the_watchdog_is_gone_then_another_takes_its_place(web: Stack) -> None:
     web.up(deployment())
     supervisor = web.supervisor()

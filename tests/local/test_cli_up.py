@@ -1,0 +1,227 @@
+"""`slipway up` on a copy of this project: from stack file to scored request, and what goes wrong."""
+
+import json
+import shutil
+import socket
+import stat
+from collections.abc import Generator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from slipway.cli import main
+from tests.local.local_stack import Stack, alive, stack
+
+SOURCE = Path(__file__).parents[2]
+SCORE = "def init():\n    pass\n\n\ndef run(data):\n    return {'echo': data}\n"
+BROKEN = "def init():\n    raise RuntimeError('no such model')\n\n\ndef run(data):\n    return data\n"
+
+
+class Project:
+    """A copy of the project without the `slipway` package, with small services."""
+
+    def __init__(self, root: Path, running: Stack, port: int) -> None:
+        self.root = root
+        self.stack = running
+        self.port = port
+
+    def write(self, name: str, script: str = SCORE, requirements: str = "") -> None:
+        folder = self.root / name
+        folder.mkdir(exist_ok=True)
+        (folder / "score.py").write_text(script)
+        (folder / "requirements.txt").write_text(requirements)
+        (folder / "sample-request.json").write_text('{"data": [1]}')
+
+    def settings(
+        self, *services: str, stack: str = "local", more: Mapping[str, object] = MappingProxyType({})
+    ) -> None:
+        entries = [
+            {
+                "name": name,
+                "source_directory": name,
+                "entry_script": "score.py",
+                "environment": {"requirements": "requirements.txt"},
+                "num_replicas": 1,
+            }
+            for name in services
+        ]
+        config: Mapping[str, object] = {
+            "slipway:kubernetes": {"context": "kind-slipway"},
+            "slipway:router": {"replicas": 1, "port": self.port},
+            "slipway:webservices": entries,
+            **more,
+        }
+        (self.root / f"stacks/Pulumi.{stack}.yaml").write_text(yaml.safe_dump({"config": config}))
+
+    def __call__(self, *arguments: str, stdin: str | None = None) -> Result:
+        return CliRunner().invoke(main, arguments, input=stdin)
+
+    def pids(self) -> dict[str, str]:
+        pods = self.stack.state.objects.list("Pod")
+        live = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+        statuses = [pod["status"]["containerStatuses"][0] for pod in live]
+        return {status["image"].partition(":")[0]: status["containerID"] for status in statuses}
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Generator[Project]:
+    root = tmp_path_factory.mktemp("project")
+    for name in ("__main__.py", "Pulumi.yaml"):
+        shutil.copy(SOURCE / name, root)
+    shutil.copytree(SOURCE / "components", root / "components", ignore=shutil.ignore_patterns("__pycache__"))
+    (root / "stacks").mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        port = one.getsockname()[1]
+    with stack(root / ".slipway" / "local") as running:
+        yield Project(root, running, port)
+
+
+@pytest.fixture
+def project(copy: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+    monkeypatch.chdir(copy.root)
+    return copy
+
+
+def test_from_a_stack_file_to_a_scored_request_and_on_to_another_service(project: Project) -> None:
+    project.write("one")
+    project.settings("one")
+    result = project("up")
+    assert result.exit_code == 0, result.stderr
+    uri = f"http://127.0.0.1:{project.port}/api/v1/service/one/score"
+    assert result.stdout == f"one  {uri}\n"
+    assert "one: 1 of 1 ready" in result.stderr
+    assert result.stderr.endswith("\nnext: slipway score one --data one/sample-request.json\n")
+    scored = project("score", "one", "--data", "one/sample-request.json")
+    assert (scored.exit_code, json.loads(scored.stdout)) == (0, {"echo": '{"data": [1]}'})
+
+    before, keys = project.pids(), project("keys", "one").stdout
+    assert project("up").exit_code == 0
+    assert (project.pids(), project("keys", "one").stdout) == (before, keys), "a second one changes nothing"
+
+    project.write("two")
+    project.settings("one", "two")
+    result = project("up")
+    assert result.exit_code == 0, result.stderr
+    assert [line.split()[0] for line in result.stdout.splitlines()] == ["one", "two"]
+    assert before.items() < project.pids().items()
+    assert project("score", "two", "--data", "-", stdin="{}").exit_code == 0
+    assert project("score", "one", "--data", "-", stdin="{}").exit_code == 0
+
+    project.settings("two")
+    assert project("up").exit_code == 0
+    assert set(project.pids()) == {"slipway/router", "slipway/two"}
+    assert project("score", "one", "--data", "-", stdin="{}").exit_code == 1
+
+
+def test_when_a_key_is_made_anew_then_it_is_in_force_and_a_restart_keeps_it(project: Project) -> None:
+    project.write("two")
+    project.settings("two")
+    assert project("up").exit_code == 0
+    new = project("keys", "two", "--regen", "primary").stdout
+    everyone = [int(pid.removeprefix("process://")) for pid in project.pids().values()]
+    assert project("down").exit_code == 0
+    assert not any(map(alive, everyone))
+    assert project("up").exit_code == 0
+    assert project("keys", "two").stdout == new
+    assert project("score", "two", "--data", "-", stdin="{}").exit_code == 0
+
+
+def test_when_the_entry_script_is_broken_then_its_traceback_is_shown_and_the_old_one_serves(
+    project: Project,
+) -> None:
+    project.write("two")
+    project.settings("two")
+    assert project("up").exit_code == 0
+    project.write("two", BROKEN)
+    result = project("up")
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert "error: two exited with code 3 before it was ready\n" in result.stderr
+    assert "RuntimeError: no such model" in result.stderr
+    assert "score.py" in result.stderr
+    assert result.stderr.endswith("\nhint: correct it, then: slipway up\n")
+    assert project("score", "two", "--data", "-", stdin="{}").exit_code == 0
+    project.write("two")
+    assert project("up").exit_code == 0
+
+
+def test_when_no_environment_fits_then_nothing_that_runs_is_touched(project: Project) -> None:
+    before = project.pids()
+    project.write("two", requirements="uvicorn==0.13.0\n")
+    project.settings("two")
+    result = project("up")
+    assert result.exit_code == 1
+    assert "the requirements ask for `uvicorn==0.13.0`" in result.stderr
+    assert project.pids() == before
+
+
+def test_when_the_routers_port_is_busy_then_the_hint_names_the_setting(project: Project) -> None:
+    project.write("two")
+    project.settings("two")
+    project("down")
+    with socket.create_server(("127.0.0.1", project.port)):
+        result = project("up")
+    assert result.exit_code == 1
+    assert (
+        f"error: port {project.port}, which slipway/slipway-router listens on, is in use\n" in result.stderr
+    )
+    assert "set `slipway:router: {port: ...}` in Pulumi.local.yaml" in result.stderr
+    assert project.stack.state.supervisor() is None
+
+
+def test_when_settings_are_wrong_then_each_mistake_has_its_line(project: Project) -> None:
+    project.settings("two", more={"slipway:router": {"port": 80}, "slipway:webservice": ""})
+    result = project("up")
+    assert result.exit_code == 1
+    assert "slipway:router.port = 80" in result.stderr
+    assert "slipway:webservice" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_when_a_value_is_encrypted_then_up_says_what_to_do(project: Project) -> None:
+    project.write("two")
+    project.settings("two", more={"slipway:two.primary_key": {"secure": "v1:abc:def"}})
+    result = project("up")
+    assert result.exit_code == 1
+    assert "slipway:two.primary_key" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_when_the_stack_is_unknown_then_the_known_ones_are_named(project: Project) -> None:
+    project.settings("two")
+    for command in ("up", "plan", "render"):
+        result = project(command, "-s", "nope")
+        assert result.exit_code == 1
+        assert "error: no stack `nope`" in result.stderr
+        assert "stacks here: local" in result.stderr
+
+
+def test_plan_shows_the_graph_without_making_anything(project: Project) -> None:
+    project.write("two")
+    project.settings("two", stack="dev")
+    result = project("plan", "-s", "dev")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "Webservice two" in result.stdout
+    graph = json.loads(project("plan", "-s", "dev", "--json").stdout)
+    assert graph["stack"] == "dev"
+    assert not (project.root / ".slipway/dev").exists()
+
+
+def test_render_keeps_secrets_apart(project: Project, tmp_path: Path) -> None:
+    project.write("two")
+    project.settings("two", stack="dev")
+    file = tmp_path / "secrets.yaml"
+    file.write_text("")
+    file.chmod(0o644)
+    result = project("render", "-s", "dev", "--secrets", str(file))
+    assert (result.exit_code, result.stderr) == (0, "")
+    kinds = {obj["kind"] for obj in yaml.safe_load_all(result.stdout)}
+    assert {"Deployment", "Service"} <= kinds
+    assert "Secret" not in kinds
+    (secret,) = yaml.safe_load_all(file.read_text())
+    assert secret["kind"] == "Secret"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert not any(key in result.stdout for key in secret["stringData"].values())
