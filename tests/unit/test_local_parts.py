@@ -39,7 +39,7 @@ def test_python_specifiers_mean_what_packages_say(specifier: str, holds: bool) -
 
 
 def test_when_a_specifier_is_none_then_it_is_refused() -> None:
-    with pytest.raises(LocalError, match="`>=3.10,three` is no Python version"):
+    with pytest.raises(LocalError, match=r"`>=3\.10,three` is no Python version"):
         satisfies(">=3.10,three", "3.11.7")
 
 
