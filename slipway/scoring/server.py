@@ -252,7 +252,7 @@ def _forget_signals() -> None:
 def leave(code: int) -> NoReturn:
     """End the process at once, from any thread.
 
-    Only the main thread flushes what was printed: another would wait for ever while that one is stuck in `print`.
+    Only the main thread flushes what was printed: another would wait while that one is stuck in `print`.
     """
     if threading.current_thread() is threading.main_thread():
         with suppress(OSError, ValueError):
