@@ -13,19 +13,20 @@ from collections.abc import Iterable
 from urllib.parse import quote, quote_plus
 
 MASK = "[secret]"
+SHORTEST = 4
 
 
 class Mask:
     """Replaces each of the given secrets in any text.
 
-    Of secrets with fewer than `shortest` characters only those that are the whole text: they would be
+    Of secrets with fewer than `SHORTEST` characters only those that are the whole text: they would be
     found in too many others.
     """
 
-    def __init__(self, secrets: Iterable[str], shortest: int = 4) -> None:
+    def __init__(self, secrets: Iterable[str]) -> None:
         every = {secret for secret in secrets if secret and secret != MASK}
         self._whole = {form for secret in every for form in _forms(secret)}
-        inside = sorted((form for form in self._whole if len(form) >= shortest), key=len, reverse=True)
+        inside = sorted((form for form in self._whole if len(form) >= SHORTEST), key=len, reverse=True)
         self._inside = re.compile("|".join(map(re.escape, inside))) if inside else None
 
     def __call__(self, text: str) -> str:

@@ -18,7 +18,7 @@ from typing import cast
 
 from slipway.engine import Graph, Made, Reference, Registration, Secret, Unknown, Value, run
 from slipway.engine.graph import known as is_known
-from slipway.engine.graph import secrets
+from slipway.engine.graph import secrets as secrets_in
 from slipway.engine.mask import Mask
 from slipway.images.recipe import Recipe
 from slipway.kube.folder import Object
@@ -57,18 +57,29 @@ class Resolver:
         return None
 
 
-def resolve(project: Path, stack: str, known: Mapping[str, Mapping[str, Value]] | None = None) -> Resolved:
+def resolve(
+    project: Path,
+    stack: str,
+    known: Mapping[str, Mapping[str, Value]] | None = None,
+    *,
+    secrets: bool = True,
+) -> Resolved:
     """Run the program and give its objects with all values in place.
 
-    `known` holds outputs of resources that exist already, by URN. Raises `Problems` for what cannot be
+    `known` holds outputs of resources that exist already, by URN. Without `secrets`, Secrets are left out,
+    and so what they hold may be encrypted in the stack file. Raises `Problems` for what cannot be
     realised without Pulumi, `EngineError` and `ProjectError` as `slipway.engine.run` does.
     """
-    return from_graph(run(project, stack, resolve=Resolver(known or {})))
+    return from_graph(run(project, stack, resolve=Resolver(known or {})), secrets=secrets)
 
 
-def from_graph(graph: Graph) -> Resolved:
+def from_graph(graph: Graph, *, secrets: bool = True) -> Resolved:
     """Give the objects of a graph that was run with a `Resolver`. Raises `Problems`."""
-    found = [registration for registration in graph.registrations if is_object(registration)]
+    found = [
+        registration
+        for registration in graph.registrations
+        if is_object(registration) and (secrets or registration.inputs.get("kind") != "Secret")
+    ]
     lines = [line for registration in found for line in _refusals(registration, graph)]
     if lines:
         raise Problems(dict.fromkeys(lines))
@@ -134,7 +145,7 @@ def _refusals(registration: Registration, graph: Graph) -> Iterator[str]:
     for path in _paths(registration.inputs, ""):
         yield from _unknown(what, path, registration, graph)
     if registration.inputs.get("kind") != "Secret":
-        mask = Mask(secrets(graph), LONG)
+        mask = Mask(text for text in secrets_in(graph) if len(text) >= LONG)
         for path in _leaks(registration.inputs, "", mask):
             rule = "holds a secret, which everyone who can read the object would see"
             yield f"{what}, {path}: {rule}; keep it in a Secret and refer to that"
