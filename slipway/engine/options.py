@@ -73,7 +73,7 @@ def state(given: Options) -> dict[str, Value]:
     found: dict[str, Value] = {
         "additionalSecretOutputs": _names(given.additional_secret_outputs),
         "customTimeouts": {
-            name: _seconds(text)
+            name: seconds(text)
             for name in ("create", "update", "delete", "read")
             if (text := getattr(given.custom_timeouts, name))
         },
@@ -117,7 +117,7 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
-def _seconds(text: str) -> float:
+def seconds(text: str) -> float:
     """Read a duration as Go writes it (`1h30m`). Raises ValueError."""
     parts = _DURATION.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text:

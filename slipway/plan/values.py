@@ -56,14 +56,14 @@ def masked(value: Value, mask: Mask) -> object:  # noqa: PLR0911 one for each ki
 
 
 def _resource(found: Registration, mask: Mask) -> dict[str, object]:
-    every: dict[str, object] = {
+    every: dict[str, Value] = {
         "urn": found.urn,
         "type": found.type,
         "name": found.name,
         "custom": found.custom,
         "parent": found.parent,
-        "inputs": masked(found.inputs, mask),
-        "outputs": masked({} if found.custom else found.outputs, mask),
+        "inputs": found.inputs,
+        "outputs": {} if found.custom else found.outputs,
         "dependencies": list(found.dependencies),
         "propertyDependencies": {name: list(urns) for name, urns in found.property_dependencies.items()},
         "provider": found.provider,
@@ -73,8 +73,9 @@ def _resource(found: Registration, mask: Mask) -> dict[str, object]:
         "version": found.version,
         "external": found.external,
         "source": found.source,
-        "options": masked(found.options, mask),
+        "options": found.options,
     }
+    unset: list[Value] = ["", [], {}, False]
     return {
-        name: value for name, value in every.items() if value not in ("", [], {}, False) or name == "custom"
+        name: masked(value, mask) for name, value in every.items() if value not in unset or name == "custom"
     }
