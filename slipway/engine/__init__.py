@@ -11,6 +11,7 @@ Left out: providers and state, so no checks or defaults of theirs, no diff and n
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import subprocess
@@ -66,8 +67,8 @@ def run(
             os.close(writer)
         with process:
             assert process.stdin is not None
-            pickle.dump(request, process.stdin)
-            process.stdin.close()
+            with contextlib.suppress(BrokenPipeError), process.stdin:  # it may have ended already
+                pickle.dump(request, process.stdin)
             content = answers.read()
     if not content:
         raise EngineError(

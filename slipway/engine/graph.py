@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cached_property
 from typing import Final, TypeAlias
 
 
@@ -112,10 +113,11 @@ class Graph:
 
     def __getitem__(self, urn: str) -> Registration:
         """Find a registration by its URN; KeyError if there is none."""
-        for registration in self.registrations:
-            if registration.urn == urn:
-                return registration
-        raise KeyError(urn)
+        return self._by_urn[urn]
+
+    @cached_property
+    def _by_urn(self) -> dict[str, Registration]:
+        return {registration.urn: registration for registration in self.registrations}
 
 
 def secrets(value: object) -> Iterator[str]:

@@ -92,8 +92,6 @@ class Monitor:
         what = f"{request.type} `{request.name}`"
         if request.remote:
             self._fail(f"{what} is a remote component: a plugin makes it, and no plugin runs here")
-        if request.packageRef:
-            self._fail(f"{what} comes from a parameterised package, which only its plugin knows")
         if request.custom and request.type.count(":") != 2:
             self._fail(f"{what}: the type must have the form package:module:name")
         self._inherit(request)
@@ -194,10 +192,8 @@ class Monitor:
     def ExistsResource(self, request: pb.ExistsResourceRequest) -> pb.ExistsResourceResponse:
         return pb.ExistsResourceResponse(unknown=True)
 
-    def RegisterPackage(self, request: pb.RegisterPackageRequest) -> pb.RegisterPackageResponse:
-        if request.HasField("parameterization") or request.HasField("extension"):
-            self._fail(f"a package based on {request.name} is parameterised: only its plugin knows it")
-        return pb.RegisterPackageResponse()
+    def RegisterPackage(self, request: pb.RegisterPackageRequest) -> NoReturn:
+        self._fail(f"the program uses a parameterised package of {request.name}: only its plugin knows that")
 
     def RegisterStackTransform(self, request: Callback) -> Empty:
         self._transforms.stack.append(request)
@@ -309,6 +305,8 @@ class Monitor:
     def _default_provider(self, type_: str, version: str, url: str) -> str:
         """Give the reference of the provider for resources that name none, registered at its first use."""
         package = urns.package(type_)
+        if providers.denied(package, self._project.config):
+            self._fail(f"{type_}: the default provider of {package} is disabled; name a provider")
         provider, name = f"{urns.PROVIDERS}{package}", providers.default_name(version, url)
         urn = self._urn("", provider, name)
         if urn not in self._nodes:

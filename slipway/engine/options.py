@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -99,10 +98,12 @@ def transforms(request: Request) -> tuple[callback_pb2.Callback, ...]:
 
 
 def source(request: Request | resource_pb2.ReadResourceRequest, root: Path) -> str:
-    """Give `file:line` of the program's statement, relative to the project; empty where there is none."""
+    """Give `file:line` of the project's own statement; empty where a library or nobody made it."""
     position: source_pb2.SourcePosition = cast("Any", request).sourcePosition
-    path = unquote(urlparse(position.uri).path)
-    return f"{os.path.relpath(path, root)}:{position.line}" if path else ""
+    path = Path(unquote(urlparse(position.uri).path))
+    if "site-packages" in path.parts or not path.is_relative_to(root):
+        return ""
+    return f"{path.relative_to(root).as_posix()}:{position.line}"
 
 
 def _specs(message: Request | Options) -> list[alias_pb2.Alias]:

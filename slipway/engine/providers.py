@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 
@@ -27,6 +28,12 @@ def default_name(version: str, url: str) -> str:
     if url:
         parts.append(re.sub(r"[^A-Za-z0-9_.-]", "_", url))
     return "_".join(parts)
+
+
+def denied(package: str, config: Mapping[str, str]) -> bool:
+    """Tell whether the stack forbids the default provider of a package, or all of them."""
+    names: list[str] = json.loads(config.get("pulumi:disable-default-providers") or "[]")
+    return package != "pulumi" and bool({"*", package} & {name.strip() for name in names})
 
 
 def default_inputs(package: str, config: Mapping[str, str], version: str, url: str) -> dict[str, Value]:

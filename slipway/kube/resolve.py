@@ -11,6 +11,7 @@ Left out: defaults, checks and generated names of an API server.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,7 +81,8 @@ def from_graph(graph: Graph, *, secrets: bool = True) -> Resolved:
         for registration in graph.registrations
         if is_object(registration) and (secrets or registration.inputs.get("kind") != "Secret")
     ]
-    lines = [line for registration in found for line in _refusals(registration, graph)]
+    mask = Mask(text for text in secrets_in(graph) if len(text) >= LONG)
+    lines = [line for registration in found for line in _refusals(registration, graph, mask)]
     if lines:
         raise Problems(dict.fromkeys(lines))
     images = [registration for registration in graph.registrations if registration.type == IMAGE]
@@ -126,7 +128,7 @@ def _plain(value: Value) -> object:
             return value
 
 
-def _refusals(registration: Registration, graph: Graph) -> Iterator[str]:
+def _refusals(registration: Registration, graph: Graph, mask: Mask) -> Iterator[str]:
     """Say why an object cannot be made here, one line a reason."""
     what = _named(registration)
     metadata = registration.inputs.get("metadata")
@@ -145,19 +147,19 @@ def _refusals(registration: Registration, graph: Graph) -> Iterator[str]:
     for path in _paths(registration.inputs, ""):
         yield from _unknown(what, path, registration, graph)
     if registration.inputs.get("kind") != "Secret":
-        mask = Mask(text for text in secrets_in(graph) if len(text) >= LONG)
         for path in _leaks(registration.inputs, "", mask):
             rule = "holds a secret, which everyone who can read the object would see"
             yield f"{what}, {path}: {rule}; keep it in a Secret and refer to that"
 
 
 def _unknown(what: str, path: str, registration: Registration, graph: Graph) -> Iterator[str]:
-    top = path.split(".", maxsplit=1)[0].split("[", maxsplit=1)[0]
+    """Say where a value comes from that is not known."""
+    top = re.split(r"[.\[]", path, maxsplit=1)[0]
     others = [graph[urn] for urn in registration.property_dependencies.get(top, ())]
-    unmade = [other for other in others if not is_known(list(other.outputs.values()))]
-    if any(not is_object(other) and other.type not in {PASSWORD, STRING} for other in unmade):
+    others = [other for other in others if other.type not in {PASSWORD, STRING}]
+    if not all(map(is_object, others)):
         return  # said already, by the name of the resource
-    if graph.encrypted_config:
+    if graph.encrypted_config and not others:
         keys = ", ".join(f"`{key}`" for key in graph.encrypted_config)
         commands = " and ".join(
             f"`pulumi config rm -s {graph.stack} {key}`" for key in graph.encrypted_config
@@ -167,8 +169,9 @@ def _unknown(what: str, path: str, registration: Registration, graph: Graph) -> 
             f"decrypts nothing; run `pulumi up`, or run {commands} so that a value is made here"
         )
     else:
-        names = ", ".join(f"{other.type} `{other.name}`" for other in unmade) or "a function of a provider"
-        yield f"{what}, {path}: is known only once it exists, from {names}; run `pulumi up`"
+        names = ", ".join(f"{other.type} `{other.name}`" for other in others)
+        origin = names or "a provider's function or another stack"
+        yield f"{what}, {path}: is known only once it exists, from {origin}; run `pulumi up`"
 
 
 def _paths(value: Value, path: str) -> Iterator[str]:

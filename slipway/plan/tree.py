@@ -23,8 +23,12 @@ def tree(graph: Graph) -> str:
     """Draw the graph, with the outputs of the stack and a line that says what a plan is not."""
     mask = Mask(secrets(graph))
     shown = [r for r in graph.registrations if r.type != STACK_TYPE and (r.parent or not is_provider(r.type))]
-    roots = [r for r in shown if not any(r.parent == other.urn for other in shown)]
-    lines = [f"{graph.project} {graph.stack}", *_branches(roots, shown, mask, "")]
+    children: dict[str, list[Registration]] = {}
+    for registration in shown:
+        children.setdefault(registration.parent, []).append(registration)
+    there = {registration.urn for registration in shown}
+    roots = [node for parent, nodes in children.items() if parent not in there for node in nodes]
+    lines = [f"{graph.project} {graph.stack}", *_branches(roots, children, mask, "")]
     if graph.outputs:
         lines += ["", "outputs"]
         lines += [f"  {name}: {text}" for name, text in _flat(masked(graph.outputs, mask), "")]
@@ -36,7 +40,9 @@ def tree(graph: Graph) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _branches(nodes: list[Registration], shown: list[Registration], mask: Mask, indent: str) -> Iterator[str]:
+def _branches(
+    nodes: list[Registration], children: dict[str, list[Registration]], mask: Mask, indent: str
+) -> Iterator[str]:
     nodes = sorted(nodes, key=lambda node: (node.custom, node.type, node.name))
     for node in nodes:
         last = node is nodes[-1]
@@ -44,8 +50,8 @@ def _branches(nodes: list[Registration], shown: list[Registration], mask: Mask, 
         details = "  ".join(text for text in _details(node, inputs) if text)
         head = f"{_short(node.type)} {mask(_name(node, inputs))}"
         yield f"{indent}{'└─ ' if last else '├─ '}{head}{'  ' if details else ''}{details}"
-        children = [child for child in shown if child.parent == node.urn]
-        yield from _branches(children, shown, mask, indent + ("   " if last else "│  "))
+        below = children.get(node.urn, [])
+        yield from _branches(below, children, mask, indent + ("   " if last else "│  "))
 
 
 def _short(type_: str) -> str:

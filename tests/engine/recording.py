@@ -130,7 +130,7 @@ def _of_registration(found: Registration) -> Facts:
         "protect": found.protect,
         "ignoreChanges": found.ignore_changes,
         "external": found.external,
-        "sourcePosition": "" if found.source.startswith("..") or not file else f"project:///{file}#{line}",
+        "sourcePosition": f"project:///{file}#{line}" if file else "",
         **found.options,
     }
     outputs = {} if found.custom else found.outputs

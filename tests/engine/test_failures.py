@@ -32,6 +32,7 @@ class Group(pulumi.ComponentResource):
 class Case:
     program: str
     says: tuple[str, ...]
+    denied: str = "nothing"
 
 
 CASES = {
@@ -158,6 +159,9 @@ CASES = {
         """,
         ("must have the form package:module:name",),
     ),
+    "denied-provider": Case(
+        'random.RandomString("a", length=4)', ("the default provider of random is disabled",), "random"
+    ),
     "wrong-value": Case('Group("a").register_outputs({"a": object()})', ("unexpected input of type object",)),
     "remote-component": Case(
         'Group("far", remote=True)', ("test:index:Group `far` is a remote component", "no plugin runs here")
@@ -194,13 +198,15 @@ def project(tmp_path: Path) -> Path:
     return folder
 
 
-def write(project: Path, program: str) -> None:
+def write(project: Path, program: str, denied: str = "nothing") -> None:
+    config = f"config: {{'pulumi:disable-default-providers': [{denied}]}}\n"
+    (project / "Pulumi.dev.yaml").write_text(config)
     (project / "__main__.py").write_text(IMPORTS + dedent(program).lstrip("\n"))
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_when_a_program_is_wrong_then_the_error_says_what_and_where(name: str, project: Path) -> None:
-    write(project, CASES[name].program)
+    write(project, CASES[name].program, CASES[name].denied)
     with pytest.raises(EngineError) as caught:
         run(project, "dev")
     for part in CASES[name].says:
@@ -214,7 +220,7 @@ def test_when_a_program_is_wrong_then_the_error_says_what_and_where(name: str, p
 def test_when_a_program_is_wrong_then_the_real_engine_refuses_it_too(
     name: str, project: Path, tmp_path: Path
 ) -> None:
-    write(project, CASES[name].program)
+    write(project, CASES[name].program, CASES[name].denied)
     (tmp_path / "real").mkdir()
     engine = Real(project, tmp_path / "real")
     engine.create("dev")
