@@ -4,7 +4,7 @@ BIN := .venv/bin
 STACK ?= local
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test lint format install lock schema wheel clean
+.PHONY: help up down test lint format install record lock schema wheel clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -40,6 +40,9 @@ $(BIN)/.installed: requirements.txt pyproject.toml
 	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	touch $@
+
+record: install ## what the real engine makes of tests/engine/programs; needs `pulumi` on PATH
+	$(BIN)/python -m tests.engine.record
 
 lock: install ## requirements.txt from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 \
