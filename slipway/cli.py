@@ -222,7 +222,7 @@ def render(file: Path | None, stack: str) -> None:
     from slipway.kube.render import render as render_objects
     from slipway.kube.render import render_secrets
 
-    resolved = _resolve(_project(stack)[0], stack)
+    resolved = _resolve(_project(stack)[0], stack, secrets_too=file is not None)
     if file is not None:
         handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(handle, "w", encoding="utf-8") as output:
@@ -260,10 +260,10 @@ def _engine(work: Callable[[], T]) -> T:
         raise LocalError(str(error)) from None
 
 
-def _resolve(project: Path, stack: str) -> Resolved:
+def _resolve(project: Path, stack: str, *, secrets_too: bool = True) -> Resolved:
     from slipway.kube.resolve import resolve
 
-    return _engine(lambda: resolve(project, stack))
+    return _engine(lambda: resolve(project, stack, secrets=secrets_too))
 
 
 def _scaled(obj: Object, state: State) -> Object:

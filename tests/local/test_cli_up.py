@@ -190,6 +190,18 @@ def test_when_a_value_is_encrypted_then_up_says_what_to_do(project: Project) -> 
     assert "Traceback" not in result.stderr
 
 
+def test_when_a_value_is_encrypted_then_render_goes_on_without_secrets(project: Project) -> None:
+    project.write("two")
+    project.settings("two", more={"slipway:two.primary_key": {"secure": "v1:abc:def"}})
+    result = project("render")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "kind: Deployment" in result.stdout
+    assert "v1:abc:def" not in result.stdout
+    result = project("render", "--secrets", "secrets.yaml")
+    assert result.exit_code == 1
+    assert "slipway:two.primary_key" in result.stderr
+
+
 def test_when_the_stack_is_unknown_then_the_known_ones_are_named(project: Project) -> None:
     project.settings("two")
     for command in ("up", "plan", "render"):
