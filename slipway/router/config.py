@@ -1,9 +1,10 @@
 """HAProxy's configuration as a pure function of the state: `render(state, options) -> files`.
 
-The way of a request: `_router` looks its path up in `routes.map` and hands it to the backend of that name.
-A body that does not fit into the upload buffer, or whose size is not known, takes a detour through
-`_upload`, where a filter watches it; so the filter costs other requests nothing. `_control` serves the
-control plane only, over a unix socket. Names of services begin with a letter, ours with an underscore.
+What all services share is in `haproxy.cfg` beside this module, a template; each service adds a backend of
+its name. The way of a request: `_router` looks its path up in `routes.map` and hands it to that backend. A
+body that does not fit into the upload buffer, or whose size is not known, takes a detour through `_upload`,
+where a filter watches it; so the filter costs other requests nothing. Names of services begin with a
+letter, ours with an underscore.
 
 Each service has one queue, its backend's, because each server has `maxconn`. A backup server `_hold`
 keeps that queue alive while there is no replica; its only slot is always taken (see `hold`).
@@ -11,6 +12,7 @@ keeps that queue alive while there is no replica; its only slot is always taken 
 
 from collections.abc import Iterable
 from pathlib import Path
+from string import Template
 
 from slipway.router.options import Options
 from slipway.router.state import Replica, Service, State
@@ -19,6 +21,7 @@ CONFIG = "haproxy.cfg"
 ROUTES = "routes.map"
 KEYS = "keys.map"
 LUA = Path(__file__).with_name("router.lua")
+SHARED = Template(Path(__file__).with_name(CONFIG).read_text(encoding="utf-8"))
 
 MASTER_SOCKET = "master.sock"
 WORKER_SOCKET = "worker.sock"
@@ -32,7 +35,7 @@ HEADERS = 65_536
 UPLOAD_MS = 60_000
 """Time for headers and, up to the buffer's size, body."""
 STALL_MS = 5_000
-"""Time that a larger body may stop for, once a replica waits for it."""
+"""Time that a larger body may stop for."""
 OVER_TIMEOUT_MS = 5_000
 """How long after `scoring_timeout_ms` HAProxy answers if the replica does not."""
 PATHS = ("score", "swagger.json")
@@ -43,25 +46,19 @@ def render(state: State, options: Options) -> dict[str, str]:
     services = [state.services[name] for name in sorted(state.services)]
     routes = (f"/api/v1/service/{one.name}/{path} {one.name}\n" for one in services for path in PATHS)
     keys = (f"{key_entry(one.name, key)} key\n" for one in services for key in sorted(one.keys))
-    config = _GLOBAL.format(
-        lua=LUA,
-        buffer=UPLOAD_BUFFER + HEADERS,
+    shared = SHARED.substitute(
+        bind=Replica(options.address, options.port).target,
+        buffer_size=UPLOAD_BUFFER + HEADERS,
+        largest_body=LARGEST_BODY,
         longest_ms=longest_ms(services),
-        worker=WORKER_SOCKET,
-    )
-    config += _DEFAULTS.format(reuse=_reuse(options), upload_ms=UPLOAD_MS, largest=LARGEST_BODY)
-    config += _FRONTENDS.format(
-        bind=f"[{options.address}]:{options.port}"
-        if ":" in options.address
-        else f"{options.address}:{options.port}",
-        control=CONTROL_SOCKET,
-        buffer=UPLOAD_BUFFER,
-        largest=LARGEST_BODY,
-        rate=options.minimum_upload_rate,
+        lua=LUA,
+        reuse=_reuse(options),
         stall_ms=STALL_MS,
-        routes=ROUTES,
+        upload_buffer=UPLOAD_BUFFER,
+        upload_ms=UPLOAD_MS,
+        upload_rate=options.minimum_upload_rate,
     )
-    config += "".join(_backend(service) for service in services)
+    config = shared + "".join(_backend(service) for service in services)
     return {CONFIG: config, ROUTES: "".join(routes), KEYS: "".join(keys)}
 
 
@@ -86,10 +83,8 @@ def longest_ms(services: Iterable[Service]) -> int:
 
 
 def _reuse(options: Options) -> str:
-    if options.reuse == "never":
-        return (
-            "option http-server-close\n  http-reuse never"  # the second alone still reuses within a session
-        )
+    if options.reuse == "never":  # by itself it still reuses a connection for the same client
+        return "option http-server-close\n  http-reuse never"
     return f"http-reuse {options.reuse}"
 
 
@@ -103,108 +98,9 @@ def _backend(service: Service) -> str:
     if limits.auth:
         known = f"http_auth_bearer,sha2(256),hex,concat(:{service.name}),map({KEYS}) -m found"
         lines += [
-            f"http-request return status 401 {_body('key')} hdr www-authenticate Bearer "
-            f"unless {{ {known} }} || {{ fe_id 2 }}",
+            f"http-request use-service lua.refuse_key unless {{ {known} }} || {{ fe_id 2 }}",
             "http-request del-header authorization",
         ]
     lines += [f"use-server {HOLD} if {{ fe_id 2 }}", f"server {HOLD} unix@{HOLD_SOCKET} backup maxconn 1"]
     lines += [f"server {one.server} {server(service, one)}" for one in sorted(service.replicas)]
     return "\n" + "\n  ".join(lines) + "\n"
-
-
-def _body(reason: str) -> str:
-    return f'content-type application/json lf-string "%[lua.refusal({reason})]"'
-
-
-_GLOBAL = """\
-# Written by slipway.router and always equal to what HAProxy runs. Changes made here are overwritten.
-global
-  nbthread 1
-  fd-hard-limit 20000
-  hard-stop-after {longest_ms}ms
-  # Buffers hold a whole small upload; kept in the pool, because allocating them costs more than the rest.
-  tune.bufsize {buffer}
-  tune.memory.hot-size 33554432
-  lua-load "{lua}"
-  stats socket unix@{worker} mode 600 level admin expose-fd listeners
-  log stdout format raw daemon
-"""
-
-_DEFAULTS = (
-    """
-defaults base
-  mode http
-  log global
-  option httplog
-  option dontlog-normal
-  option idle-close-on-response
-  {reuse}
-  timeout connect 2s
-  timeout client 30s
-  timeout http-request {upload_ms}ms
-  timeout http-keep-alive 60s
-  timeout server 1d
-"""
-    + "".join(f"  http-error status {status} {_body(status)}\n" for status in ("400", "408", "500", "502"))
-    + f"  http-error status 503 {_body('503')} hdr retry-after 1\n"
-    + f"  http-error status 504 {_body('504')}\n"
-    + """
-defaults service from base
-  balance leastconn
-  option allbackups
-  # Only a connection that failed is tried again: a request that a replica may have started never is.
-  retries 3
-  retry-on conn-failure
-  option redispatch 1
-  option http-buffer-request
-  option httpchk
-  http-check send meth GET uri /ready ver HTTP/1.1 hdr host replica
-  http-check expect status 200
-  timeout check 2s
-  http-request set-timeout server 24d if {{ fe_id 2 }}
-"""
-    + f"  http-request return status 405 {_body('method_not_allowed')} "
-    + 'hdr allow "GET, POST, OPTIONS" unless {{ method GET POST OPTIONS }}\n'
-    + f"  http-request return status 413 {_body('body_too_large')} "
-    + """if {{ req.hdr(content-length) -m int gt {largest} }}
-  http-request set-path /%[path,field(6,/)]
-  http-response lua.run_failed if {{ res.hdr(x-ms-run-function-failed) -m str -i true }}
-  http-response set-status 502 if {{ res.hdr(x-ms-run-function-failed) -m str -i true }}
-"""
-)
-
-_FRONTENDS = (
-    """
-frontend _router from base
-  id 1
-  bind {bind} proto h1
-  unique-id-format %[uuid()]
-  http-request set-header x-ms-request-id %[unique-id]
-  http-after-response set-header x-ms-request-id %[unique-id]
-  use_backend _detour if {{ req.hdr(content-length) -m int gt {buffer} }}
-  use_backend _detour if {{ req.hdr(transfer-encoding) -m found }}
-  use_backend %[path,map({routes},_unknown)]
-
-frontend _control from base
-  id 2
-  bind unix@{control} mode 600
-  http-request use-service prometheus-exporter if {{ path /metrics }}
-  http-request use-service lua.refusals if {{ path /refusals }}
-  use_backend %[path,field(3,/)]
-
-frontend _upload from base
-  id 3
-  bind unix@upload.sock mode 600
-  timeout client {stall_ms}ms
-  filter lua.upload {largest} {rate}
-  http-after-response set-status 413 if {{ var(txn.refused) -m str body_too_large }}
-  http-after-response set-status 408 if {{ var(txn.refused) -m str upload_too_slow }}
-  use_backend %[path,map({routes},_unknown)]
-
-backend _detour from base
-  server upload unix@upload.sock
-
-backend _unknown from base
-"""
-    + f"  http-request return status 404 {_body('unknown')}\n"
-)

@@ -8,7 +8,6 @@ process gets to see them, and every reply is compared with the one that its comm
 import asyncio
 import contextlib
 import ctypes
-import logging
 import os
 import signal
 import sys
@@ -20,8 +19,6 @@ from pathlib import Path
 from slipway.router.config import CONFIG, CONTROL_SOCKET, MASTER_SOCKET, WORKER_SOCKET
 from slipway.router.load import Row, rows
 from slipway.router.plan import Command
-
-log = logging.getLogger(__name__)
 
 START_SECONDS = 10.0
 REPLY_SECONDS = 10.0
@@ -39,7 +36,7 @@ class HAProxy:
         self._binary = binary
         self._process: Process | None = None
         self._lines: deque[str] = deque(maxlen=20)
-        self._forwarding: asyncio.Task[None] | None = None
+        self._listening: asyncio.Task[None] | None = None
 
     @property
     def pid(self) -> int | None:
@@ -68,7 +65,7 @@ class HAProxy:
         self._process = await create_subprocess_exec(
             self._binary, *arguments, stdin=DEVNULL, stderr=PIPE, preexec_fn=_die_with_parent
         )
-        self._forwarding = asyncio.create_task(self._forward(self._process), name="HAProxy's messages")
+        self._listening = asyncio.create_task(self._listen(self._process), name="HAProxy's stderr")
         ended = asyncio.create_task(self._process.wait())
         try:
             async with asyncio.timeout(START_SECONDS):
@@ -82,13 +79,13 @@ class HAProxy:
             raise HAProxyError("HAProxy takes no commands") from None
         finally:
             ended.cancel()
-        await self._forwarding
+        await self._listening
         raise HAProxyError(f"HAProxy does not start: {self.last_words}")
 
     @property
     def last_words(self) -> str:
         """What HAProxy said last about what is wrong."""
-        return _alerts("\n".join(self._lines))
+        return _alerts("".join(self._lines))
 
     async def ended(self) -> int:
         """Wait for the end of the process and return its status."""
@@ -143,8 +140,8 @@ class HAProxy:
                 await asyncio.wait_for(self._process.wait(), 2)
             self._signal(signal.SIGKILL)
             await self._process.wait()
-        if self._forwarding is not None:
-            await self._forwarding
+        if self._listening is not None:
+            await self._listening
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process is not None and self._process.returncode is None:
@@ -159,15 +156,11 @@ class HAProxy:
         if process.returncode:
             raise HAProxyError(f"HAProxy refuses the configuration: {_alerts(said.decode(errors='replace'))}")
 
-    async def _forward(self, process: Process) -> None:
-        """Pass on what HAProxy says about itself and keep the end of it for errors."""
+    async def _listen(self, process: Process) -> None:
+        """Keep the end of what HAProxy says on stderr, for errors; once it runs, it logs on stdout."""
         assert process.stderr is not None
         async for line in process.stderr:
-            text = line.decode(errors="replace").strip()
-            if text:
-                self._lines.append(text)
-                if text.startswith("[ALERT]"):  # the rest is in HAProxy's own log, on stdout
-                    log.error("HAProxy: %s", _alerts(text))
+            self._lines.append(line.decode(errors="replace"))
 
 
 def _alerts(said: str) -> str:

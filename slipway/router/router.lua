@@ -1,6 +1,8 @@
 -- What HAProxy cannot say or do by itself: explain a refusal, count it, and bound large uploads.
 -- Nothing here runs for a request that a replica answers, unless its body exceeds the upload buffer.
 
+local largest_body, minimum_rate -- bytes, and bytes a second: the arguments of `filter lua.upload`
+
 local SENTENCES = {
   unknown_path = "This path leads nowhere. Web services answer on /api/v1/service/<name>/score and /api/v1/service/<name>/swagger.json.",
   unknown_service = "There is no web service of this name, or it cannot be served.",
@@ -8,6 +10,7 @@ local SENTENCES = {
   key_missing = "This web service needs a key. Send one in the header `Authorization: Bearer <key>`.",
   key_wrong = "This is not a valid key of this web service. It may have been regenerated.",
   body_too_large = "The body is larger than 104,857,600 bytes, the most that a web service takes.",
+  body_unreadable = "The body could not be read: it ended early, or its framing is wrong.",
   upload_too_slow = "The body arrived too slowly: a large body must keep up a minimum rate, and none may stop for long.",
   queue_timeout = "Every replica stayed busy for as long as this request may wait (max_request_wait_time).",
   no_replica = "No replica of the web service was ready for as long as this request may wait (max_request_wait_time).",
@@ -17,7 +20,7 @@ local SENTENCES = {
   router_error = "The router could not carry this request.",
 }
 
-local BY_STATUS = { ["400"] = "upload_too_slow", ["408"] = "upload_too_slow", ["500"] = "router_error",
+local BY_STATUS = { ["400"] = "body_unreadable", ["408"] = "upload_too_slow", ["500"] = "router_error",
   ["502"] = "replica_failed", ["504"] = "scoring_timeout" }
 
 local counts = {}
@@ -29,22 +32,27 @@ local function count(service, reason)
   counts[key] = (counts[key] or 0) + 1
 end
 
--- The service that a request is for: its backend, or what its path says.
-local function service_of(txn)
-  local backend = txn.f:be_name() or ""
-  if backend:match("^%l") then return backend, core.backends[backend] end
-  return (txn.f:path() or ""):match("^/api/v1/service/([%w%-%._]+)/[^/]+$"), nil
+-- A request is seen either as a transaction or, by a service that answers it, as an applet.
+local function path_of(request)
+  return request.path or request.f:path() or ""
 end
 
-local function reason_of(txn, given, proxy)
-  local already = txn:get_var("txn.refused")
+-- The service that a request is for: its backend, or what its path says.
+local function service_of(request)
+  local backend = request.f:be_name() or ""
+  if backend:match("^%l") then return backend, core.backends[backend] end
+  return path_of(request):match("^/api/v1/service/([%w%-%._]+)/[^/]+$"), nil
+end
+
+local function reason_of(request, given, proxy)
+  local already = request:get_var("txn.refused")
   if already then return already end
   if given == "unknown" then
-    local path = txn.f:path() or ""
+    local path = path_of(request)
     local known = path:match("^/api/v1/service/[^/]+/score$") or path:match("^/api/v1/service/[^/]+/swagger%.json$")
     return known and "unknown_service" or "unknown_path"
   elseif given == "key" then
-    return txn.f:req_hdr("authorization") and "key_wrong" or "key_missing"
+    return request.headers["authorization"] and "key_wrong" or "key_missing"
   elseif given ~= "503" then
     return BY_STATUS[given] or given
   elseif not proxy then
@@ -52,19 +60,46 @@ local function reason_of(txn, given, proxy)
   elseif proxy:get_srv_act() == 0 then
     return "no_replica"
   end
-  return txn.f:srv_id() and "replica_unreachable" or "queue_timeout"
+  return request.f:srv_id() and "replica_unreachable" or "queue_timeout"
+end
+
+-- Explain a refusal, and count it.
+local function refusal(request, given)
+  local service, proxy = service_of(request)
+  local reason = reason_of(request, given, proxy)
+  count(service or "", reason)
+  local name = service and #service <= 63 and ('"' .. service .. '"') or "null"
+  local queued = proxy and request.f:queue(service) or 0
+  return string.format('{"reason":"%s","message":"%s","service":%s,"replicas":%d,"queued":%d}',
+    reason, SENTENCES[reason], name, proxy and proxy:get_srv_act() or 0, queued)
 end
 
 -- %[lua.refusal(REASON)]: the body of a refusal. REASON is a reason, or a status that HAProxy chose.
-core.register_fetches("refusal", function(txn, given)
-  local service, proxy = service_of(txn)
-  local reason = reason_of(txn, given, proxy)
-  count(service or "", reason)
-  local name = service and #service <= 63 and ('"' .. service .. '"') or "null"
-  local queued = proxy and txn.f:queue(service) or 0
-  return string.format('{"reason":"%s","message":"%s","service":%s,"replicas":%d,"queued":%d}',
-    reason, SENTENCES[reason], name, proxy and proxy:get_srv_act() or 0, queued)
-end)
+core.register_fetches("refusal", refusal)
+
+-- http-request use-service lua.refuse_*: refuse a request before it gets to a queue. Its body is read first: if a
+-- connection is closed while a body comes in, the client is reset and may never see the answer.
+local function refuse(status, given, header, value)
+  return function(applet)
+    local body = refusal(applet, given)
+    local read = 0
+    repeat
+      local piece = applet:receive()
+      read = read + #piece
+    until #piece == 0 or read > 2 * largest_body
+    applet:set_status(status)
+    applet:add_header("content-type", "application/json")
+    applet:add_header("content-length", #body)
+    if header then applet:add_header(header, value) end
+    applet:start_response()
+    applet:send(body)
+  end
+end
+
+core.register_service("refuse_unknown", "http", refuse(404, "unknown"))
+core.register_service("refuse_method", "http", refuse(405, "method_not_allowed", "allow", "GET, POST, OPTIONS"))
+core.register_service("refuse_key", "http", refuse(401, "key", "www-authenticate", "Bearer"))
+core.register_service("refuse_size", "http", refuse(413, "body_too_large"))
 
 -- http-response lua.run_failed: the replica explains this one itself; here it is only counted.
 core.register_action("run_failed", { "http-res" }, function(txn)
@@ -84,8 +119,8 @@ core.register_service("refusals", "http", function(applet)
   applet:send(body)
 end)
 
--- filter lua.upload LARGEST RATE: refuses a body above LARGEST bytes, whatever its headers said, and one that
--- comes in at less than RATE bytes a second while a replica waits for it.
+-- filter lua.upload LARGEST RATE: refuses a body above LARGEST bytes, whatever its headers said, and one that comes
+-- in at less than RATE bytes a second while a replica waits for it.
 local Upload = { id = "upload", flags = filter.FLT_CFG_FL_HTX }
 Upload.__index = Upload
 
@@ -106,14 +141,26 @@ end
 
 function Upload:http_payload(txn, message)
   self.bytes = self.bytes + message:input()
-  if self.bytes > self.largest then self:refuse(txn, "body_too_large") end
   if self.idle_since then
     self.waited = self.waited + now() - self.idle_since
-    if self.waited > GRACE + self.bytes / self.rate then self:refuse(txn, "upload_too_slow") end
+    if self.waited > GRACE + self.bytes / minimum_rate then self:refuse(txn, "upload_too_slow") end
   end
   -- Only while the replica has taken all there is, and is there at all, does it wait for the client.
   local waiting = message:output() == 0 and txn.f:srv_id() ~= nil
   self.idle_since = waiting and now() or nil
+  if self:too_large() then
+    if self.bytes > 2 * largest_body then self:refuse(txn, "body_too_large") end
+    message:remove() -- read on, so that the client sees the answer, but pass nothing on
+  end
+end
+
+function Upload:http_end(txn, message)
+  if self:too_large() then self:refuse(txn, "body_too_large") end
+end
+
+function Upload:too_large()
+  -- The end of a chunked body counts as a byte; any other body was refused by its content-length.
+  return self.bytes > largest_body + 1
 end
 
 -- Raising an error is the one way in which HAProxy lets a filter end a request.
@@ -123,7 +170,6 @@ function Upload:refuse(txn, reason)
 end
 
 core.register_filter("upload", Upload, function(class, arguments)
-  class.largest = tonumber(arguments[1])
-  class.rate = tonumber(arguments[2])
+  largest_body, minimum_rate = tonumber(arguments[1]), tonumber(arguments[2])
   return class
 end)

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import contextlib
+import functools
 import json
 import os
 import signal
@@ -10,9 +11,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar, cast
 
 import httpx
 
@@ -23,6 +24,7 @@ KEY = "k" * 32
 SECONDS = 10.0
 NAMESPACE = "slipway-services"
 Json = dict[str, Any]
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -35,6 +37,7 @@ class Replica:
 
     def __init__(self, gate: int = 1) -> None:
         self.ready = True
+        self.read_delay = 0.0
         self.port = 0
         self.seen: list[object] = []
         self.running = self.running_most = self.offered = self.offered_most = 0
@@ -49,11 +52,13 @@ class Replica:
 
     async def stop(self) -> None:
         """Vanish at once, as a killed process does."""
-        assert self._server is not None
+        if self._server is None:
+            return
         self._server.close()
         for writer in list(self._writers):
             writer.transport.abort()
         await self._server.wait_closed()
+        self._server = None
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
@@ -76,6 +81,7 @@ class Replica:
         self.offered += 1
         self.offered_most = max(self.offered_most, self.offered)
         try:
+            await asyncio.sleep(self.read_delay)
             body = await _body(reader, headers)
             async with self._gate:
                 self.running += 1
@@ -258,6 +264,37 @@ async def until(look: Callable[[], Awaitable[T | None]], seconds: float, explain
         assert time.monotonic() < deadline, f"nothing within {seconds} s\n{explain()}"
         await asyncio.sleep(0.02)
     return found
+
+
+@contextlib.asynccontextmanager
+async def running(root: Path, **variables: str) -> AsyncGenerator[RouterProcess]:
+    """Give a router that is started by the test, and ended whatever the test did."""
+    router = RouterProcess(root, **variables)
+    try:
+        yield router
+    finally:
+        await router.close()
+
+
+@contextlib.asynccontextmanager
+async def replicas(number: int = 1, gate: int = 1) -> AsyncGenerator[list[Replica]]:
+    """Give replicas that are stopped in the end, as far as they still run."""
+    found = [await Replica(gate).start() for _ in range(number)]
+    try:
+        yield found
+    finally:
+        for replica in found:
+            await replica.stop()
+
+
+def scenario(test: Callable[P, Coroutine[None, None, None]]) -> Callable[P, None]:
+    """Let a coroutine be a test."""
+
+    @functools.wraps(test)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        asyncio.run(test(*args, **kwargs))
+
+    return run
 
 
 @contextlib.asynccontextmanager

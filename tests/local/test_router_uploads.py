@@ -1,0 +1,221 @@
+"""Bodies: the limit of 104,857,600 bytes, and slow ones that hold no replica."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import pytest
+
+from tests.local.router_parts import (
+    KEY,
+    SECONDS,
+    Json,
+    RouterProcess,
+    assert_refusal,
+    client,
+    replicas,
+    running,
+    scenario,
+)
+
+LARGEST = 104_857_600
+MEGABYTE = b"0" * 2**20
+
+
+async def chunks(size: int) -> AsyncGenerator[bytes]:
+    while size > 0:
+        yield MEGABYTE[:size]
+        size -= len(MEGABYTE)
+
+
+class SlowClient:
+    """A connection that sends a body as slowly as told."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def begin(cls, router: RouterProcess, framing: str) -> "SlowClient":
+        made = cls(*await asyncio.open_connection("127.0.0.1", router.port))
+        head = (
+            f"POST /api/v1/service/echo/score HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\n{framing}"
+        )
+        await made.send(head.encode() + b"\r\n\r\n")
+        return made
+
+    async def send(self, data: bytes) -> None:
+        self._writer.write(data)
+        await self._writer.drain()
+
+    async def answer(self) -> tuple[int, Json]:
+        head = (await asyncio.wait_for(self._reader.readuntil(b"\r\n\r\n"), SECONDS)).decode().lower()
+        length = int(head.split("content-length: ")[1].split("\r")[0])
+        body = await self._reader.readexactly(length)
+        return int(head.split()[1]), json.loads(body)
+
+
+@contextlib.asynccontextmanager
+async def slow_client(router: RouterProcess, framing: str) -> AsyncGenerator[SlowClient]:
+    """Begin a request and leave its body to the test."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", router.port)
+    try:
+        slow = SlowClient(reader, writer)
+        head = (
+            f"POST /api/v1/service/echo/score HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\n{framing}"
+        )
+        await slow.send(head.encode() + b"\r\n\r\n")
+        yield slow
+    finally:
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+
+@scenario
+async def test_when_a_body_is_as_large_as_allowed_then_it_arrives_whole(tmp_path: Path) -> None:
+    async with running(tmp_path) as router, replicas() as [replica], client() as http:
+        router.deploy("echo", replica)
+        router.start()
+        await router.up("echo", 1)
+        plain = await http.post(router.uri("echo"), content=b"0" * LARGEST)
+        chunked = await http.post(router.uri("echo"), content=chunks(LARGEST))
+        for response in (plain, chunked):
+            assert response.json()["size"] == LARGEST
+            seen = response.json()["headers"]
+            assert seen["x-ms-request-id"] == response.headers["x-ms-request-id"]
+            assert "authorization" not in seen
+
+
+@scenario
+async def test_when_a_body_is_one_byte_larger_then_413_before_a_replica_runs(tmp_path: Path) -> None:
+    async with running(tmp_path) as router, replicas() as [replica], client() as http:
+        router.deploy("echo", replica)
+        router.start()
+        await router.up("echo", 1)
+        for body in (b"0" * (LARGEST + 1), chunks(LARGEST + 1)):
+            response = await http.post(router.uri("echo"), content=body)
+            assert_refusal(response, 413, "body_too_large", service="echo")
+        async with slow_client(router, f"content-length: {LARGEST + 1}\r\nexpect: 100-continue") as polite:
+            status, said = await polite.answer()  # without having sent any of it
+        assert (status, said["reason"], said["service"]) == (413, "body_too_large", "echo")
+        assert replica.seen == []
+        assert (await http.post(router.uri("echo"), json={})).status_code == 200
+
+
+@scenario
+async def test_when_a_large_body_has_no_key_or_service_then_the_refusal_is_the_usual_one(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path) as router, replicas() as [replica], client() as http:
+        router.deploy("echo", replica)
+        router.start()
+        await router.up("echo", 1)
+        wrong = {"authorization": "Bearer wrong"}
+        response = await http.post(router.uri("echo"), content=chunks(2**21), headers=wrong)
+        assert_refusal(response, 401, "key_wrong", service="echo")
+        response = await http.post(router.uri("nobody"), content=chunks(2**21))
+        assert_refusal(response, 404, "unknown_service", service="nobody")
+
+
+@pytest.mark.parametrize("framing", ["content-length: 1000000", "transfer-encoding: chunked"])
+def test_when_an_upload_is_slow_then_it_holds_no_replica(tmp_path: Path, framing: str) -> None:
+    @scenario
+    async def look() -> None:
+        async with running(tmp_path) as router, replicas() as [replica], client() as http:
+            router.deploy("echo", replica)
+            router.start()
+            await router.up("echo", 1)
+            async with slow_client(router, framing) as slow:
+                chunked = framing.endswith("chunked")
+                await slow.send(b"f423f\r\n" if chunked else b"")
+                await slow.send(b"0" * 999_999)
+                for _ in range(10):
+                    response = await http.post(router.uri("echo"), json={})
+                    assert response.elapsed.total_seconds() < 0.4
+                    assert response.status_code == 200
+                    await asyncio.sleep(0.03)
+                assert replica.offered_most == 1
+                await slow.send(b"\r\n0\r\n\r\n" if chunked else b"0")
+                status, body = await slow.answer()
+                assert status == 200
+                assert body["size"] >= 999_999
+
+    look()
+
+
+@scenario
+async def test_when_a_large_upload_falls_below_the_minimum_rate_then_it_is_cut_off(tmp_path: Path) -> None:
+    async with (
+        running(tmp_path, MINIMUM_UPLOAD_RATE="1000000") as router,
+        replicas() as [replica],
+        client() as http,
+    ):
+        router.deploy("echo", replica)
+        router.start()
+        await router.up("echo", 1)
+        async with slow_client(router, "content-length: 4000000") as slow:
+            await slow.send(b"0" * 1_500_000)
+
+            async def trickle() -> None:
+                for _ in range(100):
+                    await slow.send(b"0" * 1000)
+                    await asyncio.sleep(0.1)
+
+            trickling = asyncio.create_task(trickle())
+            started = asyncio.get_running_loop().time()
+            status, body = await slow.answer()
+            assert (status, body["reason"]) == (408, "upload_too_slow")
+            took = asyncio.get_running_loop().time() - started
+            assert 2 < took < 4.5  # a second of grace and 1.5 seconds for what came
+            trickling.cancel()
+            assert (await http.post(router.uri("echo"), json={})).status_code == 200
+            assert replica.seen == [None]
+
+
+@scenario
+async def test_when_a_large_upload_stops_then_the_replica_is_free_after_five_seconds(tmp_path: Path) -> None:
+    async with running(tmp_path) as router, replicas() as [replica]:
+        router.deploy("echo", replica)
+        router.start()
+        await router.up("echo", 1)
+        async with slow_client(router, "content-length: 4000000") as slow:
+            await slow.send(b"0" * 1_500_000)
+            status, body = await slow.answer()
+            assert (status, body["reason"]) == (408, "upload_too_slow")
+            await router.until(lambda found: found["services"]["echo"]["busy"] == 0)
+            assert replica.seen == []
+
+
+@scenario
+async def test_when_the_replica_is_slow_to_read_then_the_client_is_not_blamed(tmp_path: Path) -> None:
+    async with (
+        running(tmp_path, MINIMUM_UPLOAD_RATE="10000000") as router,
+        replicas() as [replica],
+        client() as http,
+    ):
+        replica.read_delay = 3
+        router.deploy("echo", replica)
+        router.start()
+        await router.up("echo", 1)
+        response = await http.post(router.uri("echo"), content=b"0" * 20_000_000)
+        assert response.json()["size"] == 20_000_000
+
+
+@scenario
+async def test_when_a_large_upload_waits_in_the_queue_then_the_client_is_not_blamed(tmp_path: Path) -> None:
+    async with (
+        running(tmp_path, MINIMUM_UPLOAD_RATE="10000000") as router,
+        replicas() as [replica],
+        client() as http,
+    ):
+        router.deploy("echo", replica, max_request_wait_time=10_000)
+        router.start()
+        await router.up("echo", 1)
+        busy = asyncio.create_task(http.post(router.uri("echo"), json={"sleep": 3}))
+        await router.until(lambda status: status["services"]["echo"]["busy"] == 1)
+        response = await http.post(router.uri("echo"), content=b"0" * 20_000_000)
+        assert response.json()["size"] == 20_000_000
+        assert (await busy).status_code == 200
