@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -135,7 +135,7 @@ def _value(source: Object, pod: Object, lookup: Lookup) -> str | None:
         kind, namespace, reference["name"], optional=bool(reference.get("optional")), lookup=lookup
     )
     if reference["key"] in content:
-        return content[reference["key"]].decode()
+        return _text(content, reference["key"], f"{kind} {namespace}/{reference['name']}")
     if reference.get("optional"):
         return None
     raise ConfigError(f"{kind} {namespace}/{reference['name']} has no key `{reference['key']}`")
@@ -182,7 +182,15 @@ def _all_keys(source: Object, namespace: str, lookup: Lookup) -> dict[str, str]:
     content = _content(
         kind, namespace, reference["name"], optional=bool(reference.get("optional")), lookup=lookup
     )
-    return {key: value.decode() for key, value in content.items()}
+    title = f"{kind} {namespace}/{reference['name']}"
+    return {key: _text(content, key, title) for key in content}
+
+
+def _text(content: Mapping[str, bytes], key: str, title: str) -> str:
+    try:
+        return content[key].decode()
+    except UnicodeDecodeError:
+        raise ConfigError(f"{title}: the value of `{key}` is no text, so no variable can hold it") from None
 
 
 def _keys(kind: str, namespace: str, source: Object, name: str, lookup: Lookup) -> dict[str, bytes]:
@@ -206,6 +214,13 @@ def _content(kind: str, namespace: str, name: str, *, optional: bool, lookup: Lo
             return {}
         raise ConfigError(f"{kind} {namespace}/{name} does not exist")
     encoded: dict[str, str] = obj.get("data" if kind == "Secret" else "binaryData") or {}
-    decoded: Iterator[tuple[str, bytes]] = ((key, base64.b64decode(value)) for key, value in encoded.items())
+    decoded = {key: _decoded(value, key, f"{kind} {namespace}/{name}") for key, value in encoded.items()}
     plain: dict[str, str] = {} if kind == "Secret" else obj.get("data") or {}
-    return {**dict(decoded), **{key: value.encode() for key, value in plain.items()}}
+    return {**decoded, **{key: value.encode() for key, value in plain.items()}}
+
+
+def _decoded(value: str, key: str, title: str) -> bytes:
+    try:
+        return base64.b64decode(value, validate=True)
+    except ValueError:
+        raise ConfigError(f"{title}: the value of `{key}` is no base64") from None

@@ -22,6 +22,7 @@ from slipway.local.container import (
     ConfigError,
     LocalImage,
     Lookup,
+    Process,
     files,
     port_of,
     process,
@@ -161,19 +162,11 @@ class Container:
     async def _once(self, log: Log) -> Termination:
         """Run one process to its end."""
         pod = self._pod
-        pod.write_volumes()
-        program = process(
-            pod.object,
-            self._spec,
-            self._image,
-            volumes=pod.volumes,
-            lookup=pod.lookup,
-            extra=self._extra,
-        )
+        program = self._program()
         started = now()
         try:
             child = self._children.start(program, log)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             log.write(f"{program.argv[0]} cannot be started: {error}\n".encode())
             return Termination(127, "ContainerCannotRun", str(error), started, now())
         self._show(pid=child.pid, started=started, waiting=None)
@@ -189,6 +182,27 @@ class Container:
             child.kill()
             await _cancel(probes, *waits)
         return _termination(child, log, started, ill=ill.is_set())
+
+    def _program(self) -> Process:
+        """Write its files and say what to start. Raises ConfigError for whatever stands in the way.
+
+        Anything else would end the pod, and its Deployment would make another one at once, again and again.
+        """
+        pod = self._pod
+        try:
+            pod.write_volumes()
+            return process(
+                pod.object,
+                self._spec,
+                self._image,
+                volumes=pod.volumes,
+                lookup=pod.lookup,
+                extra=self._extra,
+            )
+        except ConfigError:
+            raise
+        except Exception as error:
+            raise ConfigError(f"{type(error).__name__}: {error}") from error
 
     async def _probe(self, ill: asyncio.Event) -> None:
         """Follow its probes; a failed startup or liveness probe sets `ill`."""

@@ -78,7 +78,7 @@ class Controller:
         self._children = Children(self._guard)
 
     async def run(self) -> None:
-        """Reconcile until told to stop by a signal, then stop every pod."""
+        """Reconcile until a signal or the loss of its state says to stop, then stop every pod."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_stop)
@@ -88,6 +88,9 @@ class Controller:
         self._state.write_supervisor(me)
         seen: object = None
         while not (self._stop and not self._pods):
+            if not self._stop and self._state.supervisor() is None:
+                log.error("the record of this supervisor is gone: no command finds it any more, so it ends")
+                self._on_stop()
             fingerprint = (self._folder.fingerprint(), _stamp(self._state.images))
             if fingerprint != seen or self._wake.is_set():
                 self._wake.clear()
@@ -130,11 +133,15 @@ class Controller:
         services = self._folder.list("Service")
         deployments = {_key(obj): obj for obj in self._folder.list("Deployment")}
         images = self._state.read_images()
-        for running in self._pods.values():
+        for key, running in self._pods.items():
             running.stopping |= self._stop or running.owner not in deployments
             if not running.stopping:
-                with contextlib.suppress(ConfigError):  # its container says so when it starts
+                try:
                     running.pod.write_volumes()
+                except ConfigError:
+                    pass  # its container says so when it starts
+                except Exception:  # one pod's files must not stop the others
+                    log.exception("volumes of pod %s/%s", *key)
         for key, deployment in deployments.items():
             try:
                 self._roll(key, deployment, services, images)

@@ -1,6 +1,7 @@
 """Kubernetes objects that no component of ours wrote, as real processes."""
 
 import base64
+import shutil
 import stat
 import sys
 import time
@@ -192,6 +193,30 @@ def test_when_a_secret_is_missing_then_up_names_it(web: Stack) -> None:
     secret = {"kind": "Secret", "metadata": {"name": "absent", "namespace": "shop"}, "stringData": {"k": "v"}}
     web.up(obj, secret)
     assert get(web.ready()[0], "/env")["TOKEN"] == "v"
+
+
+def test_when_a_pod_cannot_be_configured_then_up_says_why_and_the_others_go_on(web: Stack) -> None:
+    web.up(service(), deployment())
+    binary = base64.b64encode(b"\xff").decode()
+    secret = {"kind": "Secret", "metadata": {"name": "s", "namespace": "shop"}, "data": {"k": binary}}
+    obj = deployment("other")
+    container(obj)["envFrom"] = [{"secretRef": {"name": "s"}}]
+    obj["spec"]["template"]["spec"]["volumes"] = [{"name": "m", "configMap": {"name": "m"}}]
+    settings: Object = {"kind": "ConfigMap", "metadata": {"name": "m", "namespace": "shop"}}
+    with pytest.raises(LocalError, match="Secret shop/s: the value of `k` is no text"):
+        web.up(service(), deployment(), secret, settings, obj)
+    (broken,) = web.pods("other")
+    with pytest.raises(LocalError, match="ConfigMap shop/m: the value of `k` is no base64"):
+        web.up(service(), deployment(GREETING="new"), secret, {**settings, "binaryData": {"k": "?"}}, obj)
+    assert [pod["metadata"]["name"] for pod in web.pods("other")] == [broken["metadata"]["name"]], "no loop"
+    until(lambda: any("GREETING" in str(pod["spec"]) for pod in web.ready()))
+
+
+def test_when_its_state_is_removed_then_the_supervisor_and_its_pods_end(web: Stack) -> None:
+    web.up(deployment())
+    everyone = [web.supervisor(), *web.pids()]
+    shutil.rmtree(web.state.root, ignore_errors=True)
+    until(lambda: not any(map(alive, everyone)))
 
 
 def test_when_a_process_dies_then_it_is_restarted_in_its_pod(web: Stack) -> None:
