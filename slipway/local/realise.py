@@ -72,7 +72,8 @@ def realise(
         **layout.variables(recipe, str(root)),
     }
     python = str(environment / "bin/python")
-    return LocalImage(python, str(root / layout.APP), ("-m", "slipway.scoring"), env)
+    # -P: a `logging.py` among the user's code is the script's to import, not the server's.
+    return LocalImage(python, str(root / layout.APP), ("-P", "-m", "slipway.scoring"), env)
 
 
 def prune(state: State) -> None:

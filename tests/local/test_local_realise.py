@@ -48,6 +48,22 @@ def test_an_image_is_an_environment_a_runtime_code_and_models(project: Path) -> 
     assert not (Path(shown[0]).parent / "local").exists(), "the scoring runtime and nothing else"
 
 
+def test_when_the_code_has_a_module_named_as_one_of_pythons_then_the_server_starts(
+    project: Path,
+) -> None:
+    (project / "code/logging.py").write_text("raise RuntimeError('not mine')\n")
+    image = make(project)
+    shown = subprocess.run(
+        [image.python, *image.argv],
+        env={**image.env, "PORT": "http"},
+        cwd=image.working_directory,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "PORT = 'http', must be a whole number" in shown.stderr
+
+
 def test_what_was_made_is_used_again_and_only_what_changed_is_made(project: Path) -> None:
     said: list[str] = []
     first = make(project, said=said)
