@@ -1,0 +1,225 @@
+"""The processes that benchmarks measure: a router over a folder of objects, HAProxy alone, their costs."""
+
+import base64
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Generator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from slipway.kube.folder import Folder
+from slipway.spec import Serving
+
+KEY = "k" * 32
+NAMESPACE = "slipway-services"
+SECONDS = 20.0
+
+
+@contextlib.contextmanager
+def running(
+    command: Sequence[str],
+    cores: Sequence[int],
+    *,
+    environment: Mapping[str, str] | None = None,
+    stdout: int | IO[bytes] | None = None,
+    stderr: int | IO[bytes] | None = subprocess.DEVNULL,
+) -> Generator[subprocess.Popen[bytes]]:
+    """Run a process on some cores and end it."""
+    process = subprocess.Popen([*pinned(cores), *command], env=environment, stdout=stdout, stderr=stderr)
+    with process:
+        try:
+            yield process
+        finally:
+            process.send_signal(signal.SIGTERM)
+            time.sleep(0.1)
+            process.send_signal(signal.SIGTERM)  # the router's second one: at once
+            try:
+                process.wait(SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def pinned(cores: Sequence[int]) -> list[str]:
+    """Give the beginning of a command that stays on some cores; the process is the command's own."""
+    return ["taskset", "-c", ",".join(map(str, cores))]
+
+
+@contextlib.contextmanager
+def haproxy(binary: str, config: str, port: int, cores: Sequence[int]) -> Generator[subprocess.Popen[bytes]]:
+    """Run HAProxy with a configuration until it listens, and then until the end."""
+    with tempfile.NamedTemporaryFile("w", suffix=".cfg") as file:
+        file.write(config)
+        file.flush()
+        with running([binary, "-db", "-f", file.name], cores) as process:
+            wait_for(lambda: _listens(port), "HAProxy")
+            yield process
+
+
+class Router:
+    """`python -m slipway.router`, with a folder of objects that holds what `deploy` put there."""
+
+    def __init__(self, root: Path, cores: Sequence[int], **variables: str) -> None:
+        self.folder = Folder(root / "objects")
+        self.port, self.admin_port = free_port(), free_port()
+        environment = {
+            "PATH": os.environ["PATH"],
+            "PORT": str(self.port),
+            "ADMIN_PORT": str(self.admin_port),
+            "SLIPWAY_RUN_DIR": str(root / "run"),
+            "SLIPWAY_OBJECTS": str(root / "objects"),
+            **variables,
+        }
+        root.mkdir(parents=True, exist_ok=True)
+        self._log = (root / "router.log").open("wb")
+        self._process = running(
+            [sys.executable, "-m", "slipway.router"],
+            cores,
+            environment=environment,
+            stdout=self._log,
+            stderr=self._log,
+        )
+        self.pid = 0
+
+    def __enter__(self) -> "Router":
+        self.pid = self._process.__enter__().pid
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._process.__exit__(None, None, None)
+        self._log.close()
+
+    def deploy(self, name: str, ports: Sequence[int], **serving: object) -> None:
+        """Let a service be there, with replicas on these ports of this machine."""
+        labels = {"slipway/webservice": name}
+        values = Serving.model_validate({"num_replicas": 1, "autoscale_enabled": False, **serving})
+        self._put(
+            "Deployment",
+            NAMESPACE,
+            name,
+            labels,
+            annotations={"slipway/serving": values.model_dump_json()},
+        )
+        encoded = base64.b64encode(KEY.encode()).decode()
+        data = {"primary": encoded, "secondary": base64.b64encode(b"second").decode()}
+        self._put("Secret", "slipway", f"{name}-keys", labels, data=data)
+        self.scale(name, ports)
+
+    def scale(self, name: str, ports: Sequence[int]) -> None:
+        """Let exactly these be the replicas of a service."""
+        for port in ports:
+            self._put(
+                "EndpointSlice",
+                NAMESPACE,
+                f"{name}-{port}",
+                {"slipway/webservice": name},
+                addressType="IPv4",
+                ports=[{"name": "http", "port": port}],
+                endpoints=[{"addresses": ["127.0.0.1"], "conditions": {"ready": True}}],
+            )
+        for found in self.folder.list("EndpointSlice"):
+            slice_name = found["metadata"]["name"]
+            if slice_name.startswith(f"{name}-") and slice_name not in {f"{name}-{port}" for port in ports}:
+                self.folder.delete("EndpointSlice", NAMESPACE, slice_name)
+
+    def remove(self, name: str) -> None:
+        """Take a service away."""
+        self.scale(name, [])
+        for kind, namespace, one in (
+            ("Deployment", NAMESPACE, name),
+            ("Secret", "slipway", f"{name}-keys"),
+        ):
+            self.folder.delete(kind, namespace, one)
+
+    def _put(
+        self,
+        kind: str,
+        namespace: str,
+        name: str,
+        labels: dict[str, str],
+        annotations: dict[str, str] | None = None,
+        **fields: object,
+    ) -> None:
+        metadata = {"name": name, "namespace": namespace, "labels": labels, "annotations": annotations or {}}
+        self.folder.put({"kind": kind, "metadata": metadata, **fields})
+
+    def status(self) -> dict[str, Any]:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.admin_port}/status", timeout=SECONDS) as answer:
+            return json.load(answer)
+
+    def up(self, name: str, replicas: int) -> None:
+        """Wait until a service has exactly so many replicas that are up."""
+
+        def look() -> bool:
+            with contextlib.suppress(OSError):
+                return self.status()["services"].get(name, {}).get("up") == replicas
+            return False
+
+        wait_for(look, f"{replicas} replicas of {name}")
+
+    def processes(self) -> list[int]:
+        """Give the process ids of the control plane and of HAProxy's master and workers."""
+        return [
+            self.pid,
+            *children(self.pid),
+            *(one for child in children(self.pid) for one in children(child)),
+        ]
+
+
+def cpu_seconds(pids: Sequence[int]) -> float:
+    """Sum up what processes have used so far."""
+    ticks = 0
+    for pid in pids:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def children(pid: int) -> list[int]:
+    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()]
+
+
+def cores() -> tuple[list[int], list[int], list[int]]:
+    """Give the cores of what is measured, of its replicas, and of its clients."""
+    if sys.platform != "linux":
+        raise SystemExit("error: this benchmark pins processes to cores, which needs Linux")
+    found = sorted(os.sched_getaffinity(0))
+    if len(found) < 2:
+        raise SystemExit("error: this benchmark needs two cores at least")
+    return found[:1], found[1:2], found[2:3] or found[1:2]
+
+
+def program(name: str, install: str) -> str:
+    """Find a program, or say how to get it."""
+    path = shutil.which(name)
+    if path is None:
+        raise SystemExit(f"error: `{name}` was not found\n\nhint: {install}")
+    return path
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+def wait_for(look: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not look():
+        if time.monotonic() > deadline:
+            raise SystemExit(f"error: no {what} within {SECONDS:g} s")
+        time.sleep(0.02)
+
+
+def _listens(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False

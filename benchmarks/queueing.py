@@ -1,0 +1,195 @@
+"""How near the router's queue comes to an ideal one: 8 replicas, N = 1, 50 ms, Poisson arrivals, open loop.
+
+The ideal is simulated on the very arrivals of each run: one central queue, first come first served, no cost.
+p99 of the router is held against p99 of the ideal at 85 % and 95 % load. Then, at 70 %, a service is added
+every second and replicas come and go twice a second: no request may fail, and none may get inside a
+replica's run() above N. How many a replica's gate had to hold back for that is shown.
+
+A run at 95 % varies a lot with its arrivals, so runs should be long: --seconds 60 for figures to publish.
+"""
+
+import asyncio
+import heapq
+import itertools
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.processes import KEY, Router, cores, running
+from benchmarks.report import Figure, arguments, finish
+
+REPLICAS = 8
+SERVICE_SECONDS = 0.05
+LOADS = {0.85: 1.15, 0.95: 1.45}
+CHURN_LOAD = 0.7
+REQUEST = (
+    f"POST /api/v1/service/echo/score HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\n"
+    "content-type: application/json\r\ncontent-length: 2\r\n\r\n{}"
+).encode()
+
+
+class Client:
+    """Sends requests at given times, each on a connection that is free, and keeps when and how long."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+        self.arrivals: list[float] = []
+        self.latencies: dict[int, float] = {}
+        self.failures: list[str] = []
+
+    async def run(self, gaps: Sequence[float]) -> None:
+        """Let requests arrive with these gaps, whatever became of those before, and wait for all answers."""
+        due = time.perf_counter()
+        async with asyncio.TaskGroup() as group:
+            for number, gap in enumerate(gaps):
+                due += gap
+                await asyncio.sleep(due - time.perf_counter())
+                group.create_task(self._send(number))
+        for _, writer in self._idle:
+            writer.close()
+            await writer.wait_closed()
+
+    async def _send(self, number: int) -> None:
+        connection = (
+            self._idle.pop() if self._idle else await asyncio.open_connection("127.0.0.1", self._port)
+        )
+        reader, writer = connection
+        began = time.perf_counter()
+        self.arrivals.append(began)
+        writer.write(REQUEST)
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = next(
+            int(line.split(b":")[1])
+            for line in head.split(b"\r\n")
+            if line.lower().startswith(b"content-length:")
+        )
+        body = await reader.readexactly(length)
+        self.latencies[number] = time.perf_counter() - began
+        if not head.startswith(b"HTTP/1.1 200"):
+            self.failures.append(body.decode())
+        if b"connection: close" in head.lower():
+            writer.close()
+            await writer.wait_closed()
+        else:
+            self._idle.append(connection)
+
+
+def ideal(arrivals: Sequence[float]) -> list[float]:
+    """Give how long each request would take in one central queue that costs nothing."""
+    free = [0.0] * REPLICAS
+    latencies: list[float] = []
+    for arrival in sorted(arrivals):
+        ended = max(arrival, heapq.heappop(free)) + SERVICE_SECONDS
+        heapq.heappush(free, ended)
+        latencies.append(ended - arrival)
+    return latencies
+
+
+def p99(latencies: Sequence[float]) -> float:
+    return sorted(latencies)[int(0.99 * len(latencies))] * 1000
+
+
+def gaps(load: float, seconds: float, seed: int) -> list[float]:
+    """Draw Poisson arrivals that keep all replicas busy for this part of the time."""
+    rate, draw = load * REPLICAS / SERVICE_SECONDS, random.Random(seed)
+    return [draw.expovariate(rate) for _ in range(int(rate * seconds))]
+
+
+def counts(ports: Sequence[int]) -> dict[str, int]:
+    """Sum up what the replicas saw."""
+    total: dict[str, int] = {}
+    for port in ports:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/counts", timeout=10) as answer:
+            for name, number in json.load(answer).items():
+                total[name] = total.get(name, 0) + number
+    return total
+
+
+async def churn(router: Router, ports: Sequence[int], seconds: float) -> int:
+    """Add services, and let replicas come and go, as long as told; return how many services were added."""
+    ends = time.monotonic() + seconds
+    for number in itertools.count():
+        if time.monotonic() > ends:
+            return number // 2
+        if number % 2:
+            router.deploy(f"service-{number}", ports[:1])
+        leaving = {number % REPLICAS, (number * 3 + 1) % REPLICAS}
+        router.scale("echo", [port for index, port in enumerate(ports) if index not in leaving])
+        await asyncio.sleep(0.5)
+    raise AssertionError
+
+
+async def changing(client: Client, router: Router, ports: Sequence[int], seconds: float, seed: int) -> int:
+    """Send requests while services and replicas change; return how many services were added."""
+    changes = asyncio.create_task(churn(router, ports, seconds))
+    await client.run(gaps(CHURN_LOAD, seconds, seed))
+    return await changes
+
+
+def main() -> int:
+    options = arguments(__doc__, pairs=7, seconds=20).parse_args()
+    router_cores, replica_cores, client_cores = cores()
+    os.sched_setaffinity(0, client_cores)
+    seen: dict[str, list[float]] = {}
+
+    def see(name: str, value: float) -> None:
+        seen.setdefault(name, []).append(value)
+
+    command = [sys.executable, "-m", "benchmarks.replicas", str(REPLICAS), str(SERVICE_SECONDS * 1000), "1"]
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        running(command, replica_cores, stdout=subprocess.PIPE) as replicas,
+        Router(Path(folder), router_cores) as router,
+    ):
+        assert replicas.stdout is not None
+        ports: list[int] = json.loads(replicas.stdout.readline())
+        router.deploy("echo", ports, max_request_wait_time=60_000)
+        router.up("echo", REPLICAS)
+        for number in range(options.pairs):
+            for load in LOADS:
+                client = Client(router.port)
+                asyncio.run(client.run(gaps(load, options.seconds, number)))
+                if client.failures:
+                    raise SystemExit(f"error: a request failed: {client.failures[0]}")
+                real, best = p99(list(client.latencies.values())), p99(ideal(client.arrivals))
+                see(f"{load:.0%}: ideal p99", best)
+                see(f"{load:.0%}: router p99", real)
+                see(f"{load:.0%}: p99, router / ideal", real / best)
+        steady = counts(ports)
+        see("steady: offered to a replica above N", steady["offered_above"])
+        for number in range(options.pairs):
+            before, client = counts(ports), Client(router.port)
+            added = asyncio.run(changing(client, router, ports, options.seconds, number))
+            after = counts(ports)
+            see("changing: services added", added)
+            see("changing: requests", len(client.latencies))
+            see("changing: failed", len(client.failures))
+            see("changing: held back by a gate", after["offered_above"] - before["offered_above"])
+            see("changing: inside run() above N", after["inside_above"] - before["inside_above"])
+            for service in range(1, 2 * added + 1, 2):
+                router.remove(f"service-{service}")
+            router.scale("echo", ports)
+            router.up("echo", REPLICAS)
+    most = {f"{load:.0%}: p99, router / ideal": bar for load, bar in LOADS.items()}
+    most |= {
+        "steady: offered to a replica above N": 0,
+        "changing: failed": 0,
+        "changing: inside run() above N": 0,
+    }
+    figures = [
+        Figure(name, tuple(values), "ms" if name.endswith("p99") else "", at_most=most.get(name))
+        for name, values in seen.items()
+    ]
+    return finish("Queueing against an ideal central queue", figures, options)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
