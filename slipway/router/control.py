@@ -39,6 +39,8 @@ IDLE_SECONDS = 1.0
 BUSY_SECONDS = 0.1
 PATIENCE_SECONDS = 10.0
 """How long a reload waits for requests that only commands can bring to a new replica."""
+RELOAD_SECONDS = 1.0
+"""The shortest time between two reloads: each leaves a process that stays until its last client goes."""
 NOTICE_SECONDS = 2.0
 """How long a router that is told to stop still takes requests, so that others notice that it is not ready."""
 LONGEST_PAUSE_SECONDS = 5.0
@@ -58,6 +60,8 @@ class Router:
         self._refused: State | None = None
         self._stranded_since: float | None = None
         self._started_at = 0.0
+        self._reloaded_at = -math.inf
+        self._waits = False
         self._pause = BUSY_SECONDS
         self._stopping = False
         self.error: str | None = None
@@ -135,13 +139,14 @@ class Router:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     def _period(self) -> float:
-        busy = self._running.leaving or self._stranded_since is not None
+        busy = self._running.leaving or self._waits
         return BUSY_SECONDS if busy else IDLE_SECONDS
 
     async def _start(self) -> None:
         await self._haproxy.start()
         self._started_at = time.monotonic()
         self._running = Running(self._installed)
+        self._refused = None
         await self._hold()
 
     async def _restart(self) -> None:
@@ -164,7 +169,8 @@ class Router:
     async def _converge(self) -> None:
         target = self._wanted
         action = plan(self._running, target)
-        if isinstance(action, Reload) and (target == self._refused or await self._strands()):
+        self._waits = isinstance(action, Reload) and await self._must_wait()
+        if self._waits or (isinstance(action, Reload) and target == self._refused):
             target = without_reload(self._running.state, target)
             action = plan(self._running, target)
         match action:
@@ -201,10 +207,12 @@ class Router:
             if self.pid is None:
                 raise
             self.error, self._refused = str(error), target
+            self._waits = True  # for the part of it that commands can do
             log.error("%s", error)  # noqa: TRY400 - its text says it all
             await self._install(before, check=False)
             return
         self.reloads += 1
+        self._reloaded_at = time.monotonic()
         self.error = self._refused = self._stranded_since = None
         self._running = Running(target)
         self._holds.retire(_queues_end(before))
@@ -214,8 +222,12 @@ class Router:
         await self._haproxy.install(render(target, self._options), check=check)
         self._installed = target
 
+    async def _must_wait(self) -> bool:
+        """Whether a reload must wait, while commands go on."""
+        return time.monotonic() - self._reloaded_at < RELOAD_SECONDS or await self._strands()
+
     async def _strands(self) -> bool:
-        """Whether a reload must wait: a stopping worker's queue never sees a replica that comes later."""
+        """Whether requests wait for a replica to come: the worker that they are in would not learn of it."""
         if not any(one.queued and not one.up for one in (await self.load()).values()):
             self._stranded_since = None
             return False

@@ -9,7 +9,7 @@ belongs to, and no other: what cannot be read becomes a line in `State.errors` o
 import base64
 import binascii
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from ipaddress import ip_address
 
@@ -80,15 +80,23 @@ def discover(objects: Objects) -> State:
     errors: dict[str, list[str]] = defaultdict(list)
     ignored: list[str] = []
     services: dict[str, Service] = {}
+    slices, secrets = _by_service(objects.slices), _by_service(objects.secrets)
     for name, deployment in _owners(objects.deployments, errors, ignored).items():
         limits = _limits(deployment, errors[name])
         if limits is not None:
-            replicas = _replicas(name, deployment.namespace, objects.slices, errors[name])
-            keys = _keys(name, objects.secrets, errors[name]) if limits.auth else frozenset[str]()
+            replicas = _replicas(slices[name], deployment.namespace, errors[name])
+            keys = _keys(name, secrets[name], errors[name]) if limits.auth else frozenset[str]()
             services[name] = Service(name, limits, replicas, keys)
     return State(
         services, {name: "; ".join(lines) for name, lines in errors.items() if lines}, tuple(ignored)
     )
+
+
+def _by_service(objects: Iterable[Object]) -> Mapping[str | None, list[Object]]:
+    found: dict[str | None, list[Object]] = defaultdict(list)
+    for obj in objects:
+        found[_webservice(obj)].append(obj)
+    return found
 
 
 def _owners(
@@ -147,10 +155,10 @@ def _limits(deployment: _Metadata, errors: list[str]) -> Limits | None:
     )
 
 
-def _replicas(name: str, namespace: str, slices: Iterable[Object], errors: list[str]) -> frozenset[Replica]:
+def _replicas(slices: Iterable[Object], namespace: str, errors: list[str]) -> frozenset[Replica]:
     replicas: set[Replica] = set()
     for obj in slices:
-        if _webservice(obj) != name or _text(obj, "metadata", "namespace") != namespace:
+        if _text(obj, "metadata", "namespace") != namespace:
             continue
         try:
             replicas.update(_Slice.model_validate(obj).replicas())
@@ -164,7 +172,7 @@ def _replicas(name: str, namespace: str, slices: Iterable[Object], errors: list[
 def _keys(name: str, secrets: Iterable[Object], errors: list[str]) -> frozenset[str]:
     place = f"Secret {name}-keys"
     for obj in secrets:
-        if _webservice(obj) != name or _text(obj, "metadata", "name") != f"{name}-keys":
+        if _text(obj, "metadata", "name") != f"{name}-keys":
             continue
         try:
             data = _Secret.model_validate(obj).data or {}

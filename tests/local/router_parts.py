@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
 import httpx
 
@@ -132,6 +132,13 @@ async def _answer(writer: asyncio.StreamWriter, status: str, value: object, extr
     await writer.drain()
 
 
+class HasPort(Protocol):
+    """Any replica: what the router needs to know is its port."""
+
+    @property
+    def port(self) -> int: ...
+
+
 class RouterProcess:
     """`python -m slipway.router` over a folder of objects."""
 
@@ -165,7 +172,7 @@ class RouterProcess:
         return f"http://127.0.0.1:{self.port}/api/v1/service/{service}/{path}"
 
     def deploy(
-        self, name: str, *replicas: Replica, keys: tuple[str, str] | None = (KEY, "2" * 32), **serving: object
+        self, name: str, *replicas: HasPort, keys: tuple[str, str] | None = (KEY, "2" * 32), **serving: object
     ) -> None:
         """Write a service's Deployment, slices and Secret."""
         labels = {"slipway/webservice": name}
@@ -186,7 +193,7 @@ class RouterProcess:
         if keys is not None:
             self.keys(name, *keys)
 
-    def scale(self, name: str, *replicas: Replica) -> None:
+    def scale(self, name: str, *replicas: HasPort) -> None:
         """Let exactly these be the ready endpoints of a service, one slice each."""
         wanted = {f"{name}-{replica.port}": replica for replica in replicas}
         for pod, replica in wanted.items():

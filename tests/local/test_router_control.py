@@ -1,0 +1,190 @@
+"""What the control loop does when HAProxy refuses or surprises it: one loop and a feed, in this process."""
+
+import asyncio
+import contextlib
+import stat
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slipway.router import binary
+from slipway.router.control import Router
+from slipway.router.feed import Objects
+from slipway.router.haproxy import HAProxy, HAProxyError
+from slipway.router.options import Options
+from slipway.router.plan import Command
+from slipway.spec import Serving
+from tests.local.router_parts import SECONDS, free_ports, scenario, until
+
+Json = dict[str, Any]
+WRAPPER = """\
+#!/bin/sh
+if [ "$1" = -c ] && [ -e refuse ]; then echo "[ALERT]    (1) : config : it is Sunday"; exit 1; fi
+exec "{haproxy}" "$@"
+"""
+
+
+def objects(**services: list[int]) -> Objects:
+    """Give open services with replicas on these ports."""
+    serving = Serving(auth_enabled=False).model_dump_json()
+
+    def metadata(name: str, service: str) -> Json:
+        return {
+            "name": name,
+            "namespace": "slipway-services",
+            "labels": {"slipway/webservice": service},
+            "annotations": {"slipway/serving": serving},
+        }
+
+    return Objects(
+        deployments=[{"metadata": metadata(name, name)} for name in services],
+        slices=[
+            {
+                "metadata": metadata(f"{name}-{port}", name),
+                "ports": [{"name": "http", "port": port}],
+                "endpoints": [{"addresses": ["127.0.0.1"]}],
+            }
+            for name, ports in services.items()
+            for port in ports
+        ],
+    )
+
+
+class QueueFeed:
+    """A feed of what a test puts into it."""
+
+    def __init__(self) -> None:
+        self.queue: asyncio.Queue[Objects] = asyncio.Queue()
+
+    async def next(self) -> Objects:
+        return await self.queue.get()
+
+
+class Running:
+    """A router whose loop runs as a task, with its HAProxy at hand."""
+
+    def __init__(self, folder: Path) -> None:
+        wrapper = folder / "haproxy"
+        wrapper.write_text(WRAPPER.format(haproxy=binary.find()), encoding="ascii")
+        wrapper.chmod(stat.S_IRWXU)
+        options = Options(objects=folder, directory=folder, port=free_ports(1)[0])
+        self.haproxy = HAProxy(str(wrapper))
+        self.feed = QueueFeed()
+        self.router = Router(options, self.haproxy, self.feed)
+
+    def config(self) -> str:
+        return Path("haproxy.cfg").read_text(encoding="ascii")
+
+    def refuse(self, every_configuration: bool) -> None:
+        flag = Path("refuse")
+        if every_configuration:
+            flag.touch()
+        else:
+            flag.unlink()
+
+    async def servers(self, service: str) -> set[str]:
+        rows = await self.haproxy.statistics()
+        return {
+            row["svname"]
+            for row in rows
+            if row["pxname"] == service
+            and row["svname"] not in ("BACKEND", "_hold")
+            and row["status"] != "MAINT"
+        }
+
+    async def until_servers(self, service: str, *ports: int) -> None:
+        async def look() -> bool | None:
+            with contextlib.suppress(HAProxyError):
+                return await self.servers(service) == {f"127.0.0.1:{port}" for port in ports} or None
+            return None
+
+        await until(look, SECONDS, lambda: repr(self.router.error))
+
+
+@contextlib.asynccontextmanager
+async def running(folder: Path) -> AsyncGenerator[Running]:
+    made, stop, now = Running(folder), asyncio.Event(), asyncio.Event()
+    await made.feed.queue.put(objects(echo=[1001]))
+    task = asyncio.create_task(made.router.run(stop, now))
+    try:
+        await made.until_servers("echo", 1001)
+        yield made
+    finally:
+        stop.set()
+        now.set()
+        await task
+
+
+@pytest.fixture(autouse=True)
+def in_its_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@scenario
+async def test_when_a_command_fails_then_a_reload_makes_it_right(tmp_path: Path) -> None:
+    async with running(tmp_path) as one:
+        await one.haproxy.tell(Command("set server echo/127.0.0.1:1001 state maint"))
+        await one.haproxy.tell(Command("del server echo/127.0.0.1:1001", "Server deleted."))
+        await one.feed.queue.put(objects(echo=[1002]))  # its command to the old server fails
+
+        async def reloaded() -> bool | None:
+            return one.router.reloads == 1 or None
+
+        await until(reloaded, SECONDS, lambda: repr(one.router.error))
+        assert await one.servers("echo") == {"127.0.0.1:1002"}
+        assert one.router.error is None
+        assert "127.0.0.1:1001" not in one.config()
+
+
+@scenario
+async def test_when_a_configuration_is_refused_then_the_old_one_serves_on_and_replicas_still_change(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path) as one:
+        one.refuse(True)
+        await one.feed.queue.put(objects(echo=[1001, 1002], fraud=[1003]))
+        await one.until_servers("echo", 1001, 1002)
+        assert one.router.error == "HAProxy refuses the configuration: config : it is Sunday"
+        assert one.router.reloads == 0
+        assert one.router.ready
+        assert "fraud" not in one.config()
+        one.refuse(False)
+        await one.feed.queue.put(objects(echo=[1001], fraud=[1003]))
+        await one.until_servers("fraud", 1003)
+        assert (one.router.reloads, one.router.error) == (1, None)
+
+
+@scenario
+async def test_when_services_come_in_a_burst_then_reloads_are_a_second_apart_and_replicas_do_not_wait(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path) as one:
+        for number in range(1, 6):
+            names = {f"service-{index}": [1003] for index in range(number)}
+            await one.feed.queue.put(objects(echo=[1001 + number], **names))
+            await one.until_servers("echo", 1001 + number)
+        assert one.router.reloads <= 2
+        await one.until_servers("service-4", 1003)
+        assert one.router.reloads <= 3
+
+
+@scenario
+async def test_when_a_server_is_gone_for_good_then_it_is_deleted(tmp_path: Path) -> None:
+    async with running(tmp_path) as one:
+        await one.feed.queue.put(objects(echo=[]))
+
+        async def deleted() -> bool | None:
+            return "127.0.0.1:1001" not in {row["svname"] for row in await one.haproxy.statistics()} or None
+
+        await until(deleted, SECONDS, str)
+
+
+@scenario
+async def test_when_haproxy_cannot_start_then_the_router_ends_with_its_words(tmp_path: Path) -> None:
+    one = Running(tmp_path)
+    one.refuse(True)
+    await one.feed.queue.put(objects())
+    with pytest.raises(HAProxyError, match="it is Sunday"):
+        await one.router.run(asyncio.Event(), asyncio.Event())
