@@ -69,7 +69,12 @@ def rolling_update() -> k8s.apps.v1.DeploymentStrategyArgs:
 
 def variable(name: str, value: str) -> k8s.core.v1.EnvVarArgs:
     """Give an environment variable its value."""
-    return k8s.core.v1.EnvVarArgs(name=name, value=value)
+    return k8s.core.v1.EnvVarArgs(name=name, value=literal(value))
+
+
+def literal(text: str) -> str:
+    """Write a text so that a process gets it as it is: Kubernetes would replace `$(NAME)` and `$$`."""
+    return text.replace("$", "$$")
 
 
 def variable_of_pod(name: str, path: str) -> k8s.core.v1.EnvVarArgs:

@@ -12,13 +12,13 @@ import pulumi_kubernetes as k8s
 
 from components import pods
 from slipway.settings import Router as RouterSettings
-from slipway.spec import ROUTER_NAMESPACE
+from slipway.spec import MAX_TIMEOUT_MS, ROUTER_NAMESPACE
 
 NAME = "slipway-router"
 ADMIN_PORT = 8081
 RUN_DIR = "/run/slipway"
-GRACE_SECONDS = 330
-"""The longest wait and the longest scoring of v1's limits do not add up to more for nearly every service."""
+GRACE_SECONDS = 2 * MAX_TIMEOUT_MS // 1000 + 150
+"""The longest wait and scoring that a web service can ask for, and the slowest upload and answer."""
 READS = {("apps", "deployments"), ("discovery.k8s.io", "endpointslices")}
 """What the router watches in every namespace, as (API group, resource)."""
 

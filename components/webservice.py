@@ -12,10 +12,11 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_kubernetes as k8s
 import pulumi_random as random
+from pydantic import SecretStr
 
 from components import pods
 from components.router import router_peer
-from slipway.spec import ROUTER_NAMESPACE, SERVING, WEBSERVICE, WebserviceSpec
+from slipway.spec import KEY_RULE, ROUTER_NAMESPACE, SERVING, WEBSERVICE, WebserviceSpec, is_key
 
 PORT = 5001
 """v1's port of a scoring container."""
@@ -26,7 +27,7 @@ KEY_LENGTH = 32
 
 @dataclass(frozen=True)
 class WebserviceArgs:
-    """Arguments of `Webservice`; a key that is not given is made at random once."""
+    """Arguments of `Webservice`; a key that neither they nor the spec give is made at random once."""
 
     spec: WebserviceSpec
     image: pulumi.Input[str]
@@ -90,18 +91,29 @@ class Webservice(pulumi.ComponentResource):
                 f"{name}-keys",
                 metadata=pods.metadata(f"{spec.name}-keys", ROUTER_NAMESPACE, labels),
                 string_data={
-                    "primary": self._key(f"{name}-primary-key", args.primary_key),
-                    "secondary": self._key(f"{name}-secondary-key", args.secondary_key),
+                    "primary": self._key(f"{name}-primary-key", args.primary_key, spec.primary_key),
+                    "secondary": self._key(f"{name}-secondary-key", args.secondary_key, spec.secondary_key),
                 },
                 opts=merge(child, pulumi.ResourceOptions(ignore_changes=["data", "stringData"])),
             )
         self.register_outputs({})
 
-    def _key(self, name: str, given: pulumi.Input[str] | None) -> pulumi.Input[str]:
+    def _key(
+        self, name: str, given: pulumi.Input[str] | None, of_spec: SecretStr | None
+    ) -> pulumi.Input[str]:
+        if given is None and of_spec is not None:
+            given = of_spec.get_secret_value()
         if given is not None:
-            return pulumi.Output.secret(given)
+            return pulumi.Output.secret(given).apply(lambda text: usable_key(name, text))
         opts = pulumi.ResourceOptions(parent=self)
         return random.RandomPassword(name, length=KEY_LENGTH, special=False, opts=opts).result
+
+
+def usable_key(name: str, text: str) -> str:
+    """Give the text back if it can be a key. Raises `pulumi.RunError`, which does not repeat it."""
+    if not is_key(text):
+        raise pulumi.RunError(f"{name}: {KEY_RULE}")
+    return text
 
 
 def _annotations(spec: WebserviceSpec) -> dict[str, str]:
@@ -136,7 +148,7 @@ def _pod(spec: WebserviceSpec, image: pulumi.Input[str], selector: dict[str, str
             k8s.core.v1.ContainerArgs(
                 name="scoring",
                 image=image,
-                args=list(spec.arguments) or None,
+                args=[pods.literal(text) for text in spec.arguments] or None,
                 ports=[k8s.core.v1.ContainerPortArgs(name="http", container_port=PORT)],
                 env=[
                     pods.variable_of_pod("POD_IP", "status.podIP"),

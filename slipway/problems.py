@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Annotated, Any, Self, TypeVar, cast, get_args
 
@@ -25,6 +26,9 @@ from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 Location = tuple[int | str, ...]
 T = TypeVar("T")
+SECRET = re.compile("key|secret|password", re.IGNORECASE)
+KEY_FIELDS = ("primary_key", "secondary_key")
+"""Fields that hold secrets; what is spelled nearly so may hold one too."""
 Many = Annotated[tuple[T, ...], Strict(False)]
 
 
@@ -38,7 +42,23 @@ class Problems(Exception):
 
 def problem(field: str, value: object, rule: str, remedy: str) -> str:
     """`field = value: rule; remedy`, the one form of a mistake."""
-    return f"{field} = {shown(value)}: {rule}; {remedy}"
+    name = re.split(r"[.:]", field)[-1]
+    return f"{field} = {shown(_hidden(name, value))}: {rule}; {remedy}"
+
+
+def _hidden(name: str, value: object) -> object:
+    """Leave out what may be a secret under a name that is not known, or in a value of another shape."""
+    match value:
+        case str() | list() | dict() if SECRET.search(name) or difflib.get_close_matches(name, KEY_FIELDS):
+            return "[secret]"
+        case dict():
+            return {
+                key: _hidden(str(key), inner) for key, inner in cast("dict[object, object]", value).items()
+            }
+        case list():
+            return [_hidden(name, inner) for inner in cast("list[object]", value)]
+        case _:
+            return value
 
 
 def shown(value: object) -> str:

@@ -10,7 +10,8 @@ import json
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from slipway.settings import KEY_FIELDS, PREFIX, Kubernetes, Router, Settings
+from slipway.problems import KEY_FIELDS
+from slipway.settings import PREFIX, Kubernetes, Router, Settings
 from slipway.spec import Environment, WebserviceSpec
 
 

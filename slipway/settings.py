@@ -12,11 +12,10 @@ from typing import Annotated, Literal, cast
 
 from pydantic import Field, ValidationError
 
-from slipway.problems import Checked, Location, Many, Problems, explain, nearest
-from slipway.spec import WebserviceSpec
+from slipway.problems import KEY_FIELDS, Checked, Location, Many, Problems, explain, nearest
+from slipway.spec import Quantity, WebserviceSpec
 
 PREFIX = "slipway:"
-KEY_FIELDS = ("primary_key", "secondary_key")
 
 
 class Kubernetes(Checked):
@@ -37,10 +36,10 @@ class Router(Checked):
     """a number of pods of at least 1"""
     service_type: Literal["LoadBalancer", "NodePort", "ClusterIP"] = "LoadBalancer"
     """one of LoadBalancer, NodePort, ClusterIP"""
-    cpu_cores: Annotated[float, Field(gt=0)] = 0.5
-    """a number of cores above 0"""
-    memory_gb: Annotated[float, Field(gt=0)] = 0.5
-    """gigabytes above 0"""
+    cpu_cores: Quantity = 0.5
+    """a number of cores of at least 0.001"""
+    memory_gb: Quantity = 0.5
+    """gigabytes of at least 0.001"""
     minimum_upload_rate: Annotated[int, Field(gt=0)] = 1_048_576
     """bytes a second above 0, below which a long upload is cut off"""
     image: str | None = None
@@ -56,13 +55,6 @@ class Settings(Checked):
     """a mapping: port, replicas, service_type, cpu_cores, memory_gb, minimum_upload_rate, image"""
     webservices: Many[WebserviceSpec] = ()
     """a list of web services"""
-
-    def mistakes(self) -> list[str]:
-        names = [spec.name for spec in self.webservices]
-        return [
-            f"webservices: {names.count(name)} are named `{name}`: names are unique in a cluster, rename one"
-            for name in sorted({name for name in names if names.count(name) > 1})
-        ]
 
 
 def key_setting(service: str, field: str) -> str:
@@ -96,6 +88,10 @@ def parse(config: Mapping[str, str], secret_keys: Collection[str] = ()) -> Setti
         (name, key) for name, entry in zip(names, entries, strict=True) for key in KEY_FIELDS if key in entry
     ]
     lines = [f"{key_setting(*place)}: {secret_remedy(*place)}" for place in plain]
+    lines += [
+        f"{PREFIX}webservices: {names.count(name)} are named `{name}`: names are unique, rename one"
+        for name in sorted({name for name in names if names.count(name) > 1})
+    ]
     lines += _secret_mistakes(names, {key for key in secret_keys if key.startswith(PREFIX)})
     fields = {name: value for name, value in fields.items() if not _key_place(name)}
     if entries:
@@ -151,8 +147,14 @@ def _secret_mistakes(names: list[str], secret_keys: set[str]) -> list[str]:
     lines: list[str] = []
     for key in sorted(secret_keys):
         place = _key_place(key)
-        if place is None:
-            remedy = nearest(key.removeprefix(PREFIX), Settings.model_fields)
+        name = key.removeprefix(PREFIX)
+        if name in Settings.model_fields:
+            lines.append(
+                f"{key} = [secret]: nothing can be encrypted here or inside; write it in plain text, "
+                f"and give a key by `pulumi config set --secret '{key_setting('NAME', 'primary_key')}'`"
+            )
+        elif place is None:
+            remedy = nearest(name, Settings.model_fields)
             lines.append(f"{key} = [secret]: only the keys of web services are secret here; {remedy}")
         elif place[0] not in names:
             lines.append(f"{key} = [secret]: no web service `{place[0]}`; {nearest(place[0], names)}")

@@ -14,7 +14,7 @@ from typing import Annotated
 
 from pydantic import Field, SecretStr, StringConstraints
 
-from slipway.problems import Checked, Many
+from slipway.problems import KEY_FIELDS, Checked, Many
 
 SERVING = "slipway/serving"
 """Annotation of a web service's Deployment: its `Serving` as JSON."""
@@ -24,17 +24,23 @@ ROUTER_NAMESPACE = "slipway"
 """Fixed, so that a second router in a cluster fails when it is created."""
 NOT_YET = ("collect_model_data", "enable_app_insights", "token_auth_enabled")
 """Parameters of v1 whose behaviour this version does not have."""
+ROUTER = "router"
+"""What the router is called beside the web services, so none of them can have this name."""
 MAX_TIMEOUT_MS = 300_000
 """v1's server refuses a longer scoring timeout."""
 MAX_MODELS = 1_000
 """v1's limit of models in one container."""
 MODEL_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9\-._]{0,254}")
+KEY_RULE = "a key is one or more visible ASCII characters without a space at either end; give another"
 RESERVED_VARIABLES = frozenset(
     {"POD_IP", "PORT", "SERVICE_NAME", "SCORING_TIMEOUT_MS", "REPLICA_MAX_CONCURRENT_REQUESTS", "TMPDIR"}
 )
 """Environment variables that Slipway gives a scoring container itself."""
 
-Positive = Annotated[int, Field(gt=0)]
+Positive = Annotated[int, Field(gt=0, le=2**31 - 1)]
+"""Kubernetes and HAProxy count in 32 bits."""
+Quantity = Annotated[float, Field(ge=0.001)]
+"""Less would be rounded to nothing."""
 Milliseconds = Annotated[int, Field(gt=0, le=MAX_TIMEOUT_MS)]
 ServiceName = Annotated[
     str, StringConstraints(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", min_length=3, max_length=32)
@@ -142,13 +148,13 @@ class WebserviceSpec(Serving):
     """a mapping: python_version, requirements, environment_variables, image"""
     namespace: Namespace = "slipway-services"
     """a Kubernetes namespace: at most 63 lower-case letters, digits and hyphens"""
-    cpu_cores: Annotated[float, Field(gt=0)] = 0.1
-    """a number of cores above 0"""
-    cpu_cores_limit: Annotated[float, Field(gt=0)] | None = None
+    cpu_cores: Quantity = 0.1
+    """a number of cores of at least 0.001"""
+    cpu_cores_limit: Quantity | None = None
     """a number of cores of at least `cpu_cores`"""
-    memory_gb: Annotated[float, Field(gt=0)] = 0.5
-    """gigabytes above 0"""
-    memory_gb_limit: Annotated[float, Field(gt=0)] | None = None
+    memory_gb: Quantity = 0.5
+    """gigabytes of at least 0.001"""
+    memory_gb_limit: Quantity | None = None
     """gigabytes of at least `memory_gb`"""
     gpu_cores: Annotated[int, Field(ge=0)] = 0
     """a whole number of GPUs"""
@@ -173,13 +179,13 @@ class WebserviceSpec(Serving):
     secondary_key: SecretStr | None = None
     """a key, given from a program and never in a stack file"""
     tags: dict[str, str] = Field(default_factory=dict)
-    """a mapping of strings to strings"""
+    """a mapping of strings to strings; v1's, without effect in a cluster"""
     properties: dict[str, str] = Field(default_factory=dict)
-    """a mapping of strings to strings"""
+    """a mapping of strings to strings; v1's, without effect in a cluster"""
     description: str | None = None
-    """a text"""
+    """a text; v1's, without effect in a cluster"""
     compute_target_name: ComputeName | None = None
-    """a compute target's name of 3 to 24 letters, digits and hyphens"""
+    """a name of 3 to 24 letters, digits and hyphens; v1's, without effect: the stack is the target"""
 
     def serving(self) -> Serving:
         """Give the part that the router reads."""
@@ -194,8 +200,17 @@ class WebserviceSpec(Serving):
         ]
         if self.secondary_key is not None and self.primary_key is None:
             mistakes.append("secondary_key without primary_key: give primary_key too")
+        mistakes += [
+            f"{name}: {KEY_RULE}"
+            for name in KEY_FIELDS
+            if (key := getattr(self, name)) is not None and not is_key(key.get_secret_value())
+        ]
+        if self.name == ROUTER:
+            mistakes.append(f"name = {self.name} is the router's own: choose another")
         if self.namespace == ROUTER_NAMESPACE:
             mistakes.append(f"namespace = {self.namespace} is the router's own: choose another")
+        if self.namespace == "default" or self.namespace.startswith("kube-"):
+            mistakes.append(f"namespace = {self.namespace} is Kubernetes' own: choose another")
         mistakes += [
             f"{name} = true is not available in this version: remove it"
             for name in NOT_YET
@@ -218,6 +233,11 @@ class WebserviceSpec(Serving):
             for name in sorted({name for name in names if names.count(name) > 1})
         ]
         return mistakes
+
+
+def is_key(text: str) -> bool:
+    """Tell whether a text can be a key: a header carries nothing but visible ASCII."""
+    return bool(text) and text.isascii() and text.isprintable() and text == text.strip()
 
 
 def model_name(path: str) -> str:

@@ -15,13 +15,16 @@ import pulumi_kubernetes as k8s
 import pytest
 import yaml
 
-from components.router import router_url
+from components.router import GRACE_SECONDS, router_url
 from slipway.engine import EngineError, Graph, run
 from slipway.engine.graph import Secret
 from slipway.kube.reachability import allowed, outside, pods, reachable
 from slipway.kube.resolve import Resolved, Resolver, from_graph
+from slipway.local.container import expand
 from slipway.plan import to_json
-from slipway.spec import SERVING, Serving
+from slipway.router.config import longest_ms
+from slipway.router.state import Limits, Service
+from slipway.spec import MAX_TIMEOUT_MS, SERVING, Serving
 
 PROJECT = Path(__file__).parents[2]
 SECURE = {"secure": "v1:abc:def"}
@@ -174,6 +177,11 @@ def test_scoring_uris_lead_to_the_routers_address(local: Graph) -> None:
     assert realised.outputs["scoring_uris"] == {"diabetes": "http://192.0.2.1/api/v1/service/diabetes/score"}
 
 
+def test_a_stopping_router_has_the_time_that_its_slowest_request_may_take() -> None:
+    slowest = Service("abc", Limits(wait_ms=MAX_TIMEOUT_MS, timeout_ms=MAX_TIMEOUT_MS))
+    assert longest_ms([slowest]) < GRACE_SECONDS * 1000
+
+
 def test_without_a_load_balancer_the_address_is_the_one_inside_the_cluster() -> None:
     core = k8s.core.v1.outputs
     named = core.ServiceStatus(
@@ -191,6 +199,53 @@ def test_an_image_of_the_stack_file_needs_no_recipe(local: Graph, variety: Graph
 
     assert recipes(from_graph(variety)) == {"slipway/scaled"}
     assert recipes(from_graph(local)) == {"slipway/diabetes", "slipway/router"}
+
+
+def test_what_a_user_writes_reaches_the_process_as_it_is(tmp_path: Path) -> None:
+    texts = ["$(SERVICE_NAME)", "a$$b", "$HOME"]
+    services = [dict(VARIETY["slipway:webservices"][0])]
+    services[0]["arguments"] = texts
+    services[0]["environment"] = {"environment_variables": {f"V{i}": text for i, text in enumerate(texts)}}
+    objects = from_graph(
+        run(project_with(tmp_path, VARIETY | {"slipway:webservices": services}), "test", resolve=Resolver())
+    ).objects
+    deployment = next(
+        obj for obj in objects if obj["metadata"]["name"] == "scaled" and "template" in obj["spec"]
+    )
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    env = {variable["name"]: variable.get("value", "") for variable in container["env"]}
+    assert [expand(text, env) for text in container["args"]] == texts
+    assert [expand(env[f"V{i}"], env) for i in range(len(texts))] == texts
+
+
+KEYS_IN_A_PROGRAM = """
+import pulumi
+from components.webservice import Webservice, WebserviceArgs
+from slipway.spec import WebserviceSpec
+
+spec = WebserviceSpec(name="abc", entry_script="score.py", primary_key="of-the-spec", secondary_key="also")
+Webservice("abc", WebserviceArgs(spec=spec, image="image"))
+Webservice("two", WebserviceArgs(spec=spec.model_copy(update={"name": "two"}), image="image", primary_key=%r))
+"""
+
+
+def test_a_programs_keys_come_from_the_spec_or_from_arguments_which_win(tmp_path: Path) -> None:
+    project = project_with(tmp_path, VARIETY)
+    (project / "__main__.py").write_text(KEYS_IN_A_PROGRAM % "of-the-arguments", encoding="utf-8")
+    objects = from_graph(run(project, "test", resolve=Resolver())).objects
+    keys = {obj["metadata"]["name"]: obj["stringData"] for obj in objects if obj["kind"] == "Secret"}
+    assert keys == {
+        "abc-keys": {"primary": "of-the-spec", "secondary": "also"},
+        "two-keys": {"primary": "of-the-arguments", "secondary": "also"},
+    }
+
+
+def test_a_key_that_no_header_can_carry_is_refused_without_repeating_it(tmp_path: Path) -> None:
+    project = project_with(tmp_path, VARIETY)
+    (project / "__main__.py").write_text(KEYS_IN_A_PROGRAM % "tops3cret\n", encoding="utf-8")
+    with pytest.raises(EngineError, match="two-primary-key: a key is one or more visible") as caught:
+        run(project, "test")
+    assert "tops3cret" not in str(caught.value)
 
 
 def test_given_keys_are_the_secret_and_unknown_until_pulumi_decrypts_them(tmp_path: Path) -> None:

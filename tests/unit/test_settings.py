@@ -84,12 +84,35 @@ def test_secret_keys_are_taken_for_services_that_exist() -> None:
     )
     assert "did you mean `abc`?" in lines_of(services, ("slipway:abd.primary_key",))[0]
     assert "needs a primary one" in lines_of(services, ("slipway:abc.secondary_key",))[0]
-    assert "only the keys of web services are secret" in lines_of(services, ("slipway:router",))[0]
+    assert "only the keys of web services are secret" in lines_of(services, ("slipway:ruoter",))[0]
+    assert "nothing can be encrypted here or inside" in lines_of(services, ("slipway:router",))[0]
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"slipway:webservices": [SERVICE | {"primry_key": "tops3cret"}]},
+        {"slipway:webservices": [SERVICE | {"primary_kye": ["tops3cret"]}]},
+        {"slipway:webservices": [SERVICE | {"environment": {"api-key": "tops3cret"}}]},
+        {"slipway:webservices": [SERVICE | {"environment": [{"password": "tops3cret"}]}]},
+        {"slipway:webservices": SERVICE | {"primary_key": "tops3cret"}},
+        {"slipway:abc.primary-key": "tops3cret"},
+        {"slipway:abcsecret": {"a": ["tops3cret"]}},
+    ],
+    ids=["misspelt", "letters-swapped", "elsewhere", "in-a-list", "no-list", "other-mark", "inside"],
+)
+def test_what_may_be_a_secret_is_not_repeated_where_it_does_not_belong(config: dict[str, Any]) -> None:
+    assert "tops3cret" not in "\n".join(lines_of(config))
 
 
 def test_names_are_unique_in_a_cluster() -> None:
     (line,) = lines_of({"slipway:webservices": [SERVICE, SERVICE]})
-    assert line.startswith("slipway: webservices: 2 are named `abc`")
+    assert line.startswith("slipway:webservices: 2 are named `abc`")
+    wrong = lines_of({"slipway:webservices": [SERVICE, SERVICE | {"gpu_cores": -1}]})
+    assert [line.partition(":")[2].partition(" ")[0] for line in wrong] == [
+        "webservices[abc].gpu_cores",
+        "webservices:",
+    ]
 
 
 @pytest.mark.parametrize("value", ["text", [], 1, None])

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from slipway.problems import explain
-from slipway.spec import Serving, WebserviceSpec
+from slipway.spec import Serving, WebserviceSpec, is_key
 
 V1_DEFAULTS: dict[str, object] = {
     "autoscale_enabled": True,
@@ -67,13 +67,13 @@ def test_all_31_parameters_of_v1_have_v1s_server_defaults() -> None:
         ("autoscale_target_utilization", [1, 100], [0, 101, 150]),
         ("autoscale_min_replicas", [1, 10], [0, -1]),
         ("autoscale_refresh_seconds", [1], [0, 0.5]),
-        ("num_replicas", [1, 1000], [0, -1, 1.0, True]),
+        ("num_replicas", [1, 1000, 2**31 - 1], [0, -1, 1.0, True, 2**31]),
         ("gpu_cores", [0, 8], [-1, 1.5]),
         ("scoring_timeout_ms", [1, 300_000], [0, 300_001]),
         ("max_request_wait_time", [1, 300_000], [0, 300_001]),
         ("replica_max_concurrent_requests", [1], [0, "1"]),
-        ("cpu_cores", [0.1, 2], [0, -0.1, "1"]),
-        ("memory_gb", [0.5], [0]),
+        ("cpu_cores", [0.001, 0.1, 2], [0, -0.1, 0.0004, "1"]),
+        ("memory_gb", [0.001, 0.5], [0, 0.0004]),
         ("success_threshold", [1], [0, 2]),
         ("period_seconds", [1], [0]),
         ("name", ["abc", "a" * 32, "a-1"], ["ab", "a" * 33, "1bc", "abc-", "Abc", "a_c", "a.c", "abc\n"]),
@@ -109,7 +109,12 @@ def test_values_just_inside_pass_and_just_outside_are_refused(
         ({"entry_script": None}, "entry_script is required"),
         ({"models": ["a/m.pkl", "b/m.pkl"]}, "two models are named `m.pkl`"),
         ({"models": ["a/m odel"]}, "`m odel` is no model name"),
+        ({"name": "router"}, "name = router is the router's own"),
         ({"namespace": "slipway"}, "the router's own"),
+        ({"namespace": "default"}, "namespace = default is Kubernetes' own"),
+        ({"namespace": "kube-system"}, "namespace = kube-system is Kubernetes' own"),
+        ({"primary_key": ""}, "primary_key: a key is one or more visible ASCII characters"),
+        ({"primary_key": "k", "secondary_key": "schlüssel"}, "secondary_key: a key is one or more"),
         ({"collect_model_data": True}, "not available in this version"),
         ({"environment": {"environment_variables": {"PORT": "1"}}}, "rename yours"),
     ],
@@ -140,6 +145,12 @@ def test_a_secret_never_shows_in_a_mistake() -> None:
     assert len(lines) >= 3
     assert "tops3cret" not in "\n".join(lines)
     assert "tops3cret" not in repr(spec(primary_key="tops3cret"))
+
+
+@pytest.mark.parametrize("text", ["", " ", "k ", "\tk", "a\nb", "schlüssel", "\x7f"])
+def test_what_a_header_cannot_carry_is_no_key(text: str) -> None:
+    assert not is_key(text)
+    assert all(map(is_key, ["k", "with space", "a+/="]))
 
 
 def test_token_auth_turns_key_auth_off_unless_both_are_asked_for() -> None:
