@@ -19,7 +19,8 @@ ALWAYS_IGNORED = (".git/", ".slipway/", "__pycache__/")
 def project_files(folder: Path) -> list[PurePosixPath]:
     """List the files of a folder of code that are not ignored, relative to it and sorted.
 
-    Raises `Problems` for each symbolic link that leaves the folder and each file that is no regular one.
+    Raises `Problems` for each symbolic link that leaves the folder, each one to a folder, and each file that
+    is no regular one.
     """
     return _files(folder, [*_patterns(folder), *ALWAYS_IGNORED])
 
@@ -37,6 +38,11 @@ def _files(folder: Path, patterns: list[str]) -> list[PurePosixPath]:
     for place, folders, names in os.walk(folder):
         here = Path(place).relative_to(folder)
         folders[:] = [name for name in folders if not ignored.match_file(f"{(here / name).as_posix()}/")]
+        lines += [
+            f"{Path(place, name)}: is a link to a folder; copy the folder or add it to .amlignore"
+            for name in folders
+            if Path(place, name).is_symlink()
+        ]
         for name in names:
             relative = here / name
             if ignored.match_file(relative.as_posix()):

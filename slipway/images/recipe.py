@@ -56,16 +56,23 @@ def webservice_recipe(spec: WebserviceSpec, project: Path) -> Recipe:
     entry_script = spec.entry_script or ""
     requirements = spec.environment.requirements
     at = f"slipway:webservices[{spec.name}]"
+    lines: list[str] = []
     if source.is_dir():
-        named = {"entry_script": source / entry_script}
-        named |= {"environment.requirements": source / requirements} if requirements else {}
-        missing = {field: path for field, path in named.items() if not path.is_file()}
+        named = {"entry_script": entry_script}
+        named |= {"environment.requirements": requirements} if requirements else {}
+        lines += [
+            problem(f"{at}.{field}", name, f"is no file in {spec.source_directory}", "correct the path")
+            for field, name in named.items()
+            if not (source / name).is_file()
+        ]
+        if not lines and PurePosixPath(entry_script) not in project_files(source):
+            rule = f"is not among the files of {spec.source_directory} that the image gets"
+            lines.append(
+                problem(f"{at}.entry_script", entry_script, rule, "move it, or let .amlignore pass it")
+            )
     else:
-        missing = {"source_directory": source}
-    lines = [
-        problem(f"{at}.{field}", _shown(path, project), "does not exist", "create it or correct the path")
-        for field, path in missing.items()
-    ]
+        field = f"{at}.source_directory"
+        lines.append(problem(field, spec.source_directory, "does not exist", "create it or correct the path"))
     lines += [
         problem(f"{at}.models[{index}]", model, "does not exist", "train the model or correct the path")
         for index, model in enumerate(spec.models)
@@ -153,7 +160,3 @@ def _requirement_lines(path: Path, at: str) -> tuple[str, ...]:
         rule = "points to another file, which the image's hash would not cover"
         raise Problems([problem(field, line, rule, "write the packages themselves") for line in elsewhere])
     return tuple(lines)
-
-
-def _shown(path: Path, project: Path) -> str:
-    return path.relative_to(project).as_posix() if path.is_relative_to(project) else str(path)

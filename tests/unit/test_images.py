@@ -60,6 +60,25 @@ def test_a_link_out_of_the_folder_and_a_pipe_are_refused_by_name(tmp_path: Path)
     assert "pipe: is no regular file" in second
 
 
+def test_a_link_to_a_folder_is_refused_unless_it_is_ignored(tmp_path: Path) -> None:
+    write(tmp_path / "src" / "real" / "a.py", "")
+    (tmp_path / "src" / "link").symlink_to("real")
+    with pytest.raises(Problems, match="link: is a link to a folder"):
+        project_files(tmp_path / "src")
+    write(tmp_path / "src" / ".amlignore", "link/\n.amlignore\n")
+    assert names(tmp_path / "src") == ["real/a.py"]
+
+
+@pytest.mark.parametrize("name", ["../outside.py", "ignored.py"])
+def test_an_entry_script_that_the_image_would_lack_is_refused(project: Path, name: str) -> None:
+    write(project / "src" / name, "")
+    write(project / "src" / ".amlignore", "ignored.py\n")
+    with pytest.raises(Problems) as caught:
+        webservice_recipe(spec(entry_script=name), project)
+    (line,) = caught.value.lines
+    assert f'.entry_script = "{name}": is not among the files of src' in line
+
+
 def test_requirements_are_read_line_by_line(project: Path) -> None:
     recipe = webservice_recipe(spec(environment={"requirements": "requirements.txt"}), project)
     assert recipe.requirements == ("numpy==2.0 --hash=sha256:1", "scipy")
@@ -77,6 +96,7 @@ def test_every_missing_file_is_named_at_once(project: Path) -> None:
     wrong = spec(entry_script="scroe.py", models=["m/nodel.pkl"], environment={"requirements": "r.txt"})
     with pytest.raises(Problems) as caught:
         webservice_recipe(wrong, project)
+    assert 'entry_script = "scroe.py": is no file in src' in caught.value.lines[0]
     assert [line.split(" = ")[0].split("].", 1)[1] for line in caught.value.lines] == [
         "entry_script",
         "environment.requirements",
