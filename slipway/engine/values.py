@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Hashable
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, cast
@@ -21,7 +22,19 @@ _TAG = "tag:yaml.org,2002:"
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.2's scalars: `yes`, `off` and `12:30` are texts."""
+    """YAML 1.2's scalars: `yes`, `off` and `12:30` are texts. A key that stands twice is an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[str] = set()
+        for key, _ in cast("list[tuple[yaml.Node, yaml.Node]]", node.value):
+            if isinstance(key, yaml.ScalarNode):
+                name = str(key.value)
+                if name in seen:
+                    raise yaml.MarkedYAMLError(
+                        problem=f"the key `{name}` stands twice", problem_mark=key.start_mark
+                    )
+                seen.add(name)
+        return super().construct_mapping(node, deep)
 
 
 _Loader.yaml_implicit_resolvers = {

@@ -282,6 +282,8 @@ def test_when_there_is_no_such_stack_then_the_error_names_those_there_are(projec
         ("Pulumi.dev.yaml", "config: [\n", "is not YAML"),
         ("Pulumi.dev.yaml", "config: 3\n", "config must be a mapping"),
         ("Pulumi.dev.yaml", "\x00", "is not YAML"),
+        ("Pulumi.dev.yaml", "config:\n  a:b: 1\n  a:b: 2\n", "the key `a:b` stands twice"),
+        ("Pulumi.dev.yaml", "config: {a:b: {c: [{d: 1, d: 1}]}}\n", "the key `d` stands twice"),
     ],
 )
 def test_when_a_file_cannot_be_read_then_the_error_names_it(
