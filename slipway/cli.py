@@ -8,13 +8,15 @@ what to do next. Exit codes: 0 done, 1 not done, 2 a command that is written wro
 
 from __future__ import annotations
 
-import collections
 import contextlib
 import json
 import os
 import re
 import secrets
+import shlex
+import shutil
 import string
+import sys
 import time
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
@@ -32,7 +34,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 ROUTABLE_SECONDS = 30.0  # for the router to know replicas that are ready
 KEY_LENGTH = 32
+KEY_SECONDS = 5.0  # for the router to take a new key
 LINES = 5000  # of a log, as v1's get_logs
+STACK = f"{__name__}.stack"
 
 
 class Commands(click.Group):
@@ -51,7 +55,7 @@ class Commands(click.Group):
             for line in lines:
                 click.echo(f"error: {line}", err=True)
             if hint:
-                click.echo(f"\nhint: {hint}", err=True)
+                click.echo(f"\nhint: {_typed(hint, ctx.meta.get(STACK, ''))}", err=True)
             ctx.exit(1)
 
 
@@ -61,7 +65,14 @@ def main() -> None:
     """Deploy machine-learning models to Kubernetes; try the same on this machine."""
 
 
-stack_option = click.option("-s", "--stack", default="local", show_default=True, help="Which stack file.")
+def _remember(ctx: click.Context, _: click.Parameter, stack: str) -> str:
+    ctx.meta[STACK] = stack  # for hints: all contexts of a command line share `meta`
+    return stack
+
+
+stack_option = click.option(
+    "-s", "--stack", default="local", show_default=True, callback=_remember, help="Which stack file."
+)
 
 
 @main.command()
@@ -90,7 +101,7 @@ def up(stack: str) -> None:
     click.echo(_table([(name, running.scoring_uri(state, name)) for name in names]), nl=False)
     for name in names[:1]:
         data = _sample(project, name, resolved)
-        click.echo(f"\nnext: slipway score {name}{_option(stack)} --data {data}", err=True)
+        click.echo(_typed(f"\nnext: slipway score {name} --data {data}", stack), err=True)
 
 
 @main.command()
@@ -141,7 +152,7 @@ def score(name: str, file: IO[bytes], content_type: str, stack: str) -> None:
 
     _, state = _project(stack)
     _supervisor(state, stack)
-    serving = running.serving(running.deployment(state, name))
+    serving = running.serving(running.webservice(state, name))
     headers = {"Content-Type": content_type}
     if serving.get("auth_enabled", True):
         headers["Authorization"] = f"Bearer {running.keys(running.key_secret(state, name))['primary']}"
@@ -153,10 +164,10 @@ def score(name: str, file: IO[bytes], content_type: str, stack: str) -> None:
             answer = client.post(running.scoring_uri(state, name), content=file.read(), headers=headers)
     except httpx.HTTPError as error:
         message = f"the router did not answer: {error or type(error).__name__}"
-        raise LocalError(message, f"slipway status{_option(stack)}") from None
-    if answer.status_code != 200:
+        raise LocalError(message, "slipway status") from None
+    if not answer.is_success:
         code = answer.status_code
-        raise LocalError(_refusal(code, answer.text), _refusal_hint(code, name, stack))
+        raise LocalError(_refusal(code, answer.text), _refusal_hint(code, name))
     click.echo(answer.content, nl=not answer.content.endswith(b"\n"))
 
 
@@ -167,7 +178,7 @@ def score(name: str, file: IO[bytes], content_type: str, stack: str) -> None:
 def keys(name: str, regen: str | None, stack: str) -> None:
     """Show the keys of web service NAME."""
     _, state = _project(stack)
-    running.deployment(state, name)
+    running.webservice(state, name)
     secret = running.key_secret(state, name)
     if regen:
         alphabet = string.ascii_letters + string.digits
@@ -176,6 +187,10 @@ def keys(name: str, regen: str | None, stack: str) -> None:
         state.objects.update(
             "Secret", metadata["namespace"], metadata["name"], lambda obj: {**obj, "stringData": new}
         )
+        routed = state.supervisor() is not None and running.url(state) != "-"
+        if routed and not _key_taken(state, name, new[regen]):
+            click.echo(f"the router has not taken the new key within {KEY_SECONDS:g} s", err=True)
+            click.echo(_typed("\nhint: slipway logs router", stack), err=True)
     click.echo(_table(list(running.keys(running.key_secret(state, name)).items())), nl=False)
 
 
@@ -185,17 +200,23 @@ def keys(name: str, regen: str | None, stack: str) -> None:
 @stack_option
 def logs(name: str, follow: bool, stack: str) -> None:
     """Print what the processes of NAME, a web service or `router`, have written."""
+    from slipway.local.logs import Place, last_lines, read_on
+
     _, state = _project(stack)
     metadata = running.deployment(state, name)["metadata"]
     folder = state.logs / metadata["namespace"] / metadata["name"]
-    shown: dict[Path, int] = {}
+    places: dict[Path, Place] = {}
+    last: Path | None = None
     while True:
         paths = sorted(folder.glob("*.log"), key=_changed)
         for path in paths:
-            if path not in shown and len(paths) > 1:
-                click.echo(f"==> {path.stem}", err=True)
             with contextlib.suppress(FileNotFoundError):  # an old one may be removed at any time
-                shown[path] = _print_from(path, shown.get(path))
+                place = places.get(path)
+                data, places[path] = read_on(path, place) if place else last_lines(path, LINES)
+                if data and path != last and len(paths) > 1:
+                    click.echo(f"==> {path.stem}", err=True)
+                last = path if data else last
+                click.echo(data, nl=False)
         if not follow:
             break
         time.sleep(0.2)
@@ -281,7 +302,7 @@ def _scaled(obj: Object, state: State) -> Object:
 def _supervisor(state: State, stack: str) -> int:
     supervisor = state.supervisor()
     if supervisor is None:
-        raise LocalError(f"nothing runs on stack `{stack}`", f"slipway up{_option(stack)}")
+        raise LocalError(f"nothing runs on stack `{stack}`", "slipway up")
     return supervisor.pid
 
 
@@ -293,6 +314,16 @@ def _wait_routable(state: State, say: Callable[[str], None]) -> None:
         if time.monotonic() > deadline:
             raise LocalError(f"the router does not reach {', '.join(missing)}", "slipway logs router")
         time.sleep(0.05)
+
+
+def _key_taken(state: State, name: str, key: str) -> bool:
+    """Wait until the router knows the key; tell whether it does."""
+    deadline = time.monotonic() + KEY_SECONDS
+    while not running.takes_key(state, name, key):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
 
 
 def _sample(project: Path, name: str, resolved: Resolved) -> str:
@@ -312,13 +343,19 @@ def _refusal(code: int, body: str) -> str:
     return f"{code} {body}".rstrip()
 
 
-def _refusal_hint(code: int, name: str, stack: str) -> str:
-    command = {401: f"slipway keys {name}", 404: "slipway status", 502: f"slipway logs {name}"}.get(code, "")
-    return command and f"{command}{_option(stack)}"
+def _refusal_hint(code: int, name: str) -> str:
+    return {401: f"slipway keys {name}", 404: "slipway status", 502: f"slipway logs {name}"}.get(code, "")
 
 
-def _option(stack: str) -> str:
-    return "" if stack == "local" else f" -s {stack}"
+def _typed(text: str, stack: str) -> str:
+    """Write the commands in a text as this person types them: how the program is called, which stack."""
+    called = sys.argv[0]
+    found = shutil.which("slipway")
+    if Path(called).name != "slipway" or (found is not None and Path(found).samefile(called)):
+        called = "slipway"
+    option = "" if stack in ("", "local") else f" -s {stack}"
+    commands = "|".join(main.commands)
+    return re.sub(rf"\bslipway ({commands})\b", lambda m: f"{shlex.quote(called)} {m[1]}{option}", text)
 
 
 def _changed(path: Path) -> float:
@@ -326,19 +363,6 @@ def _changed(path: Path) -> float:
         return path.stat().st_mtime
     except FileNotFoundError:
         return 0
-
-
-def _print_from(path: Path, offset: int | None) -> int:
-    """Print a log from an offset on, or its last lines; gives the offset of its end."""
-    with path.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        if offset is None:
-            file.seek(0)
-            click.echo(b"".join(collections.deque(file, LINES)), nl=False)
-        elif size != offset:
-            file.seek(offset if offset < size else 0)  # smaller: it was begun anew
-            click.echo(file.read(), nl=False)
-        return file.tell()
 
 
 def _table(rows: Sequence[Sequence[object]]) -> str:

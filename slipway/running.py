@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import base64
 import json
+import urllib.error
 import urllib.request
+from http import HTTPStatus
 from typing import Any
 
 from slipway.kube.folder import Object
@@ -31,13 +33,20 @@ def services(state: State) -> dict[str, Object]:
     return {obj["metadata"]["name"]: obj for obj in found}
 
 
+def webservice(state: State, name: str) -> Object:
+    """Find a web service's Deployment. Raises LocalError that names those there are."""
+    known = services(state)
+    if name not in known:
+        listed = ", ".join(f"`{service}`" for service in known) or "none yet"
+        raise LocalError(f"no web service `{name}`", f"web services here: {listed}")
+    return known[name]
+
+
 def deployment(state: State, name: str) -> Object:
-    """Find a web service, or `router`. Raises LocalError that names those there are."""
-    for obj in state.objects.list("Deployment"):
-        if obj["metadata"]["name"] == name or (name == "router" and is_router(obj)):
-            return obj
-    known = ", ".join(f"`{service}`" for service in services(state)) or "none yet"
-    raise LocalError(f"no web service `{name}`", f"web services here: {known}")
+    """Find a web service's Deployment, or the router's by `router`. Raises LocalError."""
+    routers = filter(is_router, state.objects.list("Deployment"))
+    found = next(routers, None) if name == "router" and name not in services(state) else None
+    return found or webservice(state, name)
 
 
 def serving(deployment: Object) -> dict[str, Any]:
@@ -71,14 +80,30 @@ def scoring_uri(state: State, name: str) -> str:
     return f"{url(state)}/api/v1/service/{name}/score"
 
 
+def takes_key(state: State, name: str, key: str) -> bool:
+    """Ask the router whether it lets this key in; False also where no router answers."""
+    request = urllib.request.Request(  # noqa: S310 - an address of ours
+        f"{url(state)}/api/v1/service/{name}/swagger.json", headers={"Authorization": f"Bearer {key}"}
+    )
+    try:
+        with _opener().open(request, timeout=1):
+            return True
+    except urllib.error.HTTPError as answer:
+        answer.close()
+        return answer.code != HTTPStatus.UNAUTHORIZED
+    except TimeoutError:  # it was let in, and waits for a replica
+        return True
+    except OSError:
+        return False
+
+
 def routed(state: State) -> dict[str, Any] | None:
     """Ask the router how it sees each web service; None if there is no answer."""
     port = _router_port(state, "admin")
     if port is None:
         return None
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy leads to this machine
     try:
-        with opener.open(f"http://{ADDRESS}:{port}/status", timeout=2) as answer:
+        with _opener().open(f"http://{ADDRESS}:{port}/status", timeout=2) as answer:
             return json.loads(answer.read())["services"]
     except (OSError, ValueError, KeyError):
         return None
@@ -96,7 +121,14 @@ def unroutable(state: State) -> list[str]:
     return [name for name, number in wanted.items() if seen.get(name, {}).get("up", 0) < number]
 
 
+def _opener() -> urllib.request.OpenerDirector:
+    return urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy leads to this machine
+
+
 def _router_port(state: State, port: str) -> int | None:
     """Find a local port of the router; of its oldest pod, which keeps its own."""
-    pods = sorted(filter(is_router, state.objects.list("Pod")), key=lambda pod: pod["status"]["startTime"])
+    pods = sorted(
+        filter(is_router, state.objects.list("Pod")),
+        key=lambda pod: part(pod, "status").get("startTime", "9"),  # one just made has no status yet
+    )
     return next((found for pod in pods if (found := port_of(pod, port))), None)

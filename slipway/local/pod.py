@@ -27,9 +27,10 @@ from slipway.local.container import (
     port_of,
     process,
 )
+from slipway.local.logs import Log
 from slipway.local.objects import ContainerView, Termination
 from slipway.local.probes import STEADY, Health, Probe, backoff, probe, step, wait
-from slipway.local.process import Child, Children, Log
+from slipway.local.process import Child, Children
 from slipway.local.read import items
 
 CONFIG_RETRY = 1.0  # seconds until a missing Secret or ConfigMap is looked for again

@@ -15,45 +15,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
-from typing import BinaryIO
 
 from slipway.local import watchdog
 from slipway.local.container import Process
+from slipway.local.logs import Log
 from slipway.local.state import started
 
-LOG_BYTES = 10 * 1024 * 1024  # a log and the one before it: twice this at most
-TAIL_BYTES = 8 * 1024
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None  # loaded before any fork
-
-
-class Log:
-    """A file that is put aside when it is full; its last bytes are kept at hand."""
-
-    def __init__(self, path: Path, limit: int = LOG_BYTES) -> None:
-        self.path = path
-        self.tail = b""
-        self._limit = limit
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._file = self._open()
-
-    def write(self, data: bytes) -> None:
-        """Append what a process wrote."""
-        self.tail = (self.tail + data)[-TAIL_BYTES:]
-        if self._file.tell() + len(data) > self._limit:
-            self._file.close()
-            self.path.replace(self.path.with_suffix(".log.1"))
-            self._file = self._open()
-        self._file.write(data)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
-
-    def _open(self) -> BinaryIO:
-        handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        return os.fdopen(handle, "ab", buffering=0)
 
 
 class Child:

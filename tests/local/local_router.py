@@ -50,6 +50,8 @@ class Public(Handler):
             self.answer(503, {**refusal, "reason": "queue_timeout"})
         elif body == b"fail":
             self.answer(502, {"message": "run() raised ValueError"})
+        elif body == b"make":
+            self.answer(201, "made")
         else:
             self.answer(200, {"got": body.decode(), "type": self.headers["Content-Type"]})
 

@@ -15,9 +15,21 @@ from click.testing import CliRunner, Result
 from slipway.cli import main
 from slipway.kube.folder import Object
 from slipway.local.container import LocalImage
-from tests.local.local_stack import IMAGE, Stack, container, deployment, image, kill, service, stack, until
+from tests.local.local_stack import (
+    IMAGE,
+    Stack,
+    container,
+    deployment,
+    get,
+    image,
+    kill,
+    service,
+    stack,
+    until,
+)
 
 ROUTER = "example.org/router:1"
+PROGRAM = str(Path(sys.executable).with_name("slipway"))
 SERVING = {"auth_enabled": True, "scoring_timeout_ms": 1000, "max_request_wait_time": 500}
 
 
@@ -114,6 +126,18 @@ def test_when_run_raised_then_score_shows_the_replicas_own_words(slipway: Slipwa
     assert result.stderr.endswith("\nhint: slipway logs echo\n")
 
 
+def test_when_run_answers_with_another_2xx_then_that_is_a_success(slipway: Slipway) -> None:
+    result = slipway("score", "echo", "--data", "-", stdin="make")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, '"made"\n', "")
+
+
+def test_the_router_is_no_web_service(slipway: Slipway) -> None:
+    for command in (("score", "router", "--data", "-"), ("keys", "router"), ("keys", "slipway-router")):
+        result = slipway(*command, stdin="{}")
+        assert result.exit_code == 1
+        assert f"error: no web service `{command[1]}`\n" in result.stderr
+
+
 def test_when_a_service_is_unknown_then_the_known_ones_are_named(slipway: Slipway) -> None:
     for command in (("score", "ehco", "--data", "-"), ("keys", "ehco"), ("logs", "ehco")):
         result = slipway(*command, stdin="{}")
@@ -162,13 +186,31 @@ def test_logs_are_printed_of_services_and_of_the_router(slipway: Slipway) -> Non
 
 
 def test_logs_can_be_followed(slipway: Slipway) -> None:
-    command = [str(Path(sys.executable).with_name("slipway")), "logs", "open", "--follow"]
+    command = [PROGRAM, "logs", "open", "--follow"]
     with subprocess.Popen(command, cwd=slipway.project, stdout=subprocess.PIPE, text=True) as following:
         assert following.stdout is not None
         assert following.stdout.readline() == "starting hello\n"
         kill(slipway.stack.pids("open")[0])
         assert following.stdout.readline() == "starting hello\n", "the next process's words come too"
         following.kill()
+
+
+def test_when_much_is_printed_then_following_misses_nothing_where_a_log_is_begun_anew(
+    slipway: Slipway, tmp_path: Path
+) -> None:
+    command = [PROGRAM, "logs", "open", "--follow"]
+    with (tmp_path / "followed").open("w+b") as output:
+        with subprocess.Popen(command, cwd=slipway.project, stdout=output) as following:
+            until(lambda: output.tell() or Path(output.name).stat().st_size)
+            for _ in range(6):  # 4 MB each
+                before = Path(output.name).stat().st_size
+                get(slipway.stack.ready("open")[0], "/print?lines=50000", timeout=30)
+                until(lambda size=before: Path(output.name).stat().st_size >= size + 4_000_000)
+            following.kill()
+        output.seek(0)
+        assert output.read().count(b"y" * 79 + b"\n") == 300_000
+    shown = slipway("logs", "open").stdout.splitlines()
+    assert len(shown) == 5000, "also from the one before"
 
 
 def test_when_a_replica_crashes_then_status_counts_it(slipway: Slipway) -> None:
@@ -202,6 +244,17 @@ def test_when_nothing_runs_then_each_command_leads_to_up(
     result = run.invoke(main, ["down"])
     assert (result.exit_code, result.stderr) == (0, "nothing was running\n")
     assert stat.S_IMODE((tmp_path / ".slipway").stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("on_path", [True, False])
+def test_hints_show_commands_as_this_person_types_them(tmp_path: Path, *, on_path: bool) -> None:
+    (tmp_path / "Pulumi.yaml").write_text("name: slipway\nruntime: python\n")
+    env = {"PATH": f"{Path(PROGRAM).parent}:/usr/bin:/bin" if on_path else "/usr/bin:/bin"}
+    result = subprocess.run(
+        [PROGRAM, "status", "-s", "dev"], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
+    )
+    name = "slipway" if on_path else PROGRAM
+    assert result.stderr.endswith(f"\nhint: {name} up -s dev\n")
 
 
 def test_when_there_is_no_project_then_the_error_says_where_it_looked(

@@ -8,6 +8,7 @@ from collections.abc import Generator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+import httpx
 import pytest
 import yaml
 from click.testing import CliRunner, Result
@@ -58,6 +59,11 @@ class Project:
 
     def __call__(self, *arguments: str, stdin: str | None = None) -> Result:
         return CliRunner().invoke(main, arguments, input=stdin)
+
+    def swagger(self, name: str, key: str) -> int:
+        uri = f"http://127.0.0.1:{self.port}/api/v1/service/{name}/swagger.json"
+        headers = {"Authorization": f"Bearer {key}"}
+        return httpx.get(uri, headers=headers, trust_env=False).status_code
 
     def pids(self) -> dict[str, str]:
         pods = self.stack.state.objects.list("Pod")
@@ -120,7 +126,10 @@ def test_when_a_key_is_made_anew_then_it_is_in_force_and_a_restart_keeps_it(proj
     project.write("two")
     project.settings("two")
     assert project("up").exit_code == 0
-    new = project("keys", "two", "--regen", "primary").stdout
+    for which in ("primary", "secondary", "primary"):
+        new = project("keys", "two", "--regen", which).stdout
+        keys = dict(line.split() for line in new.splitlines())
+        assert project.swagger("two", keys[which]) == 200, "at once"
     everyone = [int(pid.removeprefix("process://")) for pid in project.pids().values()]
     assert project("down").exit_code == 0
     assert not any(map(alive, everyone))
