@@ -1,6 +1,7 @@
 """The commands against a running stack: what they print, where, and their exit codes."""
 
 import base64
+import contextlib
 import json
 import socket
 import stat
@@ -185,32 +186,37 @@ def test_logs_are_printed_of_services_and_of_the_router(slipway: Slipway) -> Non
     assert slipway("logs", "router").stdout == "fake router\n"
 
 
-def test_logs_can_be_followed(slipway: Slipway) -> None:
-    command = [PROGRAM, "logs", "open", "--follow"]
-    with subprocess.Popen(command, cwd=slipway.project, stdout=subprocess.PIPE, text=True) as following:
-        assert following.stdout is not None
-        assert following.stdout.readline() == "starting hello\n"
+@contextlib.contextmanager
+def following(slipway: "Slipway", name: str, output: Path) -> Generator[None]:
+    with output.open("wb") as file:
+        process = subprocess.Popen([PROGRAM, "logs", name, "--follow"], cwd=slipway.project, stdout=file)
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_logs_can_be_followed(slipway: Slipway, tmp_path: Path) -> None:
+    output = tmp_path / "followed"
+    with following(slipway, "open", output):
+        until(lambda: output.read_text() == "starting hello\n")
         kill(slipway.stack.pids("open")[0])
-        assert following.stdout.readline() == "starting hello\n", "the next process's words come too"
-        following.kill()
+        until(lambda: output.read_text() == "starting hello\n" * 2)  # the next process's words come too
 
 
 def test_when_much_is_printed_then_following_misses_nothing_where_a_log_is_begun_anew(
     slipway: Slipway, tmp_path: Path
 ) -> None:
-    command = [PROGRAM, "logs", "open", "--follow"]
-    with (tmp_path / "followed").open("w+b") as output:
-        with subprocess.Popen(command, cwd=slipway.project, stdout=output) as following:
-            until(lambda: output.tell() or Path(output.name).stat().st_size)
-            for _ in range(6):  # 4 MB each
-                before = Path(output.name).stat().st_size
-                get(slipway.stack.ready("open")[0], "/print?lines=50000", timeout=30)
-                until(lambda size=before: Path(output.name).stat().st_size >= size + 4_000_000)
-            following.kill()
-        output.seek(0)
-        assert output.read().count(b"y" * 79 + b"\n") == 300_000
-    shown = slipway("logs", "open").stdout.splitlines()
-    assert len(shown) == 5000, "also from the one before"
+    output = tmp_path / "followed"
+    with following(slipway, "open", output):
+        until(lambda: output.stat().st_size)
+        for _ in range(6):  # 4 MB each
+            before = output.stat().st_size
+            get(slipway.stack.ready("open")[0], "/print?lines=50000", timeout=30)
+            until(lambda size=before: output.stat().st_size >= size + 4_000_000)
+        assert output.read_bytes().count(b"y" * 79 + b"\n") == 300_000
+    assert len(slipway("logs", "open").stdout.splitlines()) == 5000, "also from the one before"
 
 
 def test_when_a_replica_crashes_then_status_counts_it(slipway: Slipway) -> None:

@@ -4,7 +4,9 @@ import json
 import shutil
 import socket
 import stat
+import threading
 from collections.abc import Generator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import MappingProxyType
 
@@ -14,10 +16,15 @@ import yaml
 from click.testing import CliRunner, Result
 
 from slipway.cli import main
-from tests.local.local_stack import Stack, alive, stack
+from slipway.kube.folder import Object
+from slipway.local.objects import is_ready
+from tests.local.local_stack import Stack, alive, kill, pid_of, stack, until
 
 SOURCE = Path(__file__).parents[2]
 SCORE = "def init():\n    pass\n\n\ndef run(data):\n    return {'echo': data}\n"
+SLOW = SCORE.replace("    return", "    time.sleep(0.03)\n    return").replace(
+    "def init", "import time\n\n\ndef init"
+)
 BROKEN = "def init():\n    raise RuntimeError('no such model')\n\n\ndef run(data):\n    return data\n"
 
 
@@ -37,7 +44,11 @@ class Project:
         (folder / "sample-request.json").write_text('{"data": [1]}')
 
     def settings(
-        self, *services: str, stack: str = "local", more: Mapping[str, object] = MappingProxyType({})
+        self,
+        *services: str,
+        stack: str = "local",
+        num_replicas: int = 1,
+        more: Mapping[str, object] = MappingProxyType({}),
     ) -> None:
         entries = [
             {
@@ -45,7 +56,7 @@ class Project:
                 "source_directory": name,
                 "entry_script": "score.py",
                 "environment": {"requirements": "requirements.txt"},
-                "num_replicas": 1,
+                "num_replicas": num_replicas,
             }
             for name in services
         ]
@@ -64,6 +75,10 @@ class Project:
         uri = f"http://127.0.0.1:{self.port}/api/v1/service/{name}/swagger.json"
         headers = {"Authorization": f"Bearer {key}"}
         return httpx.get(uri, headers=headers, trust_env=False).status_code
+
+    def pods(self, service: str) -> list[Object]:
+        pods = self.stack.state.objects.list("Pod", "slipway-services")
+        return [pod for pod in pods if pod["metadata"]["labels"]["slipway/webservice"] == service]
 
     def pids(self) -> dict[str, str]:
         pods = self.stack.state.objects.list("Pod")
@@ -136,6 +151,44 @@ def test_when_a_key_is_made_anew_then_it_is_in_force_and_a_restart_keeps_it(proj
     assert project("up").exit_code == 0
     assert project("keys", "two").stdout == new
     assert project("score", "two", "--data", "-", stdin="{}").exit_code == 0
+
+
+def test_when_a_replica_is_killed_under_load_then_only_its_own_request_fails(project: Project) -> None:
+    project.write("two", SLOW)
+    project.settings("two", num_replicas=2)
+    assert project("up").exit_code == 0
+    key = project("keys", "two").stdout.split()[1]
+    statuses: list[int] = []
+    stop = threading.Event()
+
+    def client() -> None:
+        uri = f"http://127.0.0.1:{project.port}/api/v1/service/two/score"
+        with httpx.Client(trust_env=False, headers={"Authorization": f"Bearer {key}"}) as http:
+            while not stop.is_set():
+                statuses.append(http.post(uri, content="{}", timeout=30).status_code)
+
+    with ThreadPoolExecutor(2) as pool:
+        clients = [pool.submit(client) for _ in range(2)]
+        try:
+            for kills in (1, 2):
+                answered = len(statuses)
+                until(lambda number=answered: len(statuses) > number + 20)
+                kill(pid_of(project.pods("two")[0]))
+                until(lambda number=kills: restarts(project.pods("two")) == (number, 2))
+        finally:
+            stop.set()
+        for one in clients:
+            one.result()
+    failed = [status for status in statuses if status != 200]
+    assert set(failed) <= {502}
+    assert len(failed) <= 2, "of each process that was killed the request inside, and no other"
+    assert len(statuses) > 40
+
+
+def restarts(pods: list[Object]) -> tuple[int, int]:
+    """How often their containers were started again, and how many are ready."""
+    again = sum(pod["status"]["containerStatuses"][0]["restartCount"] for pod in pods)
+    return again, sum(map(is_ready, pods))
 
 
 def test_when_the_entry_script_is_broken_then_its_traceback_is_shown_and_the_old_one_serves(
