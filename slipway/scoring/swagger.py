@@ -13,6 +13,7 @@ from typing import Any, Callable, Dict, Optional
 
 from slipway.scoring.config import Config
 from slipway.scoring.response import JSON, Response, error
+from slipway.scoring.script import ScriptError
 
 ALIASES = {"2": "2", "2.0": "2", "3": "3", "3.0": "3", "3.1": "3.1"}
 
@@ -20,7 +21,10 @@ Document = Dict[str, Any]
 
 
 class Swagger:
-    """The documents of one service, made once, because the files and the script do not change."""
+    """The documents of one service, made once, because the files and the script do not change.
+
+    Raises `ScriptError` if one of the user's is no JSON.
+    """
 
     def __init__(self, config: Config, run: Callable[..., Any]) -> None:
         self._documents: Dict[str, bytes] = {}
@@ -49,7 +53,10 @@ def _own(config: Config, names: "tuple[str, ...]") -> Optional[Document]:
     for name in names:
         path = config.app_root / name
         if path.is_file():
-            return json.loads(path.read_text(encoding="utf-8"))
+            try:
+                return json.loads(path.read_text(encoding="utf-8"))
+            except ValueError as problem:
+                raise ScriptError(f"{path} is no JSON: {problem}") from None
     return None
 
 

@@ -197,6 +197,17 @@ def test_when_the_user_has_a_swagger_file_then_that_is_served(tmp_path: Path) ->
         assert server.request("GET", "/swagger.json?version=3").json() == {"mine": 3}
 
 
+def test_when_the_users_swagger_file_is_no_json_then_the_replica_says_which_and_exits_with_3(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "azureml-app").mkdir()
+    (tmp_path / "azureml-app" / "swagger3.json").write_text("{")
+    with replica(tmp_path, ECHO, wait_ready=False) as server:
+        assert server.exit_code() == 3
+        assert "swagger3.json is no JSON" in server.log()
+        assert "Traceback" not in server.log()
+
+
 def test_when_rawhttp_then_run_sees_the_request_itself(raw: Replica) -> None:
     assert raw.request("GET", "/score?a=1").body == b"/score?a=1"
     assert raw.request("POST", "/score", b"abc").json() == "cba"
