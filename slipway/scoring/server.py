@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import faulthandler
+import fcntl
 import inspect
 import io
 import os
@@ -40,6 +41,9 @@ LAME_DUCK = 2.0
 
 KEEP_ALIVE = 300
 """Seconds; longer than the router keeps an idle connection, so that never this side closes one in use."""
+
+LISTENER_FROM = 1000
+"""The least file number of the listener: more than a replica has connections, less than systems allow."""
 
 EXIT_AFTER = 3.0
 """Seconds that threads and exit handlers of the script have at the end."""
@@ -233,7 +237,21 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError:
         listener.close()
         raise
-    return listener
+    return _closed_first(listener)
+
+
+def _closed_first(listener: socket.socket) -> socket.socket:
+    """Give the listener a number above those of connections.
+
+    Of a process that is killed, Linux closes the highest first. Were a connection closed before the listener,
+    the router could send the next request into the gap, and lose it.
+    """
+    try:
+        number = fcntl.fcntl(listener, fcntl.F_DUPFD_CLOEXEC, LISTENER_FROM)
+    except OSError:  # fewer files are allowed here
+        return listener
+    listener.close()
+    return socket.socket(fileno=number)
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:

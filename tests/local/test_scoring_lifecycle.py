@@ -1,7 +1,10 @@
 """From the start to the last answer: readiness, SIGTERM, and what must not end a replica."""
 
+import errno
+import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from threading import Event
 
@@ -136,3 +139,13 @@ def run(data): return 1
     with replica(tmp_path, script) as server:
         server.terminate()
         assert server.exit_code(10) == 0
+
+
+def test_when_killed_then_no_connection_is_taken_once_its_requests_have_failed(tmp_path: Path) -> None:
+    for _ in range(5):  # which end comes first is the kernel's choice, and not always the same
+        with replica(tmp_path, ECHO) as server, server.send({"seconds": 20}) as client:
+            server.process.kill()
+            with suppress(ConnectionResetError):
+                assert client.recv(1) == b""
+            with socket.socket() as late:
+                assert late.connect_ex(("127.0.0.1", server.port)) == errno.ECONNREFUSED
