@@ -5,8 +5,10 @@ could not start, and why is on stderr.
 """
 
 import asyncio
+import contextlib
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -31,6 +33,7 @@ def main() -> int:
         options = from_environment(os.environ)
         haproxy = HAProxy(binary.find())
         os.umask(0o077)
+        _allow_files()
         options.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.chdir(options.directory)  # HAProxy's sockets have relative names
         asyncio.run(_run(options, haproxy))
@@ -54,6 +57,13 @@ async def _run(options: Options, haproxy: HAProxy) -> None:
     router = Router(options, haproxy, feed)
     async with await admin.serve(router, haproxy, options.address, options.admin_port):
         await router.run(stop, now)
+
+
+def _allow_files() -> None:
+    """Allow as many open files as may be: each service takes two here, for its queue's sake."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # macOS has a lower limit that it does not tell
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _claim(address: str, port: int) -> None:

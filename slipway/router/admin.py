@@ -14,7 +14,7 @@ from slipway.router.control import Router
 from slipway.router.haproxy import HAProxy, HAProxyError
 from slipway.router.load import Load
 
-REQUEST = re.compile(rb"GET (/[^ ]*) HTTP/1\.[01]\r\n")
+REQUEST = re.compile(rb"GET (/\S*) HTTP/1\.[01]\r\n")
 REQUEST_SECONDS = 5.0
 TEXT = "text/plain; charset=utf-8"
 

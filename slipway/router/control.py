@@ -167,6 +167,8 @@ class Router:
             log.error("%s", error)  # noqa: TRY400 - its text says it all
 
     async def _converge(self) -> None:
+        if self.pid is None:
+            return  # it did not start; the next turn tries again
         target = self._wanted
         action = plan(self._running, target)
         self._waits = isinstance(action, Reload) and await self._must_wait()

@@ -21,10 +21,13 @@ from slipway.router.config import CONTROL_SOCKET, HOLD_SOCKET
 log = logging.getLogger(__name__)
 
 PLACE_SECONDS = 2.0
+AT_ONCE = 50
+"""Slots taken at the same time: fewer than a socket's backlog."""
 HEADER = "x-slipway-hold"
 REFUSAL = (
     b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\n"
-    b'connection: close\r\n\r\n{"reason":"no_replica","message":"No replica of the web service is ready."}\n'
+    b'connection: close\r\n\r\n{"reason":"no_replica","message":"No replica of the web service is ready.",'
+    b'"service":null,"replicas":0,"queued":0}'
 )
 
 
@@ -36,6 +39,7 @@ class Holds:
         self._all: set[asyncio.Task[None]] = set()
         self._arrivals: dict[str, asyncio.Future[StreamWriter]] = {}
         self._server: asyncio.Server | None = None
+        self._few = asyncio.Semaphore(AT_ONCE)
 
     async def open(self) -> None:
         """Listen where the requests end; before HAProxy starts."""
@@ -62,12 +66,13 @@ class Holds:
             await self._server.wait_closed()
 
     async def _place(self, name: str) -> None:
-        placed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        task = asyncio.create_task(self._occupy(name, placed), name=f"hold {name}")
-        self._all.add(task)
-        self._current[name] = task
-        task.add_done_callback(lambda ended: self._ended(name, ended))
-        done, _ = await asyncio.wait([task, placed], timeout=PLACE_SECONDS, return_when="FIRST_COMPLETED")
+        async with self._few:
+            placed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            task = asyncio.create_task(self._occupy(name, placed), name=f"hold {name}")
+            self._all.add(task)
+            self._current[name] = task
+            task.add_done_callback(lambda ended: self._ended(name, ended))
+            done, _ = await asyncio.wait([task, placed], timeout=PLACE_SECONDS, return_when="FIRST_COMPLETED")
         if placed not in done:
             log.warning("the queue of %s would not outlive its last replica: no slot was taken", name)
             task.cancel()

