@@ -5,7 +5,6 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
-import pytest
 
 from tests.local.router_parts import KEY, assert_refusal, client, running, scenario, statuses
 from tests.local.scoring_process import Replica, replica
@@ -74,10 +73,6 @@ async def test_when_scoring_takes_too_long_then_504_and_the_next_request_waits_f
             assert 0.2 < quick.elapsed.total_seconds() < 5
 
 
-@pytest.mark.xfail(
-    reason="a killed server's listener outlives its connections for a moment; a high descriptor would not",
-    strict=False,
-)
 @scenario
 async def test_when_a_scoring_process_is_killed_under_load_then_only_its_own_request_fails(
     tmp_path: Path,
