@@ -144,10 +144,10 @@ class Router:
 
     async def _start(self) -> None:
         await self._haproxy.start()
-        self._started_at = time.monotonic()
         self._running = Running(self._installed)
         self._refused = None
         await self._hold()
+        self._started_at = time.monotonic()
 
     async def _restart(self) -> None:
         """Start HAProxy again from its files: at once, but not over and over."""

@@ -5,8 +5,9 @@ backup server `_hold`, used only when there is no other, with one slot; and that
 one request of ours, whose both ends are here: it comes in through `control.sock` and goes out to
 `hold.sock`, where nobody answers. Requests then wait for the next replica, or for their time to run out.
 
-A reload starts a worker whose slots are free: they are taken again at once. The old worker's stay taken
-until its queues have run out of time, because a slot that is freed would be given to a waiting request.
+A reload starts a worker whose slots are free: they are taken again at once, and requests for a service that
+has no replica wait for that. The old worker's stay taken until its queues have run out of time, because a
+slot that is freed would be given to a waiting request.
 """
 
 import asyncio
@@ -49,6 +50,8 @@ class Holds:
         """Take the slot of each service that has a free one; a failure is logged and can be tried again."""
         missing = [name for name in services if name not in self._current]
         await asyncio.gather(*(self._place(name) for name in missing))
+        if missing:
+            await self._say_so()
 
     def retire(self, after: float) -> None:
         """Leave all slots to a worker that is stopping, and free them `after` so many seconds."""
@@ -76,6 +79,15 @@ class Holds:
         if placed not in done:
             log.warning("the queue of %s would not outlive its last replica: no slot was taken", name)
             task.cancel()
+
+    async def _say_so(self) -> None:
+        """Tell the worker that requests need not wait for our taking of the slots any longer."""
+        with contextlib.suppress(OSError):
+            reader, writer = await asyncio.open_unix_connection(CONTROL_SOCKET)
+            writer.write(b"GET /held HTTP/1.0\r\n\r\n")
+            await reader.read()
+            writer.close()
+            await writer.wait_closed()
 
     async def _occupy(self, name: str, placed: asyncio.Future[None]) -> None:
         """Be one request that is never answered, until HAProxy or a cancellation ends it."""
@@ -109,7 +121,7 @@ class Holds:
             tokens = [line.partition(": ")[2] for line in head.splitlines() if line.startswith(f"{HEADER}: ")]
             arrival = self._arrivals.get(tokens[0]) if tokens else None
             if arrival is None or arrival.done():
-                # It came between a reload and our taking of the slot, while there was no replica.
+                # It came while there was neither a replica nor, for some reason, our own request.
                 writer.write(REFUSAL)
                 await writer.drain()
                 writer.close()

@@ -101,6 +101,16 @@ core.register_service("refuse_method", "http", refuse(405, "method_not_allowed",
 core.register_service("refuse_key", "http", refuse(401, "key", "www-authenticate", "Bearer"))
 core.register_service("refuse_size", "http", refuse(413, "body_too_large"))
 
+-- http-request lua.await_hold: just after a start or a reload, let requests for a service without replicas wait until
+-- the slot of its `_hold` is taken, or they would get it themselves.
+core.register_action("await_hold", { "http-req" }, function(txn)
+  local proxy, left = core.backends[txn.f:be_name()], 2000
+  while left > 0 and proxy:get_srv_act() == 0 and not txn:get_var("proc.held") do
+    core.msleep(5)
+    left = left - 5
+  end
+end)
+
 -- http-response lua.run_failed: the replica explains this one itself; here it is only counted.
 core.register_action("run_failed", { "http-res" }, function(txn)
   count(txn.f:be_name(), "run_failed")
