@@ -111,8 +111,9 @@ core.register_action("await_hold", { "http-req" }, function(txn)
   end
 end)
 
--- http-response lua.run_failed: the replica explains this one itself; here it is only counted.
+-- http-response lua.run_failed: the replica explains this one itself; here it gets its status and is counted.
 core.register_action("run_failed", { "http-res" }, function(txn)
+  txn.http:res_set_status(502)
   count(txn.f:be_name(), "run_failed")
 end)
 
