@@ -91,7 +91,7 @@ async def test_when_a_reload_would_strand_a_queue_then_it_waits_for_it(tmp_path:
         router.scale("echo", replica)
         assert set(statuses(await asyncio.gather(*waiting))) == {200}
         await router.up("fraud", 1)
-        assert (await router.status())["reloads"] == 1
+        await router.until(lambda status: status["reloads"] == 1)
 
 
 @scenario
@@ -103,7 +103,7 @@ async def test_when_there_was_a_reload_then_a_queue_still_outlives_its_last_repl
         for name in ("one", "two", "three"):
             router.deploy(name)
             await router.up(name, 0)
-        assert (await router.status())["reloads"] == 3
+        await router.until(lambda status: status["reloads"] == 3)
         for name in ("echo", "three"):
             router.scale(name)
             waiting = [asyncio.create_task(http.post(router.uri(name), json={})) for _ in range(3)]
