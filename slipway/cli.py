@@ -139,6 +139,9 @@ def status(stack: str) -> None:
             rows.append((name, one.state, ready, queued, one.restarts, running.scoring_uri(state, name)))
     click.echo(_table(rows), nl=False)
     click.echo(f"supervisor: running, process {supervisor}", err=True)
+    if bad := [str(row[0]).strip("()") for row in rows[1:] if row[1] != "Healthy"]:
+        hints = ", ".join(f"slipway logs {name}" for name in bad)
+        click.echo(_typed(f"\nhint: {hints}", stack), err=True)
 
 
 @main.command()
@@ -239,13 +242,19 @@ def plan(as_json: bool, stack: str) -> None:
 @click.option("--secrets", "file", type=click.Path(dir_okay=False, path_type=Path), help="Where Secrets go.")
 @stack_option
 def render(file: Path | None, stack: str) -> None:
-    """Print the stack's Kubernetes objects as YAML; Secrets only into a file of their own (0600)."""
+    """Print the stack's Kubernetes objects as YAML; Secrets only into a file of their own (0600).
+
+    Keys that the stack file does not hold are made anew each time.
+    """
     from slipway.kube.render import render as render_objects
     from slipway.kube.render import render_secrets
 
     resolved = _resolve(_project(stack)[0], stack, secrets_too=file is not None)
     if file is not None:
-        handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        try:
+            handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        except OSError as error:
+            raise LocalError(f"{file} cannot be written: {error.strerror}") from None
         with os.fdopen(handle, "w", encoding="utf-8") as output:
             os.fchmod(handle, 0o600)  # it may have been there
             output.write(render_secrets(resolved.objects))

@@ -66,7 +66,8 @@ def reference() -> str:
         f"    pulumi config set --secret '{PREFIX}diabetes.primary_key'\n"
         f"    pulumi config set --secret '{PREFIX}diabetes.secondary_key'\n\n"
         "They are the first keys of a service; afterwards the cluster's Secret is the truth: change it with "
-        "`slipway keys NAME --regen primary`.",
+        "`slipway keys NAME --regen primary`. Slipway decrypts nothing: `slipway up` and "
+        "`slipway render --secrets` need a stack without them.",
     ]
     return "\n\n".join(parts) + "\n"
 

@@ -205,6 +205,7 @@ def test_when_the_entry_script_is_broken_then_its_traceback_is_shown_and_the_old
     assert "RuntimeError: no such model" in result.stderr
     assert "score.py" in result.stderr
     assert result.stderr.endswith("\nhint: correct it, then: slipway up\n")
+    assert project("status").stderr.endswith("\nhint: slipway logs two\n")
     assert project("score", "two", "--data", "-", stdin="{}").exit_code == 0
     project.write("two")
     assert project("up").exit_code == 0
@@ -282,6 +283,13 @@ def test_plan_shows_the_graph_without_making_anything(project: Project) -> None:
     graph = json.loads(project("plan", "-s", "dev", "--json").stdout)
     assert graph["stack"] == "dev"
     assert not (project.root / ".slipway/dev").exists()
+
+
+def test_when_the_secrets_file_cannot_be_written_then_render_says_so(project: Project) -> None:
+    project.write("two")
+    result = project("render", "--secrets", "nowhere/secrets.yaml")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == "error: nowhere/secrets.yaml cannot be written: No such file or directory\n"
 
 
 def test_render_keeps_secrets_apart(project: Project, tmp_path: Path) -> None:
