@@ -9,6 +9,7 @@ is held against the bar. added p50: what one request after the other takes longe
 """
 
 import contextlib
+import math
 import re
 import subprocess
 import sys
@@ -95,16 +96,26 @@ def peers(mode: str, root: Path) -> Generator[dict[str, Peer]]:
 
 
 def measure(wrk: str, script: Path, peer: Peer, connections: int, seconds: float) -> Run:
-    """Let wrk load a peer, and refuse a run with any error in it."""
+    """Let wrk load a peer for whole seconds, and refuse a run with any error in it."""
     url = f"http://127.0.0.1:{peer.port}/api/v1/service/diabetes/score"
-    command = [wrk, "-t1", f"-c{connections}", f"-d{seconds:g}s", "--latency", "-s", str(script), url]
+    command = [
+        wrk,
+        "-t1",
+        f"-c{connections}",
+        f"-d{math.ceil(seconds)}s",
+        "--latency",
+        "-s",
+        str(script),
+        url,
+    ]
     before = cpu_seconds(peer.processes)
-    said = subprocess.run([*pinned(cores()[2]), *command], capture_output=True, text=True, check=True).stdout
+    done = subprocess.run([*pinned(cores()[2]), *command], capture_output=True, text=True, check=False)
+    said = done.stdout + done.stderr
     used = cpu_seconds(peer.processes) - before
     rate = re.search(r"Requests/sec:\s+([\d.]+)", said)
     total = re.search(r"(\d+) requests in", said)
     p50 = re.search(r"50%\s+([\d.]+)(us|ms|s)\b", said)
-    if "Non-2xx" in said or "Socket errors" in said or not (rate and total and p50):
+    if done.returncode or "Non-2xx" in said or "Socket errors" in said or not (rate and total and p50):
         raise SystemExit(f"error: wrk saw errors\n{said}")
     return Run(float(rate[1]), float(p50[1]) * UNITS[p50[2]], int(total[1]) / max(used, 0.01))
 
@@ -121,6 +132,7 @@ def main() -> int:
             alone: dict[str, list[Run]] = {"direct": [], "bare": [], "ours": []}
             with peers(mode, Path(folder)) as found:
                 for number in range(options.pairs):
+                    print(f"{mode}: pair {number + 1} of {options.pairs}", file=sys.stderr)
                     turn = -1 if number % 2 else 1  # no peer is always the first
                     for name in list(loaded)[::turn]:
                         loaded[name].append(measure(wrk, script, found[name], CONNECTIONS, options.seconds))
