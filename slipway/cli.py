@@ -25,7 +25,6 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 import click
 
 from slipway import running
-from slipway.kube.folder import Object
 from slipway.local.state import LocalError, State
 
 if TYPE_CHECKING:
@@ -87,7 +86,7 @@ def up(stack: str) -> None:
     with state.lock("slipway up"), _progress() as say:
         say("running the program")
         resolved = _resolve(project, stack)
-        objects = [_scaled(obj, state) for obj in resolved.objects]
+        objects = [running.scaled(obj, state) for obj in resolved.objects]
         try:
             verify(state, objects, resolved.recipes)
         except PortsBusy as busy:
@@ -294,18 +293,6 @@ def _resolve(project: Path, stack: str, *, secrets_too: bool = True) -> Resolved
     from slipway.kube.resolve import resolve
 
     return _engine(lambda: resolve(project, stack, secrets=secrets_too))
-
-
-def _scaled(obj: Object, state: State) -> Object:
-    """Leave the replicas of an autoscaled Deployment that exists to the router."""
-    from slipway.kube.render import autoscaled
-
-    if obj["kind"] != "Deployment" or not autoscaled(obj):
-        return obj
-    metadata = obj["metadata"]
-    if state.objects.get("Deployment", metadata["namespace"], metadata["name"]) is None:
-        return obj
-    return {**obj, "spec": {name: value for name, value in obj["spec"].items() if name != "replicas"}}
 
 
 def _supervisor(state: State, stack: str) -> int:

@@ -17,9 +17,25 @@ from slipway.local.container import ADDRESS, port_of
 from slipway.local.read import part
 from slipway.local.rollout import replicas
 from slipway.local.state import LocalError, State
-from slipway.spec import SERVING, WEBSERVICE
+from slipway.spec import SERVING, WEBSERVICE, Serving
 
 COMPONENT = "app.kubernetes.io/component"
+
+
+def scaled(wanted: Object, state: State) -> Object:
+    """Keep the replicas that an autoscaled Deployment runs with, within the bounds that it has now."""
+    metadata = wanted["metadata"]
+    if wanted["kind"] != "Deployment" or SERVING not in metadata.get("annotations", {}):
+        return wanted
+    serving = Serving.model_validate_json(metadata["annotations"][SERVING])
+    current = state.objects.get("Deployment", metadata["namespace"], metadata["name"])
+    if current is None or not serving.autoscale_enabled:
+        return wanted
+    least, most = serving.autoscale_min_replicas, serving.autoscale_max_replicas
+    return {
+        **wanted,
+        "spec": {**wanted["spec"], "replicas": min(max(replicas(current["spec"]), least), most)},
+    }
 
 
 def is_router(obj: Object) -> bool:

@@ -1,6 +1,6 @@
 """The graph of a stack, every resource and field spelled out in `golden/`, and what must always hold of it.
 
-`local` is the shipped stack; `variety` turns on what that one leaves out.
+`local` is the stack as it is shipped, whatever its file has become since; `variety` turns on the rest.
 """
 
 import json
@@ -28,6 +28,20 @@ from slipway.spec import MAX_TIMEOUT_MS, SERVING, Serving
 
 PROJECT = Path(__file__).parents[2]
 SECURE = {"secure": "v1:abc:def"}
+LOCAL: dict[str, Any] = {
+    "slipway:kubernetes": {"context": "kind-slipway"},
+    "slipway:router": {"replicas": 1},
+    "slipway:webservices": [
+        {
+            "name": "diabetes",
+            "source_directory": "examples/diabetes",
+            "entry_script": "score.py",
+            "models": ["examples/diabetes/model.joblib"],
+            "environment": {"requirements": "requirements.txt"},
+            "num_replicas": 2,
+        }
+    ],
+}
 VARIETY: dict[str, Any] = {
     "slipway:kubernetes": {"context": "test", "kubeconfig": "kubeconfig.yaml"},
     "slipway:router": {"image": "registry/router@sha256:1", "port": 9090, "service_type": "ClusterIP"},
@@ -75,8 +89,13 @@ def project_with(folder: Path, config: Mapping[str, Any], stack: str = "test") -
 
 
 @pytest.fixture(scope="module")
-def local() -> Graph:
-    return run(PROJECT, "local", resolve=Resolver())
+def shipped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return project_with(tmp_path_factory.mktemp("local"), LOCAL, "local")
+
+
+@pytest.fixture(scope="module")
+def local(shipped: Path) -> Graph:
+    return run(shipped, "local", resolve=Resolver())
 
 
 @pytest.fixture(scope="module")
@@ -170,10 +189,10 @@ def test_serving_is_what_the_router_reads(variety: Graph) -> None:
     assert Serving.model_validate_json(deployments["open-image"][SERVING]).num_replicas == 3
 
 
-def test_scoring_uris_lead_to_the_routers_address(local: Graph) -> None:
+def test_scoring_uris_lead_to_the_routers_address(local: Graph, shipped: Path) -> None:
     service = next(r for r in local.registrations if r.type.endswith(":Service") and r.name == "router")
     status: Any = {"status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}}}
-    realised = run(PROJECT, "local", resolve=Resolver({service.urn: status}))
+    realised = run(shipped, "local", resolve=Resolver({service.urn: status}))
     assert realised.outputs["scoring_uris"] == {"diabetes": "http://192.0.2.1/api/v1/service/diabetes/score"}
 
 
