@@ -155,6 +155,7 @@ def main() -> int:
         router.up("echo", REPLICAS)
         for number in range(options.pairs):
             for load in LOADS:
+                print(f"run {number + 1} of {options.pairs} at {load:.0%}", file=sys.stderr)
                 client = Client(router.port)
                 asyncio.run(client.run(gaps(load, options.seconds, number)))
                 if client.failures:
@@ -166,6 +167,7 @@ def main() -> int:
         steady = counts(ports)
         see("steady: offered to a replica above N", steady["offered_above"])
         for number in range(options.pairs):
+            print(f"run {number + 1} of {options.pairs} while replicas and services change", file=sys.stderr)
             before, client = counts(ports), Client(router.port)
             added = asyncio.run(changing(client, router, ports, options.seconds, number))
             after = counts(ports)
