@@ -157,6 +157,7 @@ def test_when_a_replica_is_killed_under_load_then_only_its_own_request_fails(pro
     project.write("two", SLOW)
     project.settings("two", num_replicas=2)
     assert project("up").exit_code == 0
+    until(lambda: len(project.pods("two")) == 2)  # those of an earlier test may still be ending
     key = project("keys", "two").stdout.split()[1]
     statuses: list[int] = []
     stop = threading.Event()
