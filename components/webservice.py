@@ -16,13 +16,12 @@ from pydantic import SecretStr
 
 from components import pods
 from components.router import router_peer
-from slipway.spec import KEY_RULE, ROUTER_NAMESPACE, SERVING, WEBSERVICE, WebserviceSpec, is_key
+from slipway.spec import KEY_LENGTH, KEY_RULE, ROUTER_NAMESPACE, SERVING, WEBSERVICE, WebserviceSpec, is_key
 
 PORT = 5001
 """v1's port of a scoring container."""
 GRACE_SECONDS = 15
 """Beyond the scoring timeout: time for the router to notice, and for a stuck `run` to be cut off."""
-KEY_LENGTH = 32
 
 
 @dataclass(frozen=True)

@@ -26,13 +26,13 @@ import click
 
 from slipway import running
 from slipway.local.state import LocalError, State
+from slipway.spec import KEY_LENGTH
 
 if TYPE_CHECKING:
     from slipway.kube.resolve import Resolved
 
 T = TypeVar("T")
 ROUTABLE_SECONDS = 30.0  # for the router to know replicas that are ready
-KEY_LENGTH = 32
 KEY_SECONDS = 5.0  # for the router to take a new key
 LINES = 5000  # of a log, as v1's get_logs
 STACK = f"{__name__}.stack"

@@ -26,6 +26,8 @@ NOT_YET = ("collect_model_data", "enable_app_insights", "token_auth_enabled")
 """Parameters of v1 whose behaviour this version does not have."""
 ROUTER = "router"
 """What the router is called beside the web services, so none of them can have this name."""
+KEY_LENGTH = 32
+"""Letters and digits of a key that is made at random."""
 MAX_TIMEOUT_MS = 300_000
 """v1's server refuses a longer scoring timeout."""
 MAX_MODELS = 1_000

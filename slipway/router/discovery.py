@@ -19,7 +19,7 @@ from slipway.kube.folder import Object
 from slipway.problems import explain, shown
 from slipway.router.feed import Objects
 from slipway.router.state import SERVICE_NAME, Limits, Replica, Service, State, hashed
-from slipway.spec import SERVING, WEBSERVICE, Serving
+from slipway.spec import SERVING, WEBSERVICE, Serving, is_key
 
 PORT_NAME = "http"
 FOREVER = datetime.max.replace(tzinfo=UTC)
@@ -187,12 +187,12 @@ def _keys(name: str, secrets: Iterable[Object], errors: list[str]) -> frozenset[
 
 
 def _decoded(value: str | None) -> str | None:
-    """Decode a key; a header can carry nothing but visible ASCII, so nothing else can be one."""
+    """Decode a key, where it is one."""
     try:
         key = base64.b64decode(value or "", validate=True).decode("ascii")
     except (binascii.Error, UnicodeDecodeError):
         return None
-    return key if key.isprintable() and key == key.strip() else None
+    return key if is_key(key) else None
 
 
 def _webservice(obj: Object) -> str | None:
