@@ -1,0 +1,101 @@
+"""What the commands share: the project and its stack, progress, tables, and commands as they are typed."""
+
+# ruff: noqa: PLC0415 - imports inside functions keep `slipway --help` and completion quick
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shlex
+import shutil
+import sys
+from collections.abc import Callable, Generator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from slipway.local.state import LocalError, State
+
+if TYPE_CHECKING:
+    from slipway.kube.resolve import Resolved
+
+T = TypeVar("T")
+STACK = f"{__name__}.stack"
+
+
+def _remember(ctx: click.Context, _: click.Parameter, stack: str) -> str:
+    ctx.meta[STACK] = stack  # for hints: all contexts of a command line share `meta`
+    return stack
+
+
+stack_option = click.option(
+    "-s", "--stack", default="local", show_default=True, callback=_remember, help="Which stack file."
+)
+
+
+def find_project(stack: str) -> tuple[Path, State]:
+    """Find the project from the working directory upwards, and the stack's local state."""
+    if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*", stack):
+        raise LocalError(f"`{stack}` is no name of a stack")
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / "Pulumi.yaml").is_file():
+            return folder, State(folder / ".slipway" / stack)
+    raise LocalError(f"no Pulumi.yaml in {here} or above", "run it in a Slipway project")
+
+
+def run_engine(work: Callable[[], T]) -> T:
+    """Run what runs the program; its failures are for people."""
+    from slipway.engine import EngineError, ProjectError
+
+    try:
+        return work()
+    except (EngineError, ProjectError) as error:
+        raise LocalError(str(error)) from None
+
+
+def resolve(project: Path, stack: str, *, secrets_too: bool = True) -> Resolved:
+    """Give the stack's Kubernetes objects and the images they need."""
+    from slipway.kube.resolve import resolve as run_and_resolve
+
+    return run_engine(lambda: run_and_resolve(project, stack, secrets=secrets_too))
+
+
+def typed(text: str) -> str:
+    """Write the commands in a text as this person types them: how the program is called, which stack."""
+    context = click.get_current_context().find_root()
+    group, stack = context.command, context.meta.get(STACK, "")
+    called = sys.argv[0]
+    found = shutil.which("slipway")
+    if Path(called).name != "slipway" or (found is not None and Path(found).samefile(called)):
+        called = "slipway"
+    option = "" if stack in ("", "local") else f" -s {stack}"
+    commands = "|".join(group.commands if isinstance(group, click.Group) else ())
+    return re.sub(rf"\bslipway ({commands})\b", lambda m: f"{shlex.quote(called)} {m[1]}{option}", text)
+
+
+def table(rows: Sequence[Sequence[object]]) -> str:
+    """Align the columns of rows."""
+    widths = [max(len(str(row[column])) for row in rows) for column in range(len(rows[0]))] if rows else []
+    lines = (
+        "  ".join(str(cell).ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows
+    )
+    return "".join(f"{line.rstrip()}\n" for line in lines)
+
+
+@contextlib.contextmanager
+def progress() -> Generator[Callable[[str], None]]:
+    """Show what is being done, on stderr: a moving line on a terminal, plain lines elsewhere."""
+    from rich.console import Console
+    from rich.markup import escape
+
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    with console.status("") if console.is_terminal else contextlib.nullcontext() as status:
+
+        def say(text: str) -> None:
+            console.print(text, markup=False)
+            if status is not None:
+                status.update(escape(text))
+
+        yield say
