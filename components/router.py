@@ -49,7 +49,7 @@ class Router(pulumi.ComponentResource):
             name,
             metadata=here,
             spec=k8s.apps.v1.DeploymentSpecArgs(
-                replicas=args.settings.replicas,
+                replicas=args.settings.replicas or 3,
                 selector=k8s.meta.v1.LabelSelectorArgs(match_labels=selector),
                 strategy=pods.rolling_update(),
                 template=k8s.core.v1.PodTemplateSpecArgs(
@@ -147,7 +147,10 @@ def router_url(status: k8s.core.v1.outputs.ServiceStatus | None) -> str:
 
 def _pod(args: RouterArgs, selector: dict[str, str]) -> k8s.core.v1.PodSpecArgs:
     settings = args.settings
-    quantities = {"cpu": pods.cpu(settings.cpu_cores), "memory": pods.memory(settings.memory_gb)}
+    quantities = {
+        "cpu": pods.cpu(settings.cpu_cores or 0.5),
+        "memory": pods.memory(settings.memory_gb or 0.5),
+    }
     variables = {
         "PORT": str(settings.port),
         "ADMIN_PORT": str(ADMIN_PORT),

@@ -7,10 +7,13 @@ such lines. Values of fields that hold secrets are never repeated.
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import difflib
 import json
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextvars import ContextVar
 from typing import Annotated, Any, Self, TypeVar, cast, get_args
 
 from pydantic import (
@@ -83,7 +86,8 @@ class Checked(BaseModel):
     """A frozen value read from what a person wrote, and refused with all of its mistakes at once.
 
     No unknown fields and no silent conversions: `"1"` is no number, `true` is no 1. A subclass adds rules
-    across fields in `mistakes`, which are checked even where single fields are wrong too.
+    across fields in `mistakes`, which are checked at every depth and even where single fields are wrong:
+    those count as left out then.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
@@ -103,35 +107,109 @@ class Checked(BaseModel):
         if not isinstance(given, dict):
             return validate(given)
         fields = cast("dict[str, object]", given)
+        if _inside.get():
+            return validate(cls.derived(fields) | fields)
         errors: list[InitErrorDetails] = []
+        wrong: list[Location] = []
+        value: Self | None = None
+        token = _inside.set(True)
         try:
-            value = validate(cls.derived(fields) | fields)
-        except ValidationError as error:
-            found = error.errors(include_url=False)
-            errors = [_again(details) for details in found]
-            rest = cls._rest(fields, [details["loc"] for details in found])
-            value = validate(cls.derived(rest) | rest)
+            try:
+                value = validate(cls.derived(fields) | fields)
+            except ValidationError as error:
+                found = error.errors(include_url=False)
+                errors = [_again(details) for details in found]
+                wrong = [details["loc"] for details in found]
+                rest = _without(cls, fields, wrong)
+                with contextlib.suppress(ValidationError):  # what was taken out was needed
+                    value = validate(cls.derived(rest) | rest)
+        finally:
+            _inside.reset(token)
         errors += [
-            InitErrorDetails(type=PydanticCustomError("rule", "{rule}", {"rule": rule}), loc=(), input=None)
-            for rule in value.mistakes()
+            InitErrorDetails(
+                type=PydanticCustomError("rule", "{rule}", {"rule": rule}), loc=place, input=None
+            )
+            for place, rule in _rules(value, ())
+            if not any(place[: len(location)] == location for location in wrong)
         ]
         if errors:
             raise ValidationError.from_exception_data(cls.__name__, errors)
+        assert value is not None
         return value
 
-    @classmethod
-    def _rest(cls, fields: Mapping[str, object], wrong: Collection[Location]) -> dict[str, object]:
-        """Leave out what is wrong, so that the rules across fields can judge the rest."""
-        rest = dict(fields)
-        for name in {str(location[0]) for location in wrong if location}:
-            value, field = rest.pop(name, None), cls.model_fields.get(name)
-            items = {location[1] for location in wrong if location[0] == name and len(location) > 1}
-            if isinstance(value, list) and items:
-                good = enumerate(cast("list[object]", value))
-                rest[name] = [item for index, item in good if index not in items]
-            elif field is not None and field.examples:
-                rest[name] = field.examples[0]
-        return rest
+
+_inside = ContextVar("_inside", default=False)
+"""Whether a value is read as part of a larger one, which then looks for the mistakes."""
+
+
+def _rules(value: object, place: Location) -> Iterator[tuple[Location, str]]:
+    """Give each broken rule inside a value with the place of the part that has it."""
+    match value:
+        case Checked():
+            yield from ((place, rule) for rule in value.mistakes())
+            for name in type(value).model_fields:
+                yield from _rules(getattr(value, name), (*place, name))
+        case tuple():
+            for index, item in enumerate(cast("tuple[object, ...]", value)):
+                yield from _rules(item, (*place, index))
+        case dict():
+            for name, item in cast("dict[str, object]", value).items():
+                yield from _rules(item, (*place, name))
+        case _:
+            pass
+
+
+def _without(
+    model: type[BaseModel], given: dict[str, object], wrong: Iterable[Location]
+) -> dict[str, object]:
+    """Give what is left without the wrong fields."""
+    rest = copy.deepcopy(given)
+    for location in sorted(wrong, key=len, reverse=True):
+        _leave_out(model, rest, location)
+    return cast("dict[str, object]", _packed(rest))
+
+
+def _leave_out(model: type[BaseModel], rest: dict[str, object], location: Location) -> None:
+    """Take out what stands at a location; what is required there becomes its example."""
+    owner: object = rest
+    for depth, step in enumerate(location):
+        _, field = _find(model, location[: depth + 1])
+        match owner:
+            case list():
+                items, place = cast("list[Any]", owner), int(step)
+                inside, inner = items[place], model_in(field.annotation) if field is not None else None
+                items[place] = _LEFT_OUT if inner is None else _examples(inner)
+            case dict():
+                items, place = cast("dict[str, Any]", owner), str(step)
+                inside = items.pop(place, None)
+                if field is not None and field.is_required() and field.examples:
+                    items[place] = field.examples[0]
+            case _:
+                return
+        if depth + 1 < len(location) and isinstance(inside, dict | list):
+            items[place] = owner = cast("object", inside)  # pyright: ignore[reportCallIssue, reportArgumentType]
+        else:
+            return
+
+
+_LEFT_OUT = object()
+"""Stands for an item of a list until all are found, so that the others keep their places."""
+
+
+def _examples(model: type[BaseModel]) -> dict[str, object]:
+    required = {name: field for name, field in model.model_fields.items() if field.is_required()}
+    return {name: field.examples[0] for name, field in required.items() if field.examples}
+
+
+def _packed(value: object) -> object:
+    """Leave out the items that are marked so."""
+    match value:
+        case dict():
+            return {name: _packed(item) for name, item in cast("dict[str, object]", value).items()}
+        case list():
+            return [_packed(item) for item in cast("list[object]", value) if item is not _LEFT_OUT]
+        case _:
+            return value
 
 
 def explain(error: ValidationError, model: type[BaseModel], at: Callable[[Location], str]) -> list[str]:
@@ -169,7 +247,7 @@ def _find(model: type[BaseModel], location: Location) -> tuple[type[BaseModel], 
     """Follow a location to the innermost model and field that it names."""
     owner, field = model, None
     for step in location:
-        inner = _model_in(field.annotation) if field is not None else None
+        inner = model_in(field.annotation) if field is not None else None
         if inner is not None and isinstance(step, str):
             owner, field = inner, None
         if isinstance(step, str) and step in owner.model_fields:
@@ -177,7 +255,8 @@ def _find(model: type[BaseModel], location: Location) -> tuple[type[BaseModel], 
     return owner, field
 
 
-def _model_in(annotation: object) -> type[BaseModel] | None:
+def model_in(annotation: object) -> type[BaseModel] | None:
+    """Find the model that a field's annotation holds, if it holds one."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    return next((found for found in map(_model_in, get_args(annotation)) if found is not None), None)
+    return next((found for found in map(model_in, get_args(annotation)) if found is not None), None)

@@ -6,13 +6,15 @@ Both are made from the types themselves, stored by `make schema`, and compared w
 from __future__ import annotations
 
 import json
+from typing import get_origin
 
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from slipway.problems import KEY_FIELDS
-from slipway.settings import PREFIX, Kubernetes, Router, Settings
-from slipway.spec import Environment, WebserviceSpec
+from slipway.problems import KEY_FIELDS, model_in
+from slipway.settings import PREFIX, Settings
+from slipway.settings.router import TLS_FIELDS
+from slipway.spec import ROUTER
 
 
 def schema() -> dict[str, object]:
@@ -29,9 +31,10 @@ def schema() -> dict[str, object]:
         "properties": {f"{PREFIX}{name}": value for name, value in described["properties"].items()},
         "patternProperties": {
             f"^{PREFIX}[a-z][-a-z0-9]*\\.({'|'.join(KEY_FIELDS)})$": secret,
+            f"^{PREFIX}{ROUTER}\\.({'|'.join(TLS_FIELDS)})$": secret,
             f"^(?!{PREFIX})": {},
         },
-        "required": [f"{PREFIX}{name}" for name in described["required"]],
+        "oneOf": [{"required": [f"{PREFIX}{name}"]} for name in ("kubernetes", "azure")],
         "additionalProperties": False,
     }
     return {
@@ -45,22 +48,13 @@ def schema() -> dict[str, object]:
 
 def reference() -> str:
     """List every setting of a stack file with its default and meaning."""
-    sections = [
-        ("`slipway:kubernetes`", "The cluster of `pulumi up`; a laptop needs none.", Kubernetes),
-        ("`slipway:router`", "The one router of a cluster.", Router),
-        (
-            "`slipway:webservices`",
-            "A list of web services; names, units and defaults are v1's.",
-            WebserviceSpec,
-        ),
-        ("`environment` of a web service", "What the entry script runs in.", Environment),
-    ]
+    sections = [("All keys", Settings), *_sections(Settings, "slipway:")]
     parts = [
         "# Settings of a stack",
         "<!-- made by `make schema` from the types; do not edit -->",
         "Every mistake in a stack file is one line: the field, the value, the rule, the remedy. "
         "All mistakes come at once.",
-        *(f"## {title}\n\n{text}\n\n{_table(model)}" for title, text, model in sections),
+        *(f"## {title}\n\n{_first_line(model)}\n\n{_table(model)}" for title, model in sections),
         "## Keys of your own\n\n"
         "Without them, keys are made at random. A key is a secret and never stands in plain text:\n\n"
         f"    pulumi config set --secret '{PREFIX}diabetes.primary_key'\n"
@@ -72,17 +66,37 @@ def reference() -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def _sections(model: type[BaseModel], prefix: str) -> list[tuple[str, type[BaseModel]]]:
+    """Give every model inside a model once, with the place where a stack file has it."""
+    found: list[tuple[str, type[BaseModel]]] = []
+    for name, field in model.model_fields.items():
+        inner = model_in(field.annotation)
+        if inner is not None and inner not in [other for _, other in found]:
+            many = "[]" if get_origin(field.annotation) is tuple else ""
+            found.append((f"`{prefix}{name}{many}`", inner))
+            found += [
+                section
+                for section in _sections(inner, f"{prefix}{name}{many}.")
+                if section[1] not in [other for _, other in found]
+            ]
+    return found
+
+
+def _first_line(model: type[BaseModel]) -> str:
+    return (model.__doc__ or "").partition("\n")[0]
+
+
 def _table(model: type[BaseModel]) -> str:
     rows = ["| setting | default | what to give |", "|---|---|---|"]
     for name, field in model.model_fields.items():
         if name in KEY_FIELDS:
             continue
-        default = "**required**" if field.is_required() else f"`{json.dumps(_default(field.default))}`"
+        default = "**required**" if field.is_required() else _default(field.default)
         rows.append(f"| `{name}` | {default} | {field.description} |")
     return "\n".join(rows)
 
 
-def _default(value: object) -> object:
+def _default(value: object) -> str:
     if isinstance(value, BaseModel) or value is PydanticUndefined:
-        return {}
-    return value
+        return ""
+    return "" if value is None else f"`{json.dumps(value)}`"

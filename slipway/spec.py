@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import PurePosixPath
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, StringConstraints
 
@@ -133,6 +133,28 @@ class Environment(Checked):
     """the reference of an image that exists already; then Slipway builds none"""
 
 
+class EgressHost(Checked):
+    """A host outside the cluster that a model calls."""
+
+    host: Annotated[str, Field(min_length=1)] = Field(examples=["example.com"])
+    """a host name such as api.example.com, or an address range"""
+    port: Annotated[int, Field(ge=1, le=65535)] = 443
+    """a port from 1 to 65535"""
+    protocol: Literal["HTTPS", "HTTP", "TCP", "UDP"] = "HTTPS"
+    """one of HTTPS, HTTP, TCP, UDP"""
+    reason: Annotated[str, Field(min_length=1)] = Field(examples=["example"])
+    """why the model calls it, for those who approve firewall rules"""
+
+
+class Load(Checked):
+    """What a web service will be asked for, in v1's terms."""
+
+    requests_per_second: Annotated[float, Field(gt=0)] = Field(examples=[1.0])
+    """requests a second above 0"""
+    seconds_per_request: Annotated[float, Field(gt=0, le=MAX_TIMEOUT_MS / 1000)] = Field(examples=[0.001])
+    """seconds that `run` takes, above 0"""
+
+
 class WebserviceSpec(Serving):
     """One web service, as the stack file and v1's `deploy_configuration` write it."""
 
@@ -160,6 +182,14 @@ class WebserviceSpec(Serving):
     """gigabytes of at least `memory_gb`"""
     gpu_cores: Annotated[int, Field(ge=0)] = 0
     """a whole number of GPUs"""
+    accelerator: Annotated[str, StringConstraints(pattern=r"^[a-z0-9.-]+/[A-Za-z0-9._-]+$")] = (
+        "nvidia.com/gpu"
+    )
+    """the extended resource that gpu_cores counts, such as nvidia.com/gpu"""
+    expected_load: Load | None = None
+    """a mapping: requests_per_second, seconds_per_request; replicas and nodes are checked against it"""
+    egress: Many[EgressHost] = ()
+    """a list of hosts that the model calls: host, port, protocol, reason"""
     period_seconds: Positive = 10
     """whole seconds of at least 1"""
     initial_delay_seconds: Positive = 310

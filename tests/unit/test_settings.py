@@ -55,7 +55,7 @@ def test_a_stack_file_with_ten_mistakes_reports_ten() -> None:
     lines = caught.value.lines
     assert len(lines) == 10, "\n".join(lines)
     for start in (
-        "slipway:kubernetes: is required",
+        "slipway: kubernetes and azure: a stack stands on one of them",
         "slipway:ruoter = {}: no such setting; did you mean `router`?",
         "slipway:router.port = 80: must be greater than or equal to 1024; give a port from 1024",
         "slipway:webservices[abc].gpu_cores = 1.5",
@@ -84,7 +84,7 @@ def test_secret_keys_are_taken_for_services_that_exist() -> None:
     )
     assert "did you mean `abc`?" in lines_of(services, ("slipway:abd.primary_key",))[0]
     assert "needs a primary one" in lines_of(services, ("slipway:abc.secondary_key",))[0]
-    assert "only the keys of web services are secret" in lines_of(services, ("slipway:ruoter",))[0]
+    assert "the router's certificate are secret" in lines_of(services, ("slipway:ruoter",))[0]
     assert "nothing can be encrypted here or inside" in lines_of(services, ("slipway:router",))[0]
 
 

@@ -1,4 +1,4 @@
-"""What an environment is: the `slipway:*` keys of a stack file, as typed values.
+"""From the keys of a stack file to `Settings`.
 
 `parse` takes the keys as Pulumi hands them to a program (strings, JSON for anything that is no string)
 and gives `Settings` or every mistake. Reading stack files and decrypting are Pulumi's, not done here.
@@ -8,53 +8,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
-from typing import Annotated, Literal, cast
+from typing import cast
 
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
-from slipway.problems import KEY_FIELDS, Checked, Location, Many, Problems, explain, nearest
-from slipway.spec import Quantity, WebserviceSpec
+from slipway.problems import KEY_FIELDS, Location, Problems, explain, nearest
+from slipway.settings.router import TLS_FIELDS
+from slipway.settings.stack import Settings
+from slipway.spec import ROUTER
 
 PREFIX = "slipway:"
-
-
-class Kubernetes(Checked):
-    """The cluster of a stack without Azure."""
-
-    context: Annotated[str, Field(min_length=1)] = Field(examples=["kind-slipway"])
-    """the name of a context in the kubeconfig (never the current one by accident)"""
-    kubeconfig: Annotated[str, Field(min_length=1)] | None = None
-    """the path of a kubeconfig; without one, KUBECONFIG or kubectl's default counts"""
-
-
-class Router(Checked):
-    """The one router of a cluster."""
-
-    port: Annotated[int, Field(ge=1024, le=65535)] = 8080
-    """a port from 1024 to 65535, on which the router's pods listen"""
-    replicas: Annotated[int, Field(ge=1)] = 3
-    """a number of pods of at least 1"""
-    service_type: Literal["LoadBalancer", "NodePort", "ClusterIP"] = "LoadBalancer"
-    """one of LoadBalancer, NodePort, ClusterIP"""
-    cpu_cores: Quantity = 0.5
-    """a number of cores of at least 0.001"""
-    memory_gb: Quantity = 0.5
-    """gigabytes of at least 0.001"""
-    minimum_upload_rate: Annotated[int, Field(gt=0)] = 1_048_576
-    """bytes a second above 0, below which a long upload is cut off"""
-    image: str | None = None
-    """the reference of an image that exists already; then Slipway builds none"""
-
-
-class Settings(Checked):
-    """All `slipway:*` keys of a stack file but the secret ones."""
-
-    kubernetes: Kubernetes = Field(examples=[{"context": "kind-slipway"}])
-    """a mapping: context, kubeconfig"""
-    router: Router = Router()
-    """a mapping: port, replicas, service_type, cpu_cores, memory_gb, minimum_upload_rate, image"""
-    webservices: Many[WebserviceSpec] = ()
-    """a list of web services"""
 
 
 def key_setting(service: str, field: str) -> str:
@@ -92,7 +55,8 @@ def parse(config: Mapping[str, str], secret_keys: Collection[str] = ()) -> Setti
         f"{PREFIX}webservices: {names.count(name)} are named `{name}`: names are unique, rename one"
         for name in sorted({name for name in names if names.count(name) > 1})
     ]
-    lines += _secret_mistakes(names, {key for key in secret_keys if key.startswith(PREFIX)})
+    secret = {key for key in secret_keys if key.startswith(PREFIX)}
+    lines += _secret_mistakes(names, secret) + _tls_mistakes(fields.get(ROUTER), secret)
     fields = {name: value for name, value in fields.items() if not _key_place(name)}
     if entries:
         without = [{k: v for k, v in entry.items() if k not in KEY_FIELDS} for entry in entries]
@@ -140,7 +104,8 @@ def _place(location: Location, names: list[str]) -> str:
 
 def _key_place(setting: str) -> tuple[str, str] | None:
     service, _, field = setting.removeprefix(PREFIX).rpartition(".")
-    return (service, field) if field in KEY_FIELDS and service else None
+    known = TLS_FIELDS if service == ROUTER else KEY_FIELDS
+    return (service, field) if field in known and service else None
 
 
 def _secret_mistakes(names: list[str], secret_keys: set[str]) -> list[str]:
@@ -155,9 +120,34 @@ def _secret_mistakes(names: list[str], secret_keys: set[str]) -> list[str]:
             )
         elif place is None:
             remedy = nearest(name, Settings.model_fields)
-            lines.append(f"{key} = [secret]: only the keys of web services are secret here; {remedy}")
+            lines.append(
+                f"{key} = [secret]: only keys and the router's certificate are secret here; {remedy}"
+            )
+        elif place[0] == ROUTER:
+            continue  # judged with its settings
         elif place[0] not in names:
             lines.append(f"{key} = [secret]: no web service `{place[0]}`; {nearest(place[0], names)}")
         elif place[1] == "secondary_key" and key_setting(place[0], "primary_key") not in secret_keys:
             lines.append(f"{key} = [secret]: a secondary key needs a primary one; set that too")
     return lines
+
+
+def _tls_mistakes(router: object, secret_keys: set[str]) -> list[str]:
+    """Check that a name of one's own has one certificate: two secrets, or one in the key vault."""
+    tls = cast("dict[str, object]", router).get("tls") if isinstance(router, dict) else None
+    fields = cast("dict[str, object]", tls) if isinstance(tls, dict) else {}
+    given = [name for name in TLS_FIELDS if key_setting(ROUTER, name) in secret_keys]
+    vault, names = fields.get("key_vault_certificate"), fields.get("domains")
+    if given and (vault or not names):
+        reason = (
+            "the key vault has the certificate" if vault else "`slipway:router.tls.domains` names nothing"
+        )
+        return [f"{key_setting(ROUTER, name)} = [secret]: {reason}; remove one of the two" for name in given]
+    if len(given) == 1 or (names and not vault and not given):
+        missing = [name for name in TLS_FIELDS if name not in given]
+        return [
+            f"{key_setting(ROUTER, name)}: is required for `slipway:router.tls.domains`; run "
+            f"`pulumi config set --secret '{key_setting(ROUTER, name)}' < FILE`, or set key_vault_certificate"
+            for name in missing
+        ]
+    return []

@@ -1,0 +1,85 @@
+"""Texts of Azure with a form: ids, regions, names, addresses and ranges."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, StringConstraints
+from pydantic_core import PydanticCustomError
+
+Region = Annotated[str, StringConstraints(pattern=r"^[a-z]+[a-z0-9]*$")]
+ResourceName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,61}[A-Za-z0-9_]$")]
+Domain = Annotated[str, StringConstraints(pattern=r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,}$")]
+EntraId = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")]
+SCOPE = re.compile(r"/subscriptions/[^/]+/resourceGroups/[^/]+", re.IGNORECASE)
+
+
+def _cidr(text: str) -> str:
+    try:
+        network = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        raise PydanticCustomError("cidr", "be an address range") from None
+    if str(network) != text:
+        raise PydanticCustomError(
+            "cidr", "be a range without host bits: {network}", {"network": str(network)}
+        )
+    if network.version != 4:
+        raise PydanticCustomError("cidr", "be an IPv4 range")
+    return text
+
+
+def _address(text: str) -> str:
+    try:
+        ipaddress.IPv4Address(text)
+    except ValueError:
+        raise PydanticCustomError("address", "be an IPv4 address") from None
+    return text
+
+
+Cidr = Annotated[str, AfterValidator(_cidr)]
+Address = Annotated[str, AfterValidator(_address)]
+
+
+def id_of(type_: str) -> AfterValidator:
+    """Check that a text is an id of one type, such as `Microsoft.Network/virtualNetworks/subnets`."""
+
+    def check(text: str) -> str:
+        found = type_of(text)
+        if found is None:
+            raise PydanticCustomError("id", "be an Azure resource id of {type}", {"type": type_})
+        if found.lower() != type_.lower():
+            context = {"type": type_, "found": found}
+            raise PydanticCustomError("id", "be the id of {type}, and this one is of {found}", context)
+        return text
+
+    return AfterValidator(check)
+
+
+def type_of(resource_id: str) -> str | None:
+    """Give the resource type that an id names; None if it is no id.
+
+    `/subscriptions/S/resourceGroups/G/providers/Microsoft.Network/virtualNetworks/V` is of
+    `Microsoft.Network/virtualNetworks`.
+    """
+    scope = SCOPE.match(resource_id)
+    if scope is None:
+        return None
+    rest = resource_id[scope.end() :].strip("/")
+    if not rest:
+        return "Microsoft.Resources/resourceGroups"
+    parts = rest.split("/")
+    if parts[0].lower() != "providers" or len(parts) < 4 or len(parts) % 2 or not all(parts):
+        return None
+    return "/".join([parts[1], *parts[2::2]])
+
+
+def group_of(resource_id: str) -> str:
+    """Give the name of the resource group in an id."""
+    return resource_id.split("/")[4]
+
+
+def name_of(resource_id: str) -> str:
+    """Give the resource's own name in an id."""
+    return resource_id.rstrip("/").rsplit("/", 1)[-1]
