@@ -1,0 +1,71 @@
+"""What follows from a stack's Azure settings before anything exists: address ranges and fixed addresses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv4Network
+
+from slipway.settings.azure import Azure, Subnet
+
+LENGTHS = {"system": 22, "user": 18, "router": 24, "firewall": 26, "private_endpoints": 24}
+"""Prefix lengths of subnets that a stack file leaves open; Azure Firewall asks for /26."""
+FIREWALL_HOST = 4
+"""Azure gives a firewall the first address of its subnet that it does not keep for itself."""
+ROUTER_HOST = 10
+"""The router's internal load balancer asks for this address of its subnet."""
+
+
+def roles(azure: Azure, *, internal: bool) -> list[str]:
+    """Give the subnets that a stack has, in the order in which they are laid out."""
+    firewall, workspace = azure.egress.firewall, azure.workspace
+    there = {
+        "system": True,
+        "user": bool(azure.cluster.pools),
+        "router": internal,
+        "firewall": firewall is not None and firewall.ours,
+        "private_endpoints": any(
+            part.private_endpoint for part in (workspace.registry, workspace.storage, workspace.key_vault)
+        ),
+    }
+    return [role for role in LENGTHS if there[role]]
+
+
+def prefixes(azure: Azure, *, internal: bool) -> dict[str, IPv4Network]:
+    """Give each subnet's range: as written, else the next free one of its usual size.
+
+    An adopted subnet without `size`, and one that finds no free range, is left out.
+    """
+    subnets: dict[str, Subnet] = dict(azure.network.subnets)
+    wanted = roles(azure, internal=internal)
+    written = {role: subnets[role].prefix or subnets[role].size for role in wanted}
+    found = {role: IPv4Network(text) for role, text in written.items() if text}
+    space = IPv4Network(azure.network.address_space)
+    for role in sorted((role for role in wanted if role not in found), key=LENGTHS.__getitem__):
+        if azure.network.id is not None:
+            continue
+        free = (net for net in _aligned(space, LENGTHS[role]) if not any(map(net.overlaps, found.values())))
+        if (prefix := next(free, None)) is not None:
+            found[role] = prefix
+    return {role: found[role] for role in wanted if role in found}
+
+
+def _aligned(space: IPv4Network, length: int) -> Iterator[IPv4Network]:
+    """Give the ranges of a length inside an address space; of a short space, its halves."""
+    yield from space.subnets(new_prefix=min(30, max(length, space.prefixlen + 1)))
+
+
+def firewall_ip(azure: Azure) -> IPv4Address | None:
+    """Give the private address of the firewall, ours or adopted: the next hop of every route."""
+    firewall = azure.egress.firewall
+    if firewall is None:
+        return None
+    if not firewall.ours:
+        return IPv4Address(firewall.private_ip) if firewall.private_ip else None
+    subnet = prefixes(azure, internal=True).get("firewall")
+    return subnet[FIREWALL_HOST] if subnet is not None else None
+
+
+def router_ip(azure: Azure) -> IPv4Address | None:
+    """Give the address of the router's internal load balancer, which DNAT rules and records name."""
+    subnet = prefixes(azure, internal=True).get("router")
+    return subnet[ROUTER_HOST] if subnet is not None and subnet.num_addresses > ROUTER_HOST else None
