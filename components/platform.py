@@ -12,10 +12,10 @@ import pulumi_kubernetes as k8s
 from components.image import Image, ImageArgs
 from components.router import Router, RouterArgs
 from components.webservice import Webservice, WebserviceArgs
-from slipway.images.recipe import Recipe, webservice_recipe
+from slipway.images.recipe import Recipe, webservice_recipes
 from slipway.problems import Problems
 from slipway.settings import Settings, key_setting
-from slipway.spec import ROUTER_NAMESPACE, WebserviceSpec
+from slipway.spec import ROUTER_NAMESPACE
 
 POD_SECURITY = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")}
 
@@ -37,8 +37,11 @@ class Platform(pulumi.ComponentResource):
     def __init__(self, name: str, args: PlatformArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("slipway:index:Platform", name, {}, opts)
         settings = args.settings
-        recipes = _recipes(settings.webservices, args.project)
+        recipes, mistakes = webservice_recipes(settings.webservices, args.project)
+        if mistakes:
+            raise Problems(mistakes)
         child = pulumi.ResourceOptions(parent=self)
+        assert settings.kubernetes is not None
         cluster = k8s.Provider(
             "cluster",
             kubeconfig=settings.kubernetes.kubeconfig,
@@ -90,18 +93,3 @@ class Platform(pulumi.ComponentResource):
 def scoring_uri(url: str, service: str) -> str:
     """Give v1's address of a web service behind the router's."""
     return f"{url}/api/v1/service/{service}/score"
-
-
-def _recipes(specs: tuple[WebserviceSpec, ...], project: Path) -> dict[str, Recipe]:
-    """Give a recipe for each image that is ours to make; raises all mistakes at once."""
-    recipes: dict[str, Recipe] = {}
-    lines: list[str] = []
-    for spec in specs:
-        if spec.environment.image is None:
-            try:
-                recipes[spec.name] = webservice_recipe(spec, project)
-            except Problems as found:
-                lines += found.lines
-    if lines:
-        raise Problems(lines)
-    return recipes

@@ -47,6 +47,19 @@ class Recipe:
         return cls(**(values | lists))  # pyright: ignore[reportArgumentType]  # to_dict's own output
 
 
+def webservice_recipes(specs: Iterable[WebserviceSpec], project: Path) -> tuple[dict[str, Recipe], list[str]]:
+    """Give a recipe for each image that is ours to make, by web service, and a line for each mistake."""
+    recipes: dict[str, Recipe] = {}
+    lines: dict[str, None] = {}  # entries may have one name, which is a mistake that has its line already
+    for spec in specs:
+        if spec.environment.image is None:
+            try:
+                recipes[spec.name] = webservice_recipe(spec, project)
+            except Problems as found:
+                lines |= dict.fromkeys(found.lines)
+    return recipes, list(lines)
+
+
 def webservice_recipe(spec: WebserviceSpec, project: Path) -> Recipe:
     """Give the recipe of a web service's image.
 

@@ -1,6 +1,7 @@
 """`slipway up` on a copy of this project: from stack file to scored request, and what goes wrong."""
 
 import json
+import re
 import shutil
 import socket
 import stat
@@ -247,6 +248,31 @@ def test_when_settings_are_wrong_then_each_mistake_has_its_line(project: Project
     assert "slipway:router.port = 80" in result.stderr
     assert "slipway:webservice" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_when_settings_are_wrong_and_files_missing_then_both_are_named_at_once(project: Project) -> None:
+    project.write("two")
+    services = [
+        {"name": "one", "source_directory": "nowhere", "entry_script": "score.py", "gpu_cores": 1.5},
+        {"name": "two", "source_directory": "two", "entry_script": "scroe.py", "models": ["m.pkl"], "cpu": 1},
+        {"name": "two", "source_directory": "two", "entry_script": "scroe.py"},
+        {"name": "three", "source_directory": "nowhere", "entry_script": "score.py", "models": 3},
+    ]
+    project.settings(more={"slipway:ruoter": {}, "slipway:webservices": services})
+    for command in ("plan", "up"):
+        result = project(command)
+        assert (result.exit_code, result.stdout) == (1, "")
+        found = [re.split(" = |: ", line)[0] for line in result.stderr.splitlines() if "slipway:" in line]
+        assert sorted(found) == [
+            "slipway:ruoter",
+            "slipway:webservices",  # two of one name
+            "slipway:webservices[one].gpu_cores",
+            "slipway:webservices[one].source_directory",
+            "slipway:webservices[three].models",
+            "slipway:webservices[two].cpu",
+            "slipway:webservices[two].entry_script",
+            "slipway:webservices[two].models[0]",
+        ], result.stderr
 
 
 def test_when_a_value_is_encrypted_then_up_says_what_to_do(project: Project) -> None:
