@@ -15,13 +15,13 @@ ROUTER_HOST = 10
 """The router's internal load balancer asks for this address of its subnet."""
 
 
-def roles(azure: Azure, *, internal: bool) -> list[str]:
+def roles(azure: Azure) -> list[str]:
     """Give the subnets that a stack has, in the order in which they are laid out."""
     firewall, workspace = azure.egress.firewall, azure.workspace
     there = {
         "system": True,
         "user": bool(azure.cluster.pools),
-        "router": internal,
+        "router": True,
         "firewall": firewall is not None and firewall.ours,
         "private_endpoints": any(
             part.private_endpoint for part in (workspace.registry, workspace.storage, workspace.key_vault)
@@ -30,13 +30,13 @@ def roles(azure: Azure, *, internal: bool) -> list[str]:
     return [role for role in LENGTHS if there[role]]
 
 
-def prefixes(azure: Azure, *, internal: bool) -> dict[str, IPv4Network]:
+def prefixes(azure: Azure) -> dict[str, IPv4Network]:
     """Give each subnet's range: as written, else the next free one of its usual size.
 
     An adopted subnet without `size`, and one that finds no free range, is left out.
     """
     subnets: dict[str, Subnet] = dict(azure.network.subnets)
-    wanted = roles(azure, internal=internal)
+    wanted = roles(azure)
     written = {role: subnets[role].prefix or subnets[role].size for role in wanted}
     found = {role: IPv4Network(text) for role, text in written.items() if text}
     space = IPv4Network(azure.network.address_space)
@@ -61,11 +61,11 @@ def firewall_ip(azure: Azure) -> IPv4Address | None:
         return None
     if not firewall.ours:
         return IPv4Address(firewall.private_ip) if firewall.private_ip else None
-    subnet = prefixes(azure, internal=True).get("firewall")
+    subnet = prefixes(azure).get("firewall")
     return subnet[FIREWALL_HOST] if subnet is not None else None
 
 
 def router_ip(azure: Azure) -> IPv4Address | None:
     """Give the address of the router's internal load balancer, which DNAT rules and records name."""
-    subnet = prefixes(azure, internal=True).get("router")
+    subnet = prefixes(azure).get("router")
     return subnet[ROUTER_HOST] if subnet is not None and subnet.num_addresses > ROUTER_HOST else None
