@@ -15,7 +15,7 @@ ZONED = {
         japaneast japanwest koreacentral malaysiawest mexicocentral newzealandnorth northeurope norwayeast
         polandcentral qatarcentral southafricanorth southcentralus southeastasia spaincentral swedencentral
         switzerlandnorth uaenorth uksouth westeurope westus2 westus3
-    """.split(),
+    """.split(),  # noqa: SIM905 easier to read
     "USGovernment": ["usgovvirginia"],
     "China": ["chinanorth3"],
 }
@@ -25,7 +25,7 @@ UNZONED = {
         australiacentral australiacentral2 australiasoutheast brazilsoutheast canadaeast francesouth
         germanynorth jioindiacentral jioindiawest koreasouth northcentralus norwaywest southafricawest
         southindia switzerlandwest uaecentral ukwest westcentralus westindia westus
-    """.split(),
+    """.split(),  # noqa: SIM905 easier to read
     "USGovernment": ["usdodcentral", "usdodeast", "usgovarizona", "usgovtexas"],
     "China": ["chinaeast", "chinaeast2", "chinaeast3", "chinanorth", "chinanorth2"],
 }
