@@ -35,14 +35,22 @@ stack_option = click.option(
 
 
 def find_project(stack: str) -> tuple[Path, State]:
-    """Find the project from the working directory upwards, and the stack's local state."""
+    """Find the project from the working directory upwards, and the stack's local state.
+
+    Raises LocalError that names the nearest stack if there is none of this name.
+    """
+    from slipway.engine.project import stack_file
+
     if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*", stack):
         raise LocalError(f"`{stack}` is no name of a stack")
     here = Path.cwd()
-    for folder in (here, *here.parents):
-        if (folder / "Pulumi.yaml").is_file():
-            return folder, State(folder / ".slipway" / stack)
-    raise LocalError(f"no Pulumi.yaml in {here} or above", "run it in a Slipway project")
+    folder = next((one for one in (here, *here.parents) if (one / "Pulumi.yaml").is_file()), None)
+    if folder is None:
+        raise LocalError(f"no Pulumi.yaml in {here} or above", "run it in a Slipway project")
+    state = State(folder / ".slipway" / stack)
+    if not state.root.is_dir():  # what runs can be looked at and stopped without its file
+        run_engine(lambda: stack_file(folder, stack))
+    return folder, state
 
 
 def run_engine(work: Callable[[], T]) -> T:

@@ -53,9 +53,9 @@ def up(stack: str) -> None:
         _wait_routable(state, say)
     names = list(running.services(state))
     click.echo(table([(name, running.scoring_uri(state, name)) for name in names]), nl=False)
-    for name in names[:1]:
-        data = _sample(project, name, resolved)
-        click.echo(typed(f"\nnext: slipway score {name} --data {data}"), err=True)
+    samples = {name: _sample(project, name, resolved) for name in names}
+    for name in sorted(names, key=lambda name: samples[name] is None)[:1]:
+        click.echo(typed(f"\nnext: slipway score {name} --data {samples[name] or 'FILE'}"), err=True)
 
 
 @click.command()
@@ -65,8 +65,10 @@ def down(stack: str) -> None:
     from slipway.local.up import down as local_down
 
     _, state = find_project(stack)
-    with state.lock("slipway down"), progress() as say:
-        ran = local_down(state, say)
+    ran = False
+    if state.root.is_dir():
+        with state.lock("slipway down"), progress() as say:
+            ran = local_down(state, say)
     click.echo("stopped" if ran else "nothing was running", err=True)
 
 
@@ -86,11 +88,12 @@ def status(stack: str) -> None:
         namespace, name = obj["metadata"]["namespace"], obj["metadata"]["name"]
         one = health(obj, [pod for pod in pods if owner(pod) == (namespace, name)])
         ready = f"{one.ready}/{one.wanted}"
+        restarts = f"{one.restarts} ({one.last_end})" if one.last_end else one.restarts
         if running.is_router(obj):
-            rows.append(("(router)", one.state, ready, "", one.restarts, running.url(state)))
+            rows.append(("(router)", one.state, ready, "", restarts, running.url(state)))
         else:
             queued = routed.get(name, {}).get("queued", "-")
-            rows.append((name, one.state, ready, queued, one.restarts, running.scoring_uri(state, name)))
+            rows.append((name, one.state, ready, queued, restarts, running.scoring_uri(state, name)))
     click.echo(table(rows), nl=False)
     click.echo(f"supervisor: running, process {supervisor}", err=True)
     if bad := [str(row[0]).strip("()") for row in rows[1:] if row[1] != "Healthy"]:
@@ -206,13 +209,13 @@ def _key_taken(state: State, name: str, key: str) -> bool:
     return True
 
 
-def _sample(project: Path, name: str, resolved: Resolved) -> str:
+def _sample(project: Path, name: str, resolved: Resolved) -> str | None:
     """Name the service's sample request if its source has one."""
     for reference, recipe in resolved.recipes.items():
         path = project / recipe.source_directory / "sample-request.json"
         if f"/{name}:" in reference and path.is_file():
             return os.path.relpath(path)
-    return "FILE"
+    return None
 
 
 def _refusal(code: int, body: str) -> str:

@@ -16,6 +16,7 @@ from typing import cast
 import yaml
 
 from slipway.engine import values
+from slipway.problems import nearest
 
 
 class ProjectError(Exception):
@@ -37,6 +38,17 @@ class Project:
     """the keys whose values are encrypted"""
 
 
+def stack_file(root: Path, stack: str) -> Path:
+    """Find the file of `stack`. Raises `ProjectError` that names the nearest."""
+    folder = root / str(_mapping(root / "Pulumi.yaml").get("stackConfigDir") or ".")
+    path = folder / f"Pulumi.{stack}.yaml"
+    if not path.is_file():
+        known = [p.name.removeprefix("Pulumi.").removesuffix(".yaml") for p in folder.glob("Pulumi.*.yaml")]
+        remedy = nearest(stack, known) if known else "write it"
+        raise ProjectError(f"no stack `{stack}`: {path} does not exist; {remedy}")
+    return path
+
+
 def load(root: Path, stack: str) -> Project:
     """Read `Pulumi.yaml` and the file of `stack`. Raises `ProjectError`."""
     root = root.resolve()
@@ -48,15 +60,7 @@ def load(root: Path, stack: str) -> Project:
     runtime = cast("dict[str, object]", runtime).get("name") if isinstance(runtime, dict) else runtime
     if runtime != "python":
         raise ProjectError(f"{root / 'Pulumi.yaml'}: runtime = {runtime}: only python programs run here")
-    folder = root / str(settings.get("stackConfigDir") or ".")
-    path = folder / f"Pulumi.{stack}.yaml"
-    if not path.is_file():
-        known = sorted(
-            p.name.removeprefix("Pulumi.").removesuffix(".yaml") for p in folder.glob("Pulumi.*.yaml")
-        )
-        raise ProjectError(
-            f"no stack `{stack}`: {path} does not exist; stacks here: {', '.join(known) or 'none'}"
-        )
+    path = stack_file(root, stack)
     config: dict[str, str] = {}
     encrypted: set[str] = set()
     for key, value in _section(settings, root / "Pulumi.yaml").items():
@@ -78,8 +82,12 @@ def _mapping(path: Path) -> dict[str, object]:
         content = values.read(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ProjectError(f"{path} does not exist") from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else path
+        raise ProjectError(f"{place}: is not YAML: {error.problem or error.context}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ProjectError(f"{path} is not YAML: {error}") from None
+        raise ProjectError(f"{path}: is not YAML: {str(error).partition(chr(10))[0]}") from None
     if content is None:
         return {}
     if not isinstance(content, dict):

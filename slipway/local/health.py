@@ -19,6 +19,8 @@ class Health:
     ready: int
     wanted: int
     restarts: int
+    last_end: str = ""
+    """how the latest process that was started again had ended"""
 
 
 def health(deployment: Object, pods: Collection[Object]) -> Health:
@@ -36,6 +38,8 @@ def health(deployment: Object, pods: Collection[Object]) -> Health:
     reasons = {part(container, "state", "waiting").get("reason") for container in containers}
     broken = bool(reasons & {"CrashLoopBackOff", "CreateContainerConfigError"})
     restarts = sum(container["restartCount"] for container in containers)
+    ends = [end for c in containers if c["restartCount"] and (end := part(c, "lastState", "terminated"))]
+    last = max(ends, key=lambda end: end["finishedAt"], default=None)
     current = status.get("updatedReplicas", 0) == wanted == len(live)
     if current and ready == wanted:
         state = "Healthy"
@@ -45,4 +49,8 @@ def health(deployment: Object, pods: Collection[Object]) -> Health:
         state = "Unhealthy"
     else:
         state = "Transitioning"
-    return Health(state, ready, wanted, restarts)
+    return Health(state, ready, wanted, restarts, _words(last) if last else "")
+
+
+def _words(end: Object) -> str:
+    return "unhealthy" if end["reason"] == "Unhealthy" else f"exit {end['exitCode']}"

@@ -269,7 +269,7 @@ def test_when_a_duplicate_is_awaited_by_others_then_the_reason_is_still_the_dupl
 
 
 def test_when_there_is_no_such_stack_then_the_error_names_those_there_are(project: Path) -> None:
-    with pytest.raises(ProjectError, match=r"no stack `prod`: .*stacks here: dev"):
+    with pytest.raises(ProjectError, match=r"no stack `prod`: .*; known here: dev"):
         run(project, "prod")
 
 

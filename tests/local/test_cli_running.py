@@ -4,7 +4,6 @@ import base64
 import contextlib
 import json
 import socket
-import stat
 import subprocess
 import sys
 from collections.abc import Generator
@@ -219,12 +218,12 @@ def test_when_much_is_printed_then_following_misses_nothing_where_a_log_is_begun
     assert len(slipway("logs", "open").stdout.splitlines()) == 5000, "also from the one before"
 
 
-def test_when_a_replica_crashes_then_status_counts_it(slipway: Slipway) -> None:
+def test_when_a_replica_is_killed_then_status_counts_it_and_says_how_it_ended(slipway: Slipway) -> None:
     before = slipway.stack.pids("echo")
     kill(before[0])
     until(lambda: slipway.stack.ready("echo") and slipway.stack.pids("echo") != before)
     row = slipway("status").stdout.splitlines()[1].split()
-    assert (row[1], row[4]) == ("Healthy", "1")
+    assert (row[1], row[4:7]) == ("Healthy", ["1", "(exit", "137)"])
 
 
 def test_when_another_command_is_at_work_then_down_is_refused(slipway: Slipway) -> None:
@@ -238,7 +237,7 @@ def test_when_another_command_is_at_work_then_down_is_refused(slipway: Slipway) 
 def test_when_nothing_runs_then_each_command_leads_to_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "Pulumi.yaml").write_text("name: slipway\nruntime: python\n")
+    empty_project(tmp_path, "local", "dev")
     monkeypatch.chdir(tmp_path)
     run = CliRunner()
     for command in (["status"], ["score", "echo", "--data", "-"]):
@@ -249,12 +248,33 @@ def test_when_nothing_runs_then_each_command_leads_to_up(
     assert result.stderr.endswith("hint: slipway up -s dev\n")
     result = run.invoke(main, ["down"])
     assert (result.exit_code, result.stderr) == (0, "nothing was running\n")
-    assert stat.S_IMODE((tmp_path / ".slipway").stat().st_mode) == 0o700
+    assert not (tmp_path / ".slipway").exists()
+
+
+@pytest.mark.parametrize(
+    "command", ["up", "plan", "render", "status", "down", "logs x", "keys x", "score x --data -"]
+)
+def test_when_the_stack_is_unknown_then_the_nearest_is_named_and_nothing_made(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    empty_project(tmp_path, "local", "dev")
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(main, [*command.split(), "-s", "lcoal"])
+    path = tmp_path / "Pulumi.lcoal.yaml"
+    assert result.exit_code == 1
+    assert result.stderr == f"error: no stack `lcoal`: {path} does not exist; did you mean `local`?\n"
+    assert not (tmp_path / ".slipway").exists()
+
+
+def empty_project(folder: Path, *stacks: str) -> None:
+    (folder / "Pulumi.yaml").write_text("name: slipway\nruntime: python\n")
+    for name in stacks:
+        (folder / f"Pulumi.{name}.yaml").write_text("")
 
 
 @pytest.mark.parametrize("on_path", [True, False])
 def test_hints_show_commands_as_this_person_types_them(tmp_path: Path, *, on_path: bool) -> None:
-    (tmp_path / "Pulumi.yaml").write_text("name: slipway\nruntime: python\n")
+    empty_project(tmp_path, "dev")
     env = {"PATH": f"{Path(PROGRAM).parent}:/usr/bin:/bin" if on_path else "/usr/bin:/bin"}
     result = subprocess.run(
         [PROGRAM, "status", "-s", "dev"], cwd=tmp_path, env=env, capture_output=True, text=True, check=False

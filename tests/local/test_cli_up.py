@@ -19,6 +19,7 @@ from click.testing import CliRunner, Result
 from slipway.cli import main
 from slipway.kube.folder import Object
 from slipway.local.objects import is_ready
+from slipway.local.state import State
 from tests.local.local_stack import Stack, alive, kill, pid_of, stack, until
 
 SOURCE = Path(__file__).parents[2]
@@ -26,6 +27,17 @@ SCORE = "def init():\n    pass\n\n\ndef run(data):\n    return {'echo': data}\n"
 SLOW = SCORE.replace("    return", "    time.sleep(0.03)\n    return").replace(
     "def init", "import time\n\n\ndef init"
 )
+LISTING = """from pathlib import Path
+
+
+def init():
+    pass
+
+
+def run(data):
+    here = Path.cwd()
+    return [str(path.relative_to(here)) for path in here.rglob("*") if path.is_file()]
+"""
 BROKEN = "def init():\n    raise RuntimeError('no such model')\n\n\ndef run(data):\n    return data\n"
 
 
@@ -125,8 +137,10 @@ def test_from_a_stack_file_to_a_scored_request_and_on_to_another_service(project
 
     project.write("two")
     project.settings("one", "two")
+    (project.root / "one/sample-request.json").unlink()
     result = project("up")
     assert result.exit_code == 0, result.stderr
+    assert result.stderr.endswith("\nnext: slipway score two --data two/sample-request.json\n")
     assert [line.split()[0] for line in result.stdout.splitlines()] == ["one", "two"]
     assert before.items() < project.pids().items()
     assert project("score", "two", "--data", "-", stdin="{}").exit_code == 0
@@ -217,6 +231,27 @@ def test_when_the_entry_script_is_broken_then_its_traceback_is_shown_and_the_old
     assert project("up").exit_code == 0
 
 
+def test_the_process_sees_what_amlignore_leaves_or_else_gitignore_and_never_both(project: Project) -> None:
+    ignores = {"aml": {".amlignore": "*.csv\n"}, "git": {".gitignore": "*.log\n"}}
+    ignores["both"] = ignores["aml"] | ignores["git"]
+    for name, files in ignores.items():
+        project.write(name, LISTING)
+        for file, text in {"a.csv": "", "a.log": "", "inner/b.csv": "", "inner/b.py": "", **files}.items():
+            (project.root / name / file).parent.mkdir(exist_ok=True)
+            (project.root / name / file).write_text(text)
+    project.settings(*ignores)
+    result = project("up")
+    assert result.exit_code == 0, result.stderr
+    common = {"score.py", "requirements.txt", "sample-request.json", "inner/b.py"}
+    expected = {
+        "aml": common | {"a.log", ".amlignore"},
+        "git": common | {"a.csv", "inner/b.csv", ".gitignore"},
+        "both": common | {"a.log", ".amlignore", ".gitignore"},
+    }
+    seen = {name: json.loads(project("score", name, "--data", "-", stdin="{}").stdout) for name in ignores}
+    assert {name: set(files) for name, files in seen.items()} == expected
+
+
 def test_when_no_environment_fits_then_nothing_that_runs_is_touched(project: Project) -> None:
     before = project.pids()
     project.write("two", requirements="uvicorn==0.13.0\n")
@@ -275,6 +310,31 @@ def test_when_settings_are_wrong_and_files_missing_then_both_are_named_at_once(p
         ], result.stderr
 
 
+@pytest.mark.parametrize(
+    ("file", "text", "place", "says"),
+    [
+        ("stacks/Pulumi.broken.yaml", "config:\n  a: [1,\n", ":3:1", "expected the node content"),
+        ("stacks/Pulumi.broken.yaml", "config: {}\nconfig: {}\n", ":2:1", "the key `config` stands twice"),
+        ("stacks/Pulumi.broken.yaml", "a: \x00", "", "unacceptable character #x0000"),
+        ("Pulumi.yaml", "name: a\n\truntime: python\n", ":2:1", "found character"),
+    ],
+)
+def test_when_a_file_is_no_yaml_then_one_line_says_where_and_nothing_runs(
+    file: str, text: str, place: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "stacks").mkdir()
+    shutil.copy(SOURCE / "Pulumi.yaml", tmp_path)
+    (tmp_path / "stacks/Pulumi.broken.yaml").write_text("config: {}\n")
+    (tmp_path / file).write_text(text)
+    monkeypatch.chdir(tmp_path)
+    for command in ("plan", "render", "up"):
+        result = CliRunner().invoke(main, [command, "-s", "broken"])
+        assert (result.exit_code, result.stdout) == (1, "")
+        (line,) = [line for line in result.stderr.splitlines() if line != "running the program"]
+        assert line.startswith(f"error: {tmp_path / file}{place}: is not YAML: {says}")
+    assert State(tmp_path / ".slipway/broken").supervisor() is None
+
+
 def test_when_a_value_is_encrypted_then_up_says_what_to_do(project: Project) -> None:
     project.write("two")
     project.settings("two", more={"slipway:two.primary_key": {"secure": "v1:abc:def"}})
@@ -296,15 +356,6 @@ def test_when_a_value_is_encrypted_then_render_goes_on_without_secrets(project: 
     assert "slipway:two.primary_key" in result.stderr
 
 
-def test_when_the_stack_is_unknown_then_the_known_ones_are_named(project: Project) -> None:
-    project.settings("two")
-    for command in ("up", "plan", "render"):
-        result = project(command, "-s", "nope")
-        assert result.exit_code == 1
-        assert "error: no stack `nope`" in result.stderr
-        assert "stacks here: local" in result.stderr
-
-
 def test_plan_shows_the_graph_without_making_anything(project: Project) -> None:
     project.write("two")
     project.settings("two", stack="dev")
@@ -318,6 +369,7 @@ def test_plan_shows_the_graph_without_making_anything(project: Project) -> None:
 
 def test_when_the_secrets_file_cannot_be_written_then_render_says_so(project: Project) -> None:
     project.write("two")
+    project.settings("two")
     result = project("render", "--secrets", "nowhere/secrets.yaml")
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr == "error: nowhere/secrets.yaml cannot be written: No such file or directory\n"

@@ -84,10 +84,14 @@ def test_a_port_that_somebody_listens_on_is_busy() -> None:
     assert not busy(port)
 
 
-def pod(*, ready: bool = True, restarts: int = 0, waiting: str = "") -> Object:
+def ended(second: int, code: int, reason: str = "Error") -> Object:
+    return {"terminated": {"exitCode": code, "reason": reason, "finishedAt": f"2026-01-01T00:00:0{second}Z"}}
+
+
+def pod(*, ready: bool = True, restarts: int = 0, waiting: str = "", last: Object | None = None) -> Object:
     state: Object = {"waiting": {"reason": waiting}} if waiting else {"running": {}}
     conditions = [{"type": "Ready", "status": str(ready)}]
-    statuses: list[Object] = [{"restartCount": restarts, "state": state}]
+    statuses: list[Object] = [{"restartCount": restarts, "state": state, "lastState": last or {}}]
     return {"metadata": {"name": "p"}, "status": {"conditions": conditions, "containerStatuses": statuses}}
 
 
@@ -100,6 +104,21 @@ def crashing(restarts: int = 3) -> Object:
     [
         pytest.param(2, 2, [pod(), pod()], Health("Healthy", 2, 2, 0), id="all ready"),
         pytest.param(1, 1, [pod(restarts=4)], Health("Healthy", 1, 1, 4), id="ready again"),
+        pytest.param(
+            2,
+            2,
+            [pod(restarts=1, last=ended(2, 137)), pod(restarts=2, last=ended(1, 3))],
+            Health("Healthy", 2, 2, 3, "exit 137"),
+            id="both restarted, one of them later",
+        ),
+        pytest.param(
+            1,
+            1,
+            [pod(restarts=1, last=ended(1, 143, "Unhealthy"))],
+            Health("Healthy", 1, 1, 1, "unhealthy"),
+            id="restarted by its probe",
+        ),
+        pytest.param(1, 1, [pod(last=ended(1, 0))], Health("Healthy", 1, 1, 0), id="an init container's end"),
         pytest.param(2, 2, [pod(), pod(ready=False)], Health("Transitioning", 1, 2, 0), id="starting"),
         pytest.param(1, 1, [pod(), pod()], Health("Transitioning", 2, 1, 0), id="old one still there"),
         pytest.param(2, 2, [pod(), crashing()], Health("Unhealthy", 1, 2, 3), id="one of two crashes"),
