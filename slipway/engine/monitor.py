@@ -20,7 +20,7 @@ from typing import Any, NoReturn, cast
 from google.protobuf.empty_pb2 import Empty
 from pulumi.runtime.proto import resource_pb2 as pb
 
-from slipway.engine import options, providers, urns, wire
+from slipway.engine import options, providers, sdk, urns, wire
 from slipway.engine.graph import UNKNOWN, Graph, Registration, Secret, Value
 from slipway.engine.project import Project
 from slipway.engine.request import EngineError, Invoke, Resolver, StackOutputs
@@ -279,7 +279,8 @@ class Monitor:
             str(name): _secret(found.inputs.get(str(name), UNKNOWN)) for name in secret
         }
         identity = wire.UNKNOWN_TEXT if urns.is_provider(found.type) else found.id
-        return replace(found, id=identity, outputs={**found.inputs, **hidden})
+        shown = sdk.previewed(found.type, found.inputs) if found.type.startswith("azure-native:") else None
+        return replace(found, id=identity, outputs={**(shown or found.inputs), **hidden})
 
     def _inherit(self, request: pb.RegisterResourceRequest) -> None:
         """Fill in what the parent passes on to all of its children."""

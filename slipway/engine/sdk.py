@@ -6,6 +6,7 @@ and what is required; nothing else is read, so a type that no installed SDK has 
 enum that Azure calls extensible counts as closed here: a value that the SDK does not list is a mistake.
 
 Left out: what only a provider knows (patterns, lengths, defaults, rules across inputs).
+`previewed` reads the outputs' annotations likewise.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ import pulumi
 from pulumi import _types  # pyright: ignore[reportPrivateUsage] there is no public way to the names
 from pulumi.runtime.rpc import get_resource_module
 
-from slipway.engine.graph import Asset, Reference, Secret, Unknown, Value
+from slipway.engine.graph import UNKNOWN, Asset, Reference, Secret, Unknown, Value
 from slipway.engine.mask import MASK
 from slipway.problems import nearest, problem
 
@@ -112,6 +113,17 @@ def mistakes(type_token: str, inputs: Mapping[str, Value]) -> list[str]:
     return list(_object("", dict(inputs), found, secret=False)) if found else []
 
 
+def previewed(type_token: str, inputs: Mapping[str, Value]) -> dict[str, Value] | None:
+    """Give the outputs that azure-native tells before it creates a resource; None for an unknown type.
+
+    An input is an output too where it has the output's shape; all else is unknown. A ManagedCluster's
+    `identity.userAssignedIdentities`, a list that comes back as a mapping, is therefore unknown. Source:
+    provider/pkg/convert/previewOutputs.go of pulumi-azure-native.
+    """
+    cls = _resource(type_token)
+    return None if cls is None else _as_outputs(inputs, _outputs(cls))
+
+
 @cache
 def fields(arguments: type) -> Schema:
     """Describe an `*Args` class."""
@@ -152,6 +164,36 @@ def _resource(type_token: str) -> type | None:
     return cls
 
 
+@cache
+def _outputs(cls: type) -> Mapping[str, Shape]:
+    """Describe the outputs of a resource, or of an object among them, by their names on the wire."""
+    is_object = _types.is_output_type(cls)
+    hints = _types.output_type_types(cls) if is_object else _types.resource_types(cls)
+    return {name: _shape(hint) for name, hint in hints.items() if is_object or name not in {"id", "urn"}}
+
+
+def _as_outputs(inputs: Mapping[str, Value], outputs: Mapping[str, Shape]) -> dict[str, Value]:
+    return {name: _as_output(inputs.get(name, UNKNOWN), shape) for name, shape in outputs.items()}
+
+
+def _as_output(value: Value, shape: Shape) -> Value:  # noqa: PLR0911 one for each kind of value
+    match value:
+        case Secret(inner):
+            return Secret(_as_output(inner, shape))
+        case dict() if len(shape.objects) == 1:
+            return _as_outputs(value, _outputs(shape.objects[0]))
+        case dict() if shape.values:
+            return {name: _as_output(inner, shape.values) for name, inner in value.items()}
+        case list() if shape.items:
+            return [_as_output(inner, shape.items) for inner in value]
+        case dict() if shape.objects or shape.anything:
+            return value
+        case bool() | int() | float() | str() if shape.anything or _scalars(value) & shape.scalars:
+            return value
+        case _:
+            return UNKNOWN
+
+
 def _shape(hint: object) -> Shape:
     every = get_args(hint) if get_origin(hint) is Union else (hint,)
     members = [member for member in every if (get_origin(member) or member) not in _WRAPPERS]
@@ -172,7 +214,7 @@ def _shape(hint: object) -> Shape:
             scalars.add(_SCALARS[member])
         elif isinstance(member, type) and issubclass(member, Enum):
             enum += [choice.value for choice in member]
-        elif isinstance(member, type) and _types.is_input_type(member):
+        elif isinstance(member, type) and (_types.is_input_type(member) or _types.is_output_type(member)):
             objects.append(member)
         else:
             anything = True
