@@ -68,6 +68,8 @@ local function refusal(request, given)
   local service, proxy = service_of(request)
   local reason = reason_of(request, given, proxy)
   count(service or "", reason)
+  -- Refused before it got to its backend, as a body that is too large.
+  proxy = proxy or service and service:match("^%l") and core.backends[service]
   local name = service and #service <= 63 and ('"' .. service .. '"') or "null"
   local queued = proxy and request.f:queue(service) or 0
   return string.format('{"reason":"%s","message":"%s","service":%s,"replicas":%d,"queued":%d}',

@@ -36,7 +36,8 @@ def init():
 
 def run(data):
     here = Path.cwd()
-    return [str(path.relative_to(here)) for path in here.rglob("*") if path.is_file()]
+    found = [path.relative_to(here) for path in here.rglob("*") if path.is_file()]
+    return [str(path) for path in found if "__pycache__" not in path.parts]
 """
 BROKEN = "def init():\n    raise RuntimeError('no such model')\n\n\ndef run(data):\n    return data\n"
 
@@ -135,20 +136,22 @@ def test_from_a_stack_file_to_a_scored_request_and_on_to_another_service(project
     assert project("up").exit_code == 0
     assert (project.pids(), project("keys", "one").stdout) == (before, keys), "a second one changes nothing"
 
-    project.write("two")
-    project.settings("one", "two")
-    (project.root / "one/sample-request.json").unlink()
+    project.write("new")
+    (project.root / "new/sample-request.json").unlink()
+    project.settings("one", "new")
     result = project("up")
     assert result.exit_code == 0, result.stderr
-    assert result.stderr.endswith("\nnext: slipway score two --data two/sample-request.json\n")
-    assert [line.split()[0] for line in result.stdout.splitlines()] == ["one", "two"]
+    assert [line.split()[0] for line in result.stdout.splitlines()] == ["new", "one"]
+    hint = "\nnext: slipway score one --data one/sample-request.json\n"
+    assert result.stderr.endswith(hint), "one that has a sample"
     assert before.items() < project.pids().items()
-    assert project("score", "two", "--data", "-", stdin="{}").exit_code == 0
+    assert project("score", "new", "--data", "-", stdin="{}").exit_code == 0
     assert project("score", "one", "--data", "-", stdin="{}").exit_code == 0
 
-    project.settings("two")
-    assert project("up").exit_code == 0
-    assert set(project.pids()) == {"slipway/router", "slipway/two"}
+    project.settings("new")
+    result = project("up")
+    assert result.stderr.endswith("\nnext: slipway score new --data FILE\n")
+    assert set(project.pids()) == {"slipway/router", "slipway/new"}
     assert project("score", "one", "--data", "-", stdin="{}").exit_code == 1
 
 

@@ -97,10 +97,12 @@ async def test_when_a_body_is_one_byte_larger_then_413_before_a_replica_runs(tmp
         await router.up("echo", 1)
         for body in (b"0" * (LARGEST + 1), chunks(LARGEST + 1)):
             response = await http.post(router.uri("echo"), content=body)
-            assert_refusal(response, 413, "body_too_large", service="echo")
+            refusal = assert_refusal(response, 413, "body_too_large", service="echo")
+            assert refusal["replicas"] == 1
         async with slow_client(router, f"content-length: {LARGEST + 1}\r\nexpect: 100-continue") as polite:
             status, said = await polite.answer()  # without having sent any of it
         assert (status, said["reason"], said["service"]) == (413, "body_too_large", "echo")
+        assert said["replicas"] == 1
         assert replica.seen == []
         assert (await http.post(router.uri("echo"), json={})).status_code == 200
 
