@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STACK ?= local
+# What `make lint` judges: Slipway's own code, never the folders of your services.
+CODE := __main__.py benchmarks components examples/diabetes examples/echo slipway tests
 
 .DEFAULT_GOAL := help
 .PHONY: help up down test lint format install record lock schema wheel clean
@@ -20,15 +22,15 @@ test: install ## unit, local and engine tests
 	$(BIN)/pytest
 
 lint: install ## style, types, import arrows, dependencies
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/basedpyright
 	$(BIN)/lint-imports
 	$(BIN)/deptry .
 
 format: install ## put the code into the one format
-	$(BIN)/ruff check --fix-only --quiet .
-	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix-only --quiet $(CODE)
+	$(BIN)/ruff format $(CODE)
 
 install: $(BIN)/.installed ## the virtual environment
 
