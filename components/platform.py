@@ -15,6 +15,7 @@ from components.webservice import Webservice, WebserviceArgs
 from slipway.images.recipe import Recipe, webservice_recipes
 from slipway.problems import Problems
 from slipway.settings import Settings, key_setting
+from slipway.settings.derived import router_size
 from slipway.spec import ROUTER_NAMESPACE
 
 POD_SECURITY = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")}
@@ -68,7 +69,11 @@ class Platform(pulumi.ComponentResource):
 
         router = Router(
             "router",
-            RouterArgs(settings.router, settings.router.image or image("router", Recipe(runtime="router"))),
+            RouterArgs(
+                settings.router,
+                settings.router.image or image("router", Recipe(runtime="router")),
+                router_size(settings),
+            ),
             within(ROUTER_NAMESPACE),
         )
         for spec in settings.webservices:

@@ -1,6 +1,7 @@
 """The one router of a cluster: its pods, its address, what it may read and who may reach it.
 
-Namespace and cluster-wide names are fixed, so that a second router fails when it is created.
+Its load balancer is public, or stands inside the network at a fixed address. Namespace and cluster-wide
+names are fixed, so that a second router fails when it is created.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components import pods
+from components import pods, tls
 from slipway.settings import Router as RouterSettings
+from slipway.sizing.router import RouterSize
 from slipway.spec import MAX_TIMEOUT_MS, ROUTER_NAMESPACE
 
 NAME = "slipway-router"
+TLS_PORT = 8443
 ADMIN_PORT = 8081
 RUN_DIR = "/run/slipway"
 GRACE_SECONDS = 2 * MAX_TIMEOUT_MS // 1000 + 150
@@ -24,11 +27,23 @@ READS = {("apps", "deployments"), ("discovery.k8s.io", "endpointslices")}
 
 
 @dataclass(frozen=True)
+class InternalAddress:
+    """Where an internal load balancer stands: the name of a subnet, and a free address of it."""
+
+    subnet: str
+    ip: str
+
+
+@dataclass(frozen=True)
 class RouterArgs:
-    """Arguments of `Router`."""
+    """Arguments of `Router`; `host` is the name that clients know, where there is one."""
 
     settings: RouterSettings
     image: pulumi.Input[str]
+    size: RouterSize
+    host: str | None = None
+    internal: InternalAddress | None = None
+    certificate: tls.Certificate | tls.VaultCertificate | None = None
 
 
 class Router(pulumi.ComponentResource):
@@ -44,28 +59,36 @@ class Router(pulumi.ComponentResource):
         here = pods.metadata(NAME, ROUTER_NAMESPACE, labels)
 
         account = k8s.core.v1.ServiceAccount(name, metadata=here, opts=child)
-        bound = self._permissions(name, labels, child)
+        needed: list[pulumi.Resource] = [account, *self._permissions(name, labels, child)]
+        certificate: k8s.core.v1.VolumeArgs | None = None
+        if args.certificate is not None:
+            certificate, source = tls.volume(args.certificate, name, labels, child)
+            needed.append(source)
         k8s.apps.v1.Deployment(
             name,
             metadata=here,
             spec=k8s.apps.v1.DeploymentSpecArgs(
-                replicas=args.settings.replicas or 3,
+                replicas=args.size.replicas,
                 selector=k8s.meta.v1.LabelSelectorArgs(match_labels=selector),
                 strategy=pods.rolling_update(),
                 template=k8s.core.v1.PodTemplateSpecArgs(
                     metadata=k8s.meta.v1.ObjectMetaArgs(labels=labels),
-                    spec=_pod(args, selector),
+                    spec=_pod(args, selector, certificate),
                 ),
             ),
-            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[account, *bound])),
+            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=needed)),
         )
+        ports = {"http": 80} | ({"https": 443} if args.certificate is not None else {})
         service = k8s.core.v1.Service(
             name,
-            metadata=here,
+            metadata=pods.metadata(NAME, ROUTER_NAMESPACE, labels, _load_balancer(args)),
             spec=k8s.core.v1.ServiceSpecArgs(
                 type=args.settings.service_type,
                 selector=selector,
-                ports=[k8s.core.v1.ServicePortArgs(name="http", port=80, target_port="http")],
+                ports=[
+                    k8s.core.v1.ServicePortArgs(name=port, port=number, target_port=port)
+                    for port, number in ports.items()
+                ],
             ),
             opts=child,
         )
@@ -84,14 +107,23 @@ class Router(pulumi.ComponentResource):
                 pod_selector=k8s.meta.v1.LabelSelectorArgs(match_labels=selector),
                 policy_types=["Ingress"],
                 ingress=[
-                    k8s.networking.v1.NetworkPolicyIngressRuleArgs(  # anyone, but only to requests' port
-                        ports=[k8s.networking.v1.NetworkPolicyPortArgs(port="http", protocol="TCP")]
+                    k8s.networking.v1.NetworkPolicyIngressRuleArgs(  # anyone, but only to requests' ports
+                        ports=[
+                            k8s.networking.v1.NetworkPolicyPortArgs(port=port, protocol="TCP")
+                            for port in ports
+                        ]
                     )
                 ],
             ),
             opts=child,
         )
-        self.url = service.status.apply(router_url)
+        scheme = "http" if args.certificate is None else "https"
+        host = args.host
+        self.url = (
+            service.status.apply(router_url)
+            if host is None
+            else pulumi.Output.from_input(f"{scheme}://{host}")
+        )
         self.register_outputs({"url": self.url})
 
     def _permissions(
@@ -145,12 +177,25 @@ def router_url(status: k8s.core.v1.outputs.ServiceStatus | None) -> str:
     return f"http://{NAME}.{ROUTER_NAMESPACE}.svc"
 
 
-def _pod(args: RouterArgs, selector: dict[str, str]) -> k8s.core.v1.PodSpecArgs:
-    settings = args.settings
-    quantities = {
-        "cpu": pods.cpu(settings.cpu_cores or 0.5),
-        "memory": pods.memory(settings.memory_gb or 0.5),
-    }
+def _load_balancer(args: RouterArgs) -> dict[str, str]:
+    """Say to Azure's cloud provider what kind of load balancer the Service is."""
+    azure = "service.beta.kubernetes.io/azure"
+    annotations: dict[str, str] = {}
+    if args.internal is not None:
+        annotations[f"{azure}-load-balancer-internal"] = "true"
+        annotations[f"{azure}-load-balancer-internal-subnet"] = args.internal.subnet
+        annotations[f"{azure}-load-balancer-ipv4"] = args.internal.ip
+    if args.settings.tls is not None and args.settings.tls.leaf_domain_label is not None:
+        annotations[f"{azure}-dns-label-name"] = args.settings.tls.leaf_domain_label
+    return annotations
+
+
+def _pod(
+    args: RouterArgs, selector: dict[str, str], certificate: k8s.core.v1.VolumeArgs | None
+) -> k8s.core.v1.PodSpecArgs:
+    settings, size = args.settings, args.size
+    requests = {"cpu": f"{size.pod.cpu}m", "memory": f"{size.pod.memory}Mi"}
+    limits = {"memory": f"{size.limit.memory}Mi"} | ({"cpu": f"{size.limit.cpu}m"} if size.limit.cpu else {})
     variables = {
         "PORT": str(settings.port),
         "ADMIN_PORT": str(ADMIN_PORT),
@@ -158,6 +203,15 @@ def _pod(args: RouterArgs, selector: dict[str, str]) -> k8s.core.v1.PodSpecArgs:
         "SLIPWAY_RUN_DIR": RUN_DIR,
         "TMPDIR": RUN_DIR,
     }
+    ports = {"http": settings.port, "admin": ADMIN_PORT}
+    memory = k8s.core.v1.EmptyDirVolumeSourceArgs(medium="Memory")
+    volumes = [k8s.core.v1.VolumeArgs(name="run", empty_dir=memory)]
+    mounts = [k8s.core.v1.VolumeMountArgs(name="run", mount_path=RUN_DIR)]
+    if certificate is not None:
+        variables |= {"TLS_PORT": str(TLS_PORT), "TLS_DIR": tls.FOLDER}
+        ports["https"] = TLS_PORT
+        volumes.append(certificate)
+        mounts.append(k8s.core.v1.VolumeMountArgs(name="tls", mount_path=tls.FOLDER, read_only=True))
     probe = k8s.core.v1.ProbeArgs
     return k8s.core.v1.PodSpecArgs(
         service_account_name=NAME,
@@ -170,8 +224,8 @@ def _pod(args: RouterArgs, selector: dict[str, str]) -> k8s.core.v1.PodSpecArgs:
                 name="router",
                 image=args.image,
                 ports=[
-                    k8s.core.v1.ContainerPortArgs(name="http", container_port=settings.port),
-                    k8s.core.v1.ContainerPortArgs(name="admin", container_port=ADMIN_PORT),
+                    k8s.core.v1.ContainerPortArgs(name=name, container_port=number)
+                    for name, number in ports.items()
                 ],
                 env=[
                     pods.variable_of_pod("POD_NAME", "metadata.name"),
@@ -179,9 +233,7 @@ def _pod(args: RouterArgs, selector: dict[str, str]) -> k8s.core.v1.PodSpecArgs:
                     pods.variable_of_pod("POD_IP", "status.podIP"),
                     *(pods.variable(key, value) for key, value in variables.items()),
                 ],
-                resources=k8s.core.v1.ResourceRequirementsArgs(
-                    requests=quantities, limits={"memory": quantities["memory"]}
-                ),
+                resources=k8s.core.v1.ResourceRequirementsArgs(requests=requests, limits=limits),
                 security_context=pods.container_security(),
                 liveness_probe=probe(
                     http_get=k8s.core.v1.HTTPGetActionArgs(path="/", port="admin"),
@@ -195,12 +247,8 @@ def _pod(args: RouterArgs, selector: dict[str, str]) -> k8s.core.v1.PodSpecArgs:
                     timeout_seconds=2,
                     failure_threshold=3,
                 ),
-                volume_mounts=[k8s.core.v1.VolumeMountArgs(name="run", mount_path=RUN_DIR)],
+                volume_mounts=mounts,
             )
         ],
-        volumes=[
-            k8s.core.v1.VolumeArgs(
-                name="run", empty_dir=k8s.core.v1.EmptyDirVolumeSourceArgs(medium="Memory")
-            )
-        ],
+        volumes=volumes,
     )

@@ -128,7 +128,7 @@ def _pod(spec: WebserviceSpec, image: pulumi.Input[str], selector: dict[str, str
     if spec.cpu_cores_limit is not None:
         limits["cpu"] = pods.cpu(spec.cpu_cores_limit)
     if spec.gpu_cores:
-        limits["nvidia.com/gpu"] = str(spec.gpu_cores)
+        limits[spec.accelerator] = str(spec.gpu_cores)
     own = {
         "PORT": str(PORT),
         "SERVICE_NAME": spec.name,
@@ -143,6 +143,7 @@ def _pod(spec: WebserviceSpec, image: pulumi.Input[str], selector: dict[str, str
         security_context=pods.pod_security(),
         termination_grace_period_seconds=-(-spec.scoring_timeout_ms // 1000) + GRACE_SECONDS,
         topology_spread_constraints=[pods.spread(selector)],
+        tolerations=_tolerations(spec),
         containers=[
             k8s.core.v1.ContainerArgs(
                 name="scoring",
@@ -174,3 +175,10 @@ def _pod(spec: WebserviceSpec, image: pulumi.Input[str], selector: dict[str, str
         ],
         volumes=[k8s.core.v1.VolumeArgs(name="tmp", empty_dir=k8s.core.v1.EmptyDirVolumeSourceArgs())],
     )
+
+
+def _tolerations(spec: WebserviceSpec) -> list[k8s.core.v1.TolerationArgs] | None:
+    """Let a service that asks for accelerators onto the nodes that keep everything else away."""
+    if not spec.gpu_cores:
+        return None
+    return [k8s.core.v1.TolerationArgs(key=spec.accelerator, operator="Exists", effect="NoSchedule")]

@@ -1,11 +1,16 @@
-"""What follows from a stack's Azure settings before anything exists: address ranges and fixed addresses."""
+"""What follows from a stack's settings before anything exists: address ranges, fixed addresses, sizes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 
 from slipway.settings.azure import Azure, Subnet
+from slipway.settings.stack import Settings
+from slipway.sizing.resources import MIB_PER_GB, Resources
+from slipway.sizing.router import RouterSize
+from slipway.sizing.router import router_size as by_purpose
 
 LENGTHS = {"system": 22, "user": 18, "router": 24, "firewall": 26, "private_endpoints": 24}
 """Prefix lengths of subnets that a stack file leaves open; Azure Firewall asks for /26."""
@@ -13,6 +18,27 @@ FIREWALL_HOST = 4
 """Azure gives a firewall the first address of its subnet that it does not keep for itself."""
 ROUTER_HOST = 10
 """The router's internal load balancer asks for this address of its subnet."""
+WITHOUT_AZURE = RouterSize(
+    replicas=3, pod=Resources(500, 512), limit=Resources(0, 512), scales_itself="never"
+)
+"""The router's size on a cluster whose purpose is not known; no limit of CPU."""
+
+
+def router_size(settings: Settings) -> RouterSize:
+    """Give the router's size: by the cluster's purpose, but for what the stack file says itself."""
+    given, azure = settings.router, settings.azure
+    size = WITHOUT_AZURE if azure is None else by_purpose(azure.cluster.cluster_purpose)
+    cpu = size.pod.cpu if given.cpu_cores is None else round(given.cpu_cores * 1000)
+    memory = size.pod.memory if given.memory_gb is None else round(given.memory_gb * MIB_PER_GB)
+    return replace(
+        size,
+        replicas=given.replicas or size.replicas,
+        pod=Resources(cpu, memory),
+        limit=Resources(
+            max(size.limit.cpu, cpu) if size.limit.cpu else 0,
+            size.limit.memory if given.memory_gb is None else memory,
+        ),
+    )
 
 
 def roles(azure: Azure) -> list[str]:

@@ -1,0 +1,88 @@
+"""Where the router's certificate comes from: a Secret of ours, or the key vault, mounted as files.
+
+HAProxy takes every certificate of the folder. A Secret holds `tls.crt` and `tls.key`; the key vault's
+CSI driver writes both into one file and keeps it fresh.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from components import pods
+from slipway.spec import ROUTER_NAMESPACE
+
+NAME = "slipway-router-tls"
+FOLDER = "/etc/slipway/tls"
+DRIVER = "secrets-store.csi.k8s.io"
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """A certificate with its chain, and its key, both PEM."""
+
+    certificate: pulumi.Input[str]
+    key: pulumi.Input[str]
+
+
+@dataclass(frozen=True)
+class VaultCertificate:
+    """A certificate by its name in a key vault, read as the identity `client_id`."""
+
+    name: str
+    vault: pulumi.Input[str]
+    tenant_id: pulumi.Input[str]
+    client_id: pulumi.Input[str]
+
+
+def volume(
+    given: Certificate | VaultCertificate, name: str, labels: dict[str, str], opts: pulumi.ResourceOptions
+) -> tuple[k8s.core.v1.VolumeArgs, pulumi.Resource]:
+    """Make what the certificate is read from; give the volume, and what must be there before it."""
+    metadata = pods.metadata(NAME, ROUTER_NAMESPACE, labels)
+    match given:
+        case Certificate():
+            secret = k8s.core.v1.Secret(
+                f"{name}-tls",
+                metadata=metadata,
+                type="kubernetes.io/tls",
+                string_data={
+                    "tls.crt": pulumi.Output.secret(given.certificate),
+                    "tls.key": pulumi.Output.secret(given.key),
+                },
+                opts=opts,
+            )
+            source = k8s.core.v1.SecretVolumeSourceArgs(secret_name=NAME, default_mode=0o440)
+            return k8s.core.v1.VolumeArgs(name="tls", secret=source), secret
+        case VaultCertificate():
+            provider = k8s.apiextensions.CustomResource(
+                f"{name}-tls",
+                api_version="secrets-store.csi.x-k8s.io/v1",
+                kind="SecretProviderClass",
+                metadata=metadata,
+                spec={  # a custom resource: the SDK has no class for it
+                    "provider": "azure",
+                    "parameters": {
+                        "keyvaultName": given.vault,
+                        "tenantId": given.tenant_id,
+                        "clientID": given.client_id,
+                        "objects": _objects(given.name),
+                    },
+                },
+                opts=opts,
+            )
+            csi = k8s.core.v1.CSIVolumeSourceArgs(
+                driver=DRIVER, read_only=True, volume_attributes={"secretProviderClass": NAME}
+            )
+            return k8s.core.v1.VolumeArgs(name="tls", csi=csi), provider
+
+
+def _objects(certificate: str) -> str:
+    """Ask for a certificate with its key: the vault keeps the pair as a secret of the certificate's name."""
+    item = json.dumps(
+        {"objectName": certificate, "objectType": "secret", "objectAlias": f"{certificate}.pem"}
+    )
+    return json.dumps({"array": [item]})
