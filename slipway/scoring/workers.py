@@ -13,16 +13,20 @@ import asyncio
 import inspect
 import signal
 import threading
+from abc import ABC, abstractmethod
 from collections import deque
 from contextlib import suppress
 from queue import SimpleQueue
 from time import monotonic
 from types import FrameType
-from typing import Any, Deque, Dict, List, Optional
+from typing import Any, Deque, Dict, List, Optional, Tuple
 
 from slipway.scoring.contract import Contract, Refused, Request
 from slipway.scoring.log import log
 from slipway.scoring.response import Response, Timed, conclude, error
+
+Outcome = Tuple[Any, Optional[BaseException]]
+"""What `run()` returned, or what it raised."""
 
 
 class Job:
@@ -55,7 +59,7 @@ class Job:
             self.future.set_result(response)
 
 
-class Workers:
+class Workers(ABC):
     """What both kinds share. `serve` is for the main thread, the other methods for the server's."""
 
     def __init__(self, contract: Contract, slots: int, timeout_ms: int) -> None:
@@ -64,28 +68,34 @@ class Workers:
         self.running: List[Optional[Job]] = [None] * slots
         self._contract = contract
 
-    def submit(self, job: Job) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def submit(self, job: Job) -> None: ...
 
+    @abstractmethod
     def interrupt(self, job: Job) -> None:
         """Try to end a `run()` that is past its time; it may go on none the less."""
-        raise NotImplementedError
 
+    @abstractmethod
     def serve(self) -> None:
         """Work until `stop`."""
-        raise NotImplementedError
 
-    def stop(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def stop(self) -> None: ...
 
-    def _arguments(self, request: Request) -> "Dict[str, Any] | Response":
+    def _begin(self, job: Job, request: Request) -> "Dict[str, Any] | Response":
+        """Give the arguments of `run()`, which is called next, or the answer if they cannot be read."""
         try:
-            return self._contract.arguments(request)
+            arguments = self._contract.arguments(request)
         except Refused as refused:
             return refused.response
         except Exception:
             log.exception("the request could not be read")
             return error(500, "An unexpected internal error occurred. Check the logs for more info.")
+        job.started = monotonic()
+        return arguments
+
+    def _conclude(self, job: Job, outcome: Outcome) -> Response:
+        return conclude(Timed((monotonic() - job.started) * 1000, *outcome), self.timeout_ms)
 
 
 class Threads(Workers):
@@ -133,29 +143,23 @@ class Threads(Workers):
             request = job.request
             if request is not None and not job.abandoned:
                 self.running[index] = job
-                response = self._score(job, request)
+                found = self._begin(job, request)
+                if not isinstance(found, Response):
+                    found = self._conclude(job, self._run(job, found))
                 self.running[index] = None
-                job.deliver(response)
+                job.deliver(found)
+                del found
             del job, request  # a body must not live on while this worker waits
 
-    def _score(self, job: Job, request: Request) -> Response:
-        arguments = self._arguments(request)
-        if isinstance(arguments, Response):
-            return arguments
-        result: Any = None
-        failure: Optional[BaseException] = None
-        job.started = monotonic()
+    def _run(self, job: Job, arguments: Dict[str, Any]) -> Outcome:
         try:
             job.inside = True
             try:
-                result = self._contract.run(**arguments)
-            finally:
+                return self._contract.run(**arguments), None
+            finally:  # in the outer `try`: an interrupt may still come here
                 job.inside = False
         except BaseException as problem:  # even SystemExit ends a request only
-            failure = problem
-        timed = Timed((monotonic() - job.started) * 1000, result, failure)
-        del failure  # its traceback refers to this frame
-        return conclude(timed, self.timeout_ms)
+            return None, problem
 
 
 class Tasks(Workers):
@@ -205,27 +209,20 @@ class Tasks(Workers):
             self._tasks[self.running.index(job)].cancel()
 
     async def _work(self, index: int, job: Job, request: Request) -> None:
-        response = await self._score(job, request)
+        found = self._begin(job, request)
+        if not isinstance(found, Response):
+            found = self._conclude(job, await self._run(job, found))
         self.running[index] = None
         self._free.append(index)
-        job.deliver(response)
+        job.deliver(found)
         self._next()
 
-    async def _score(self, job: Job, request: Request) -> Response:
-        arguments = self._arguments(request)
-        if isinstance(arguments, Response):
-            return arguments
-        result: Any = None
-        failure: Optional[BaseException] = None
-        job.started = monotonic()
+    async def _run(self, job: Job, arguments: Dict[str, Any]) -> Outcome:
         try:
             job.inside = True
             result = self._contract.run(**arguments)
-            if inspect.isawaitable(result):
-                result = await result
+            return (await result if inspect.isawaitable(result) else result), None
         except BaseException as problem:  # a cancelled run() too: the task itself goes on to answer
-            failure = problem
-        job.inside = False
-        timed = Timed((monotonic() - job.started) * 1000, result, failure)
-        del failure
-        return conclude(timed, self.timeout_ms)
+            return None, problem
+        finally:
+            job.inside = False
