@@ -1,81 +1,60 @@
-"""Whether the pods of an environment fit on its nodes, and what runs out first (types first)."""
+"""Whether the pods of an environment fit on its nodes, how far they can grow, and what runs out first.
+
+"Fits" means that there is a way to place every pod, not that the scheduler happens upon it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
-from slipway.sizing.resources import Resources
-
-
-class Fit(StrEnum):
-    """Whether pods can stand on nodes; existence is what counts, not what a scheduler happens to choose."""
-
-    YES = "fits"
-    NO = "does not fit"
-    MAYBE = "may not fit: fragmentation"
-
-
-@dataclass(frozen=True)
-class Pool:
-    """Equal nodes, `node` being what one offers to pods; `max_nodes` is where its autoscaler ends.
-
-    `subnet` and `addresses` (of one node, with its pods where they have the VNet's): see `addresses.py`.
-    """
-
-    name: str
-    node: Resources
-    min_nodes: int
-    max_nodes: int
-    accelerator: str | None = None
-    taints: frozenset[str] = frozenset()
-    labels: frozenset[tuple[str, str]] = frozenset()
-    subnet: str | None = None
-    addresses: int = 0
-
-
-@dataclass(frozen=True)
-class Demand:
-    """Equal pods: from `min_replicas` (must fit now) to `max_replicas` (full scale).
-
-    `load` is what one replica carries at the service's target, in requests/s, where that is known.
-    """
-
-    name: str
-    pod: Resources
-    min_replicas: int
-    max_replicas: int
-    accelerator: str | None = None
-    tolerates: frozenset[str] = frozenset()
-    node_selector: frozenset[tuple[str, str]] = frozenset()
-    load: float | None = None
-
-
-@dataclass(frozen=True)
-class Limit:
-    """What ends growth: of `demand`, no more than `replicas`, because `pools` have no `resource` left.
-
-    `resource` is cpu, memory, pods, nodes, addresses, the accelerator's name, or fragmentation.
-    """
-
-    demand: str
-    replicas: int
-    resource: str
-    pools: tuple[str, ...]
-    load: float | None
+from slipway.sizing.bins import Fit
+from slipway.sizing.demands import Demand, Pool
+from slipway.sizing.growth import Limit, grow
+from slipway.sizing.stage import PoolUse, Stage
 
 
 @dataclass(frozen=True)
 class Placement:
-    """What fits at the lowest and at full scale, how many replicas fit, and what ran out, first first."""
+    """What fits at the lowest and at full scale, how many replicas fit, what ran out, the first first.
+
+    `replicas` is how far all can grow together, each by the same part of its way to `max_replicas`; what
+    runs out stops those that need it, the rest goes on. Where not even the lowest scale fits, they grow
+    from nothing towards it. `now` and `full` are pools with the lowest scale, where it fits, and with
+    `replicas`.
+    """
 
     at_min: Fit
     at_max: Fit
     replicas: Mapping[str, int]
     limits: tuple[Limit, ...]
+    now: Mapping[str, PoolUse] | None
+    full: Mapping[str, PoolUse]
 
 
-def place(pools: Sequence[Pool], demands: Sequence[Demand], subnets: Mapping[str, int]) -> Placement:
-    """Decide; `subnets` gives the addresses that nodes may use in each subnet."""
-    raise NotImplementedError
+def place(
+    pools: Sequence[Pool], demands: Sequence[Demand], subnets: Mapping[str, int] | None = None
+) -> Placement:
+    """Place demands on pools; `subnets` gives the addresses that nodes may take in each subnet.
+
+    A subnet that it does not name has room for all. Exact for few pods; for many, see `Fit`.
+    """
+    stage = Stage(pools, demands, subnets or {})
+    lowest = [demand.min_replicas for demand in demands]
+    highest = [demand.max_replicas for demand in demands]
+    at_min = stage.fit(lowest)
+    at_max = Fit.NO if at_min is Fit.NO else stage.fit(highest)
+    if at_max is Fit.YES:
+        at_min, replicas, limits = Fit.YES, highest, list[Limit]()
+    elif at_min is Fit.YES:
+        replicas, limits = grow(stage, lowest, highest)
+    else:
+        replicas, limits = grow(stage, [0] * len(demands), lowest)
+    return Placement(
+        at_min=at_min,
+        at_max=at_max,
+        replicas={demand.name: number for demand, number in zip(demands, replicas, strict=True)},
+        limits=tuple(limits),
+        now=stage.use(lowest) if at_min is Fit.YES else None,
+        full=stage.use(replicas),
+    )

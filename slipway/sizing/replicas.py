@@ -12,7 +12,7 @@ from fractions import Fraction
 Number = int | float | Fraction
 
 
-def replicas(rps: Number, seconds: Number, target: Number, concurrency: int) -> int:
+def replicas_needed(rps: Number, seconds: Number, target: Number, concurrency: int) -> int:
     """Give the replicas that answer `rps` requests a second of `seconds` each at utilization `target`.
 
     `target` is a part of one (0.7), `concurrency` v1's `replica_max_concurrent_requests`. Numbers count as

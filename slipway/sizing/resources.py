@@ -26,6 +26,11 @@ class Resources:
         """Round cores and gigabytes as the Kubernetes quantities of a pod are rounded."""
         return cls(round(cpu_cores * 1000), round(memory_gb * MIB_PER_GB), accelerators, pods)
 
+    @property
+    def vector(self) -> tuple[int, int, int, int]:
+        """The four numbers in their order."""
+        return (self.cpu, self.memory, self.accelerators, self.pods)
+
     def __add__(self, other: Resources) -> Resources:
         return Resources(
             self.cpu + other.cpu,
