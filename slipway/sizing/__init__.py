@@ -7,7 +7,7 @@ runs out first, `report` shows all of it as a table. Every number that is not ou
 
 from slipway.sizing.bins import Fit
 from slipway.sizing.capacity import Placement, place
-from slipway.sizing.demands import Demand, Pool
+from slipway.sizing.demands import Demand, Pool, system_demands
 from slipway.sizing.growth import Limit
 from slipway.sizing.nodes import allocatable
 from slipway.sizing.replicas import replicas_needed, requests_per_second
@@ -33,4 +33,5 @@ __all__ = [
     "replicas_needed",
     "requests_per_second",
     "router_size",
+    "system_demands",
 ]

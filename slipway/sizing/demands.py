@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from slipway.sizing.resources import Resources
+from slipway.sizing.system import SYSTEM_TAINT, Feature, deployments
 
 
 @dataclass(frozen=True)
@@ -49,3 +51,14 @@ def may_stand(demand: Demand, pool: Pool) -> bool:
         and demand.node_selector <= pool.labels
         and demand.accelerator in (None, pool.accelerator)
     )
+
+
+def system_demands(
+    nodes: tuple[int, int], vcpus: tuple[int, int], features: Collection[Feature]
+) -> list[Demand]:
+    """Give AKS's own pods that stand once in a cluster, by its least and most nodes, and their cores."""
+    least = {pod.name: pod.replicas for pod in deployments(nodes[0], vcpus[0], features)}
+    return [
+        Demand(pod.name, pod.pod, least[pod.name], pod.replicas, tolerates=frozenset({SYSTEM_TAINT}))
+        for pod in deployments(nodes[1], vcpus[1], features)
+    ]

@@ -73,10 +73,12 @@ def grow(stage: Stage, start: Sequence[int], end: Sequence[int]) -> tuple[list[i
     """Grow all demands from `start`, which fits, towards `end`, each by the same part of its way.
 
     What runs out stops the demand that it is too little for, and those that need it on the same pools or
-    fewer; the rest goes on.
+    fewer; the rest goes on. Pods that are too large for any node are named first.
     """
-    current, limits = list(start), list[Limit]()
-    active: frozenset[int] = frozenset(d for d in range(len(end)) if start[d] < end[d])
+    current = list(start)
+    unable = [d for d in range(len(end)) if start[d] < end[d] and stage.too_large(d)]
+    limits = [_limit(stage, d, current[d], [int(other == d) for other in range(len(end))]) for d in unable]
+    active: frozenset[int] = frozenset(d for d in range(len(end)) if start[d] < end[d]) - set(unable)
     while active:
         way = _Way(stage, current, end, active)
         step = _last(way.steps, way.fits_at)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from slipway.sizing.bins import Bin, Fit, Kind, Run, Vector
+from slipway.sizing.bins import Bin, Fit, Kind, Run, Vector, per_node
 from slipway.sizing.demands import Demand, Pool, may_stand
 from slipway.sizing.packing import Packing, pack
 from slipway.sizing.resources import Resources
@@ -51,6 +51,11 @@ class Stage:
     def fit(self, replicas: Sequence[int]) -> Fit:
         """Tell whether so many replicas of each demand find room together."""
         return self._pack(replicas, self._bins, self._budgets).fit
+
+    def too_large(self, d: int) -> bool:
+        """Tell whether a demand's pod finds no room on any node that it may stand on, though empty."""
+        size = self.demands[d].pod.vector
+        return not any(per_node(self._bins[b].size, size) for b in self.standing[d])
 
     def use(self, replicas: Sequence[int]) -> dict[str, PoolUse]:
         """Give what stands on each pool with so many replicas, which must fit."""
