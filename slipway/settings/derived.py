@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 
 from slipway.settings.azure import Azure, Subnet
 from slipway.settings.stack import Settings
+from slipway.sizing.ranges import subnets
 from slipway.sizing.resources import MIB_PER_GB, Resources
 from slipway.sizing.router import RouterSize
 from slipway.sizing.router import router_size as by_purpose
@@ -61,23 +61,14 @@ def prefixes(azure: Azure) -> dict[str, IPv4Network]:
 
     An adopted subnet without `size`, and one that finds no free range, is left out.
     """
-    subnets: dict[str, Subnet] = dict(azure.network.subnets)
+    given: dict[str, Subnet] = dict(azure.network.subnets)
     wanted = roles(azure)
-    written = {role: subnets[role].prefix or subnets[role].size for role in wanted}
+    written = {role: given[role].prefix or given[role].size for role in wanted}
     found = {role: IPv4Network(text) for role, text in written.items() if text}
-    space = IPv4Network(azure.network.address_space)
-    for role in sorted((role for role in wanted if role not in found), key=LENGTHS.__getitem__):
-        if azure.network.id is not None:
-            continue
-        free = (net for net in _aligned(space, LENGTHS[role]) if not any(map(net.overlaps, found.values())))
-        if (prefix := next(free, None)) is not None:
-            found[role] = prefix
+    if azure.network.id is None:
+        open_ = {role: LENGTHS[role] for role in wanted if role not in found}
+        found |= subnets(IPv4Network(azure.network.address_space), open_, found.values())
     return {role: found[role] for role in wanted if role in found}
-
-
-def _aligned(space: IPv4Network, length: int) -> Iterator[IPv4Network]:
-    """Give the ranges of a length inside an address space; of a short space, its halves."""
-    yield from space.subnets(new_prefix=min(30, max(length, space.prefixlen + 1)))
 
 
 def firewall_ip(azure: Azure) -> IPv4Address | None:
