@@ -80,7 +80,7 @@ def pools_(draw: st.DrawFn) -> list[Pool]:
                 accelerator=NVIDIA if gpu else None,
                 taints=frozenset({TAINT}) if gpu and draw(st.booleans()) else frozenset(),
                 labels=frozenset({("team", "a")}) if draw(st.booleans()) else frozenset(),
-                subnet=draw(st.sampled_from([None, "one", "two"])),
+                subnet=draw(st.sampled_from([None, "one", "one", "two"])),
                 addresses=draw(st.integers(1, 4)),
             )
         )
@@ -110,7 +110,7 @@ def demands_(draw: st.DrawFn) -> list[Demand]:
     return demands
 
 
-budgets = st.fixed_dictionaries({"one": st.integers(0, 16), "two": st.integers(0, 16)})
+budgets = st.fixed_dictionaries({"one": st.integers(0, 10), "two": st.integers(0, 10)})
 
 
 @settings(
@@ -231,6 +231,14 @@ def test_when_nodes_that_are_always_there_have_no_addresses_then_nothing_fits() 
     found = place([pool], [Demand("a", Resources(100, 100), 1, 1)], {"nodes": 30})
     assert (found.at_min, found.at_max, found.replicas) == (Fit.NO, Fit.NO, {"a": 0})
     assert [limit.resource for limit in found.limits] == ["addresses"]
+
+
+def test_when_addresses_suffice_for_one_node_then_it_is_of_the_pool_that_holds_the_pods() -> None:
+    small = Pool("small", Resources(4, 4, 0, 10), 0, 3, subnet="nodes", addresses=10)
+    large = Pool("large", Resources(6, 6, 0, 10), 0, 3, subnet="nodes", addresses=10)
+    found = place([small, large], [Demand("a", Resources(3, 3), 2, 2)], {"nodes": 19})
+    assert found.at_min is Fit.YES
+    assert (found.full["small"].nodes, found.full["large"].nodes) == (0, 1)
 
 
 def test_when_demands_leave_a_pod_without_a_node_to_itself_then_that_is_proved_not_guessed() -> None:
