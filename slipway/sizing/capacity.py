@@ -37,7 +37,7 @@ def place(
 ) -> Placement:
     """Place demands on pools; `subnets` gives the addresses that nodes may take in each subnet.
 
-    A subnet that it does not name has room for all. Names are unique. Exact for few pods; for many, see `Fit`.
+    A subnet that it does not name has room for all. Names are unique. Exact for few pods; else see `Fit`.
     """
     stage = Stage(pools, demands, subnets or {})
     lowest = [demand.min_replicas for demand in demands]
