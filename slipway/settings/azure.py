@@ -9,28 +9,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
 from slipway.problems import Checked, Many
-from slipway.settings.kinds import Address, Cidr, Domain, EntraId, Region, ResourceName, id_of
+from slipway.settings.cluster import Cluster, Zone
+from slipway.settings.kinds import Address, Cidr, Domain, Region, ResourceName, id_of
+from slipway.settings.workspace import Workspace
 
-Label = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{1,61}[a-z0-9]$")]
-PoolName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]{0,11}$")]
-"""Azure's rule for Linux agent pools."""
-ClusterPurpose = Literal["FastProd", "DenseProd", "DevTest"]
 OutboundType = Literal["loadBalancer", "managedNATGateway", "userAssignedNATGateway", "userDefinedRouting"]
 NetworkModel = Literal["kubenet", "azure", "overlay"]
-Zone = Literal["1", "2", "3"]
-Day = Literal["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
 GroupId = Annotated[str, id_of("Microsoft.Resources/resourceGroups")]
 NetworkId = Annotated[str, id_of("Microsoft.Network/virtualNetworks")]
 SubnetId = Annotated[str, id_of("Microsoft.Network/virtualNetworks/subnets")]
 FirewallId = Annotated[str, id_of("Microsoft.Network/azureFirewalls")]
-ClusterId = Annotated[str, id_of("Microsoft.ContainerService/managedClusters")]
-RegistryId = Annotated[str, id_of("Microsoft.ContainerRegistry/registries")]
-StorageId = Annotated[str, id_of("Microsoft.Storage/storageAccounts")]
-VaultId = Annotated[str, id_of("Microsoft.KeyVault/vaults")]
-LogsId = Annotated[str, id_of("Microsoft.OperationalInsights/workspaces")]
 PrivateZoneId = Annotated[str, id_of("Microsoft.Network/privateDnsZones")]
 
 
@@ -212,200 +203,6 @@ class Dns(Checked):
     """a mapping of zone names to ids of private DNS zones that exist, as a hub network has them"""
     zone: Domain | None = None
     """the zone of the router's own domain, such as models.example.com; made as a private zone"""
-
-
-class Registry(Checked):
-    """The workspace's container registry."""
-
-    id: RegistryId | None = None
-    """the id of a registry that exists"""
-    sku: Literal["Basic", "Standard", "Premium"] = "Standard"
-    """one of Basic, Standard, Premium; private endpoints need Premium"""
-    private_endpoint: bool = False
-    """true or false"""
-    data_endpoint: bool = False
-    """true or false: a host of its own for layers, so that a firewall needs no wildcard; needs Premium"""
-
-    @classmethod
-    def derived(cls, given: Mapping[str, object]) -> dict[str, object]:
-        premium = given.get("private_endpoint") is True or given.get("data_endpoint") is True
-        return {"sku": "Premium"} if premium else {}
-
-    def mistakes(self) -> list[str]:
-        return [
-            f"{name} = true with sku = {self.sku}: only Premium has it; set sku: Premium"
-            for name in ("private_endpoint", "data_endpoint")
-            if getattr(self, name) and self.sku != "Premium"
-        ]
-
-
-class Storage(Checked):
-    """The workspace's storage: models, outputs, collected data."""
-
-    id: StorageId | None = None
-    """the id of a storage account that exists"""
-    private_endpoint: bool = False
-    """true or false"""
-    redundancy: Literal["LRS", "ZRS", "GRS", "GZRS"] = "LRS"
-    """one of LRS, ZRS, GRS, GZRS"""
-
-
-class KeyVault(Checked):
-    """The workspace's key vault: certificates and secrets."""
-
-    id: VaultId | None = None
-    """the id of a key vault that exists"""
-    private_endpoint: bool = False
-    """true or false"""
-
-
-class Logs(Checked):
-    """Log Analytics and Application Insights."""
-
-    id: LogsId | None = None
-    """the id of a Log Analytics workspace that exists"""
-    retention_days: Annotated[int, Field(ge=30, le=730)] = 30
-    """days from 30 to 730"""
-
-
-class Workspace(Checked):
-    """What v1 called a workspace: registry, storage, key vault, logs."""
-
-    name: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]{4,23}$")] = Field(examples=["workspace"])
-    """5 to 24 lower-case letters and digits, unique in Azure; registry, storage and key vault are named so"""
-    location: Region | None = None
-    """an Azure region; the cluster's without it"""
-    registry: Registry = Registry()
-    """a mapping: id, sku, private_endpoint, data_endpoint"""
-    storage: Storage = Storage()
-    """a mapping: id, private_endpoint, redundancy"""
-    key_vault: KeyVault = KeyVault()
-    """a mapping: id, private_endpoint"""
-    logs: Logs = Logs()
-    """a mapping: id, retention_days"""
-
-
-class AgentPool(Checked):
-    """Nodes of one kind."""
-
-    name: PoolName = Field(examples=["pool"])
-    """1 to 12 lower-case letters and digits, a letter first"""
-    vm_size: str = "Standard_D4s_v5"
-    """a VM size such as Standard_D4s_v5"""
-    vcpu: Annotated[int, Field(gt=0)] | None = None
-    """a number of cores, for a VM size that Slipway's table lacks"""
-    memory_gb: Annotated[float, Field(gt=0)] | None = None
-    """gigabytes, for a VM size that Slipway's table lacks"""
-    accelerator: str | None = None
-    """an extended resource such as nvidia.com/gpu; what the VM size has without it"""
-    accelerators: Annotated[int, Field(ge=0)] | None = None
-    """accelerators of one node, for a VM size that Slipway's table lacks"""
-    count: Annotated[int, Field(ge=0, le=1000)] = 1
-    """a number of nodes; with max_count, the first number"""
-    min_count: Annotated[int, Field(ge=0, le=1000)] | None = None
-    """the least nodes of AKS's cluster autoscaler; count without it"""
-    max_count: Annotated[int, Field(ge=1, le=1000)] | None = None
-    """the most nodes of AKS's cluster autoscaler, which is off without it"""
-    max_surge: Annotated[int, Field(ge=1)] = 1
-    """nodes added while a pool is upgraded"""
-    max_pods: Annotated[int, Field(ge=10, le=250)] | None = None
-    """pods a node from 10 to 250; AKS's default of the network model without it"""
-    zones: Many[Zone] = ()
-    """a list of zones: "1", "2", "3\""""
-    os_disk_gb: Annotated[int, Field(ge=30, le=2048)] | None = None
-    """gigabytes from 30 to 2048; AKS's default without it"""
-    labels: dict[str, str] = Field(default_factory=dict)
-    """a mapping of node labels"""
-    taints: Many[str] = ()
-    """a list such as dedicated=team-a:NoSchedule; accelerators get theirs by themselves"""
-
-    def mistakes(self) -> list[str]:
-        mistakes: list[str] = []
-        least = self.min_count if self.min_count is not None else self.count
-        if self.max_count is None and self.min_count is not None:
-            mistakes.append(f"min_count = {self.min_count} without max_count: give both, or only count")
-        if self.max_count is not None and not least <= self.count <= self.max_count:
-            mistakes.append(
-                f"count = {self.count} is not between min_count = {least} and max_count = {self.max_count}: "
-                "choose one that is"
-            )
-        if (self.vcpu is None) != (self.memory_gb is None):
-            mistakes.append("vcpu and memory_gb go together: give both, or neither")
-        return mistakes
-
-    @property
-    def least(self) -> int:
-        """The fewest nodes that the pool can have."""
-        if self.max_count is None or self.min_count is None:
-            return self.count
-        return self.min_count
-
-    @property
-    def most(self) -> int:
-        """The most nodes that the pool can have, a surge apart."""
-        return self.max_count if self.max_count is not None else self.count
-
-
-class Maintenance(Checked):
-    """When AKS may upgrade by itself."""
-
-    day: Day = "Sunday"
-    """a day of the week"""
-    start_time: Annotated[str, StringConstraints(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] = "02:00"
-    """hours and minutes such as 02:00, UTC"""
-    duration_hours: Annotated[int, Field(ge=4, le=24)] = 4
-    """hours from 4 to 24"""
-
-
-class Defender(Checked):
-    """Microsoft Defender for Containers."""
-
-    sensor: bool = False
-    """true or false: the sensor on the nodes"""
-    plan: bool = False
-    """true or false: the plan of the whole subscription, which costs by core"""
-
-
-class Cluster(Checked):
-    """The AKS cluster: created, or attached by `id`."""
-
-    id: ClusterId | None = None
-    """the id of an AKS cluster that exists"""
-    name: ResourceName = "slipway"
-    """the name of the cluster to create"""
-    cluster_purpose: ClusterPurpose = "FastProd"
-    """one of FastProd, DenseProd, DevTest"""
-    kubernetes_version: Annotated[str, StringConstraints(pattern=r"^1\.\d+(\.\d+)?$")] | None = None
-    """a version such as "1.34"; AKS's default without it"""
-    system_pool: AgentPool = AgentPool(name="system", count=3)
-    """a mapping, as in pools; it always has nodes"""
-    pools: Many[AgentPool] = ()
-    """a list of agent pools for web services; without one they stand in the system pool"""
-    admin_group_ids: Many[EntraId] = ()
-    """a list of object ids of Entra groups whose members administer the cluster"""
-    maintenance: Maintenance = Maintenance()
-    """a mapping: day, start_time, duration_hours"""
-    defender: Defender = Defender()
-    """a mapping: sensor, plan"""
-    monitor: bool = False
-    """true or false: Container insights into the workspace's logs"""
-    azure_policy: bool = False
-    """true or false: the Azure Policy add-on"""
-
-    def mistakes(self) -> list[str]:
-        names = [self.system_pool.name, *(pool.name for pool in self.pools)]
-        mistakes = [
-            f"pools: two pools are named `{name}`; rename one"
-            for name in sorted({name for name in names if names.count(name) > 1})
-        ]
-        if self.system_pool.least < 1:
-            mistakes.append("system_pool: a cluster without a system node stands still; give it one or more")
-        return mistakes
-
-    @property
-    def production(self) -> bool:
-        """Tell whether v1's rules for production hold."""
-        return self.cluster_purpose != "DevTest"
 
 
 class Azure(Checked):

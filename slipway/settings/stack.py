@@ -40,7 +40,7 @@ class Settings(Checked):
     """a mapping of web services with auth_enabled: false to the reason why anyone may call them"""
 
     def mistakes(self) -> list[str]:
-        from slipway.settings.checks import mistakes  # noqa: PLC0415 they judge this type
+        from slipway.settings.checks import mistakes  # noqa: PLC0415 the checks are of this type
 
         return mistakes(self)
 
