@@ -27,7 +27,7 @@ class Stage(StrEnum):
 class Feature(StrEnum):
     """What of a stack needs hosts. A `Needs` names those that are on."""
 
-    AKS = "aks"
+    AKS = "AKS"
     """every cluster"""
     PUBLIC_API_SERVER = "public API server"
     """the cluster is not private"""
@@ -65,7 +65,7 @@ class Feature(StrEnum):
     """the same through a private endpoint"""
     APP_INSIGHTS = "Application Insights"
     """a web service with enable_app_insights"""
-    ROUTER_PUBLIC_NAME = "router's public name"
+    ROUTER_NAME = "router's public name"
     """on by itself with `Needs.router_name`"""
     ROUTER_BEHIND_FIREWALL = "router behind the firewall"
     """on by itself with `Needs.router_ip`"""
@@ -132,8 +132,9 @@ class Host:
     `pattern` is a name (with a leading `*.` at most), a service tag or an address, and may hold
     placeholders: `{region}`, `{workspace_region}`, `{api_server}`, `{api_server_ip}`, `{registry}`,
     `{storage}`, `{vault}`, `{router_name}`, `{router_ip}`, `{dns_server}` (a host for each), and
-    `{cloud.x}`, the suffix `x` of the cloud. `zone` is the private DNS zone that answers for an internal host.
-    `symptom` is what a person sees when the host is missing; `note` says where documents disagree.
+    `{cloud.x}`, the suffix `x` of the cloud. `zone`, with the same placeholders, is the private DNS zone
+    that answers for an internal host. `symptom` is what a person sees when the host is missing; `note`
+    says where documents disagree.
     """
 
     pattern: str
