@@ -15,11 +15,7 @@ from tests.engine.stand_in.world import Json, Resource, World, at, azure, maps, 
 POOL = "containerservice:AgentPool"
 SUBNET = "network:Subnet"
 KUBENET_NODES = 400
-OWNERS = {"8e3af657-a8ff-443c-a75c-2fe8c4bcb635", "b24988ac-6180-42a0-ab88-20f7382dd24c"}
-"""Owner, Contributor"""
-NETWORK_CONTRIBUTOR = "4d97b98b-1d4f-4787-a291-c67834d212e7"
-IDENTITY_OPERATOR = "f1a07417-d97a-45cb-824c-7a7467783830"
-ZONE_CONTRIBUTOR = "b12aa53e-6015-4669-85d0-8515ebb3ae7f"
+OWNERS = {"Contributor", "Owner"}
 FIXED = (
     "availabilityZones", "kubeletDiskType", "maxPods", "osDiskSizeGB", "osDiskType", "osType", "vmSize",
     "vnetSubnetID",
@@ -210,7 +206,7 @@ def _kubenet(resource: Resource, world: World) -> Iterator[str]:
                 "table.",
             )
         for needed, code in ((table.id, "CustomRouteTable"), (subnet, "CustomSubnet")):
-            if not may(control_plane(resource), needed, {NETWORK_CONTRIBUTOR, *OWNERS}, world):
+            if not may(control_plane(resource), needed, {"Network Contributor", *OWNERS}, world):
                 yield azure(
                     f"{code}MissingPermission",
                     "Managed identity or service principal must be given permission to read and write to "
@@ -231,10 +227,14 @@ def _rights(resource: Resource, world: World) -> Iterator[str]:
     needs: list[tuple[str, set[str], str]] = [
         (
             at(resource.given, "identityProfile.kubeletidentity.resourceId", ""),
-            {IDENTITY_OPERATOR},
+            {"Managed Identity Operator"},
             "CustomKubeletIdentity",
         ),
-        (zone if zone.startswith("/") else "", {ZONE_CONTRIBUTOR, *OWNERS}, "CustomPrivateDNSZone"),
+        (
+            zone if zone.startswith("/") else "",
+            {"Private DNS Zone Contributor", *OWNERS},
+            "CustomPrivateDNSZone",
+        ),
     ]
     for needed, roles, code in needs:
         if needed and not may(control_plane(resource), needed, roles, world):

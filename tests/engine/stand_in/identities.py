@@ -11,6 +11,27 @@ CLUSTER = "containerservice:ManagedCluster"
 IDENTITY = "managedidentity:UserAssignedIdentity"
 WITH_OWN = (CLUSTER, "containerregistry:Registry", "operationalinsights:Workspace", "storage:StorageAccount")
 """Types that may have an identity of their own."""
+ROLES: Mapping[str, str] = {
+    "AcrPull": "7f951dda-4ed3-4680-a7ca-43fe172d538d",
+    "AcrPush": "8311e382-0749-4cb8-b61a-304f252e45ec",
+    "Azure Kubernetes Service Cluster User Role": "4abbcc35-e782-43d8-92c5-2d3f1bd2253f",
+    "Azure Kubernetes Service RBAC Cluster Admin": "b1ff04bb-8a4e-4dc4-8eb5-8693973ce19b",
+    "Contributor": "b24988ac-6180-42a0-ab88-20f7382dd24c",
+    "DNS Zone Contributor": "befefa01-2a29-4197-83a8-272ff33ce314",
+    "Key Vault Certificate User": "db79e9a7-68ee-4b58-9aeb-b90e7c24fcba",
+    "Key Vault Secrets User": "4633458b-17de-408a-b874-0445c86b69e6",
+    "Log Analytics Contributor": "92aaf0da-9dab-42b6-94a3-d43ce8d16293",
+    "Managed Identity Operator": "f1a07417-d97a-45cb-824c-7a7467783830",
+    "Monitoring Metrics Publisher": "3913510d-42f4-4e42-8a64-420c390055eb",
+    "Network Contributor": "4d97b98b-1d4f-4787-a291-c67834d212e7",
+    "Owner": "8e3af657-a8ff-443c-a75c-2fe8c4bcb635",
+    "Private DNS Zone Contributor": "b12aa53e-6015-4669-85d0-8515ebb3ae7f",
+    "Reader": "acdd72a7-3385-48ef-bd42-f606fba81ae7",
+    "Storage Blob Data Contributor": "ba92f5b4-2d11-453d-a403-e96b0029c9fe",
+    "Storage Blob Data Owner": "b7e6dc6d-f1e8-4753-8033-0f276bb0955b",
+    "Storage Blob Data Reader": "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1",
+}
+"""Built-in roles that stacks may give; learn.microsoft.com, built-in-roles, 2026-11-24."""
 
 
 def ids_of(identifier: str) -> Mapping[str, str]:
@@ -80,13 +101,18 @@ def control_plane(cluster: Resource) -> set[str]:
 
 def may(who: set[str], scope: str, roles: set[str], world: World) -> bool:
     """Tell whether one of the principals has one of the roles on a scope, or on one that it lies in."""
-    place = f"{scope.lower()}/"
+    place, wanted = f"{scope.lower()}/", {ROLES[role] for role in roles}
     return any(
         found.given["principalId"] in who
-        and found.given["roleDefinitionId"].lower().rpartition("/")[2] in roles
+        and role_id(found) in wanted
         and place.startswith(f"/{found.given['scope'].lower().strip('/')}/")
         for found in world.of("authorization:RoleAssignment")
     )
+
+
+def role_id(assignment: Resource) -> str:
+    """Give the UUID of the role that is given."""
+    return assignment.given["roleDefinitionId"].lower().rpartition("/")[2]
 
 
 def _assigned(resource: Resource) -> list[str]:

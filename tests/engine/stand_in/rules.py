@@ -15,7 +15,7 @@ from uuid import UUID
 from slipway.engine.sdk import schema
 from slipway.plan.replacements import PATHS
 from tests.engine.stand_in.cluster import POOL, SUBNET, refuse_cluster, refuse_pool
-from tests.engine.stand_in.identities import CLUSTER, IDENTITY, node_group, principals
+from tests.engine.stand_in.identities import CLUSTER, IDENTITY, ROLES, node_group, principals, role_id
 from tests.engine.stand_in.world import (
     Resource,
     World,
@@ -248,6 +248,9 @@ def _role(resource: Resource, before: Resource | None, world: World) -> Iterator
         yield azure("RoleAssignmentUpdateNotPermitted", "A role assignment is not allowed to be updated.")
     elif any(all(other.given[name] == given[name] for name in same) for other in world.of(resource.type)):
         yield azure("RoleAssignmentExists", "The role assignment already exists.", 409)
+    if role_id(resource) not in ROLES.values():
+        message = f"The specified role definition with ID '{role_id(resource)}' does not exist."
+        yield azure("RoleDefinitionDoesNotExist", message)
     # a new principal takes minutes to be known everywhere, unless its type is given
     if given["principalId"] not in principals(world) or not at(given, "principalType"):
         message = f"Principal {given['principalId']} does not exist in the directory; if it is new, specify "
