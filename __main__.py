@@ -3,6 +3,7 @@
 `pulumi up` realises its graph on Azure and Kubernetes, `slipway up` on this machine; `slipway plan` shows it.
 """
 
+import datetime
 from pathlib import Path
 
 import pulumi
@@ -12,6 +13,7 @@ from components.platform import Platform, PlatformArgs
 from slipway.images.recipe import webservice_recipes
 from slipway.problems import Problems
 from slipway.settings import PREFIX, Settings, parse
+from slipway.settings.checks import warnings
 from slipway.settings.readable import readable
 
 
@@ -39,7 +41,10 @@ def main() -> None:
         platform = Platform("slipway", PlatformArgs(settings, project, keys))
     except Problems as problems:
         raise pulumi.RunError(f"stack `{pulumi.get_stack()}`:\n{problems}") from None
-    pulumi.export("scoring_uris", platform.scoring_uris)
+    for warning in warnings(settings, datetime.datetime.now(datetime.UTC).date()):
+        pulumi.log.warn(warning)
+    for name, value in platform.outputs.items():
+        pulumi.export(name, value)
 
 
 main()

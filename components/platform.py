@@ -5,20 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pulumi
 import pulumi_kubernetes as k8s
 
 from components.image import Image, ImageArgs
-from components.router import Router, RouterArgs
+from components.router import InternalAddress, Router, RouterArgs
+from components.tls import Certificate, VaultCertificate
 from components.webservice import Webservice, WebserviceArgs
+from slipway.hosts.clouds import suffixes
 from slipway.images.recipe import Recipe, webservice_recipes
-from slipway.problems import Problems
-from slipway.settings import Settings, key_setting
-from slipway.settings.derived import router_size
-from slipway.spec import ROUTER_NAMESPACE
+from slipway.problems import KEY_FIELDS, Problems
+from slipway.settings import Azure, Settings, key_setting
+from slipway.settings.derived import router_ip, router_size
+from slipway.settings.kinds import name_of
+from slipway.spec import ROUTER, ROUTER_NAMESPACE
 
 POD_SECURITY = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")}
+PLATFORM_OUTPUTS = ("kubeconfig", "cluster_id", "registry", "tenant_id", "router_client_id")
+"""What a stack of layer `services` reads of its platform."""
+
+Outputs = Mapping[str, pulumi.Output[Any]]
 
 
 @dataclass(frozen=True)
@@ -31,24 +39,40 @@ class PlatformArgs:
 
 
 class Platform(pulumi.ComponentResource):
-    """Namespaces, the router, and an image and a web service for each entry of the settings."""
+    """What a stack is: on Azure everything beneath the cluster too, then router, images and web services."""
 
-    scoring_uris: dict[str, pulumi.Output[str]]
+    outputs: dict[str, pulumi.Input[Any]]
 
     def __init__(self, name: str, args: PlatformArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("slipway:index:Platform", name, {}, opts)
         settings = args.settings
         recipes, mistakes = webservice_recipes(settings.webservices, args.project)
         if mistakes:
             raise Problems(mistakes)
-        child = pulumi.ResourceOptions(parent=self)
-        assert settings.kubernetes is not None
-        cluster = k8s.Provider(
-            "cluster",
-            kubeconfig=settings.kubernetes.kubeconfig,
-            context=settings.kubernetes.context,
-            opts=child,
-        )
+        super().__init__("slipway:index:Platform", name, {"settings": _said(settings)}, opts)
+        azure = self._azure(settings)
+        self.outputs = dict(azure)
+        if settings.layer != "platform":
+            self.outputs["scoring_uris"] = self._services(args, recipes, azure)
+        self.register_outputs(self.outputs)
+
+    def _azure(self, settings: Settings) -> Outputs:
+        """Make what the cluster stands on, or read it of the stack that made it."""
+        if settings.azure is None:
+            return {}
+        if settings.platform_stack is not None:
+            platform = pulumi.StackReference(
+                settings.platform_stack, opts=pulumi.ResourceOptions(parent=self)
+            )
+            return {name: platform.require_output(name) for name in PLATFORM_OUTPUTS}
+        from components.azure import AzurePlatform  # noqa: PLC0415 only such a stack imports azure-native
+
+        return AzurePlatform("azure", settings, pulumi.ResourceOptions(parent=self)).outputs
+
+    def _services(
+        self, args: PlatformArgs, recipes: Mapping[str, Recipe], azure: Outputs
+    ) -> dict[str, pulumi.Output[str]]:
+        settings = args.settings
+        cluster = self._cluster(settings, azure)
         in_cluster = pulumi.ResourceOptions(parent=self, provider=cluster)
         namespaces = {
             namespace: k8s.core.v1.Namespace(
@@ -63,16 +87,21 @@ class Platform(pulumi.ComponentResource):
             after = [namespaces[name] for name in sorted(set(names))]
             return pulumi.ResourceOptions(parent=self, provider=cluster, depends_on=after)
 
+        registry = f"{login_server(settings.azure)}/" if settings.azure is not None else ""
+
         def image(service: str, recipe: Recipe) -> str:
-            made = ImageArgs(repository=f"slipway/{service}", recipe=recipe, project=args.project)
-            return Image(service, made, child).reference
+            made = ImageArgs(repository=f"{registry}slipway/{service}", recipe=recipe, project=args.project)
+            return Image(service, made, pulumi.ResourceOptions(parent=self)).reference
 
         router = Router(
             "router",
             RouterArgs(
-                settings.router,
-                settings.router.image or image("router", Recipe(runtime="router")),
-                router_size(settings),
+                settings=settings.router,
+                image=settings.router.image or image(ROUTER, Recipe(runtime="router")),
+                size=router_size(settings),
+                host=host(settings),
+                internal=_internal(settings),
+                certificate=_certificate(settings, args.keys, azure),
             ),
             within(ROUTER_NAMESPACE),
         )
@@ -88,13 +117,73 @@ class Platform(pulumi.ComponentResource):
                 ),
                 within(ROUTER_NAMESPACE, spec.namespace),
             )
-        self.scoring_uris = {
+        return {
             spec.name: router.url.apply(lambda url, name=spec.name: scoring_uri(url, name))
             for spec in settings.webservices
         }
-        self.register_outputs({"scoring_uris": self.scoring_uris})
+
+    def _cluster(self, settings: Settings, azure: Outputs) -> k8s.Provider:
+        """Give the way into the cluster; the one of another cluster is a replacement of everything in it."""
+        opts = pulumi.ResourceOptions(parent=self)
+        if settings.kubernetes is not None:
+            given = settings.kubernetes
+            return k8s.Provider("cluster", kubeconfig=given.kubeconfig, context=given.context, opts=opts)
+        identity = azure["cluster_id"]
+        return k8s.Provider("cluster", kubeconfig=azure["kubeconfig"], cluster_identifier=identity, opts=opts)
 
 
 def scoring_uri(url: str, service: str) -> str:
     """Give v1's address of a web service behind the router's."""
     return f"{url}/api/v1/service/{service}/score"
+
+
+def login_server(azure: Azure) -> str:
+    """Give the host of the workspace's registry, which is known before the registry exists."""
+    name = name_of(azure.workspace.registry.id or azure.workspace.name)
+    return f"{name.lower()}.{suffixes(azure.cloud).registry}"
+
+
+def host(settings: Settings) -> str | None:
+    """Give the name under which clients know the router, if the stack file says one."""
+    tls, azure = settings.router.tls, settings.azure
+    if tls is None:
+        return None
+    if tls.leaf_domain_label is None or azure is None:
+        return tls.domains[0]
+    return f"{tls.leaf_domain_label}.{azure.location}.{suffixes(azure.cloud).public_name}"
+
+
+def _internal(settings: Settings) -> InternalAddress | None:
+    azure = settings.azure
+    if azure is None or not settings.internal:
+        return None
+    address, adopted = router_ip(azure), azure.network.subnets.router.id
+    name = name_of(adopted) if adopted is not None else "snet-router"
+    return InternalAddress(name, str(address) if address is not None else None)
+
+
+def _certificate(
+    settings: Settings, keys: Mapping[str, pulumi.Input[str]], azure: Outputs
+) -> Certificate | VaultCertificate | None:
+    tls = settings.router.tls
+    if tls is None or tls.leaf_domain_label is not None:
+        return None
+    if tls.key_vault_certificate is None or settings.azure is None:
+        certificate, key = (keys[key_setting(ROUTER, name)] for name in ("tls_certificate", "tls_key"))
+        return Certificate(certificate, key)
+    workspace = settings.azure.workspace
+    return VaultCertificate(
+        name=tls.key_vault_certificate,
+        vault=name_of(workspace.key_vault.id or workspace.name),
+        tenant_id=azure["tenant_id"],
+        client_id=azure["router_client_id"],
+    )
+
+
+def _said(settings: Settings) -> dict[str, Any]:
+    """Give what the stack file says, for policies to read; keys given by a program are left out."""
+    said = settings.model_dump(mode="json", exclude_defaults=True)
+    for spec in said.get("webservices", []):
+        for field in KEY_FIELDS:
+            spec.pop(field, None)
+    return said

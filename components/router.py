@@ -22,16 +22,18 @@ ADMIN_PORT = 8081
 RUN_DIR = "/run/slipway"
 GRACE_SECONDS = 2 * MAX_TIMEOUT_MS // 1000 + 150
 """The longest wait and scoring that a web service can ask for, and the slowest upload and answer."""
+API_SERVER_BY_NAME = {"kubernetes.azure.com/set-kube-service-host-fqdn": "true"}
+"""AKS then tells the pod the API server's name, which a firewall can let pass; nobody else reads it."""
 READS = {("apps", "deployments"), ("discovery.k8s.io", "endpointslices")}
 """What the router watches in every namespace, as (API group, resource)."""
 
 
 @dataclass(frozen=True)
 class InternalAddress:
-    """Where an internal load balancer stands: the name of a subnet, and a free address of it."""
+    """Where an internal load balancer stands: the name of a subnet, and its address there if one is fixed."""
 
     subnet: str
-    ip: str
+    ip: str | None
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class Router(pulumi.ComponentResource):
                 selector=k8s.meta.v1.LabelSelectorArgs(match_labels=selector),
                 strategy=pods.rolling_update(),
                 template=k8s.core.v1.PodTemplateSpecArgs(
-                    metadata=k8s.meta.v1.ObjectMetaArgs(labels=labels),
+                    metadata=k8s.meta.v1.ObjectMetaArgs(labels=labels, annotations=API_SERVER_BY_NAME),
                     spec=_pod(args, selector, certificate),
                 ),
             ),
@@ -184,7 +186,8 @@ def _load_balancer(args: RouterArgs) -> dict[str, str]:
     if args.internal is not None:
         annotations[f"{azure}-load-balancer-internal"] = "true"
         annotations[f"{azure}-load-balancer-internal-subnet"] = args.internal.subnet
-        annotations[f"{azure}-load-balancer-ipv4"] = args.internal.ip
+        if args.internal.ip is not None:
+            annotations[f"{azure}-load-balancer-ipv4"] = args.internal.ip
     if args.settings.tls is not None and args.settings.tls.leaf_domain_label is not None:
         annotations[f"{azure}-dns-label-name"] = args.settings.tls.leaf_domain_label
     return annotations
