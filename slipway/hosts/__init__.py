@@ -3,6 +3,7 @@
 from slipway.hosts.catalogue import CATALOGUE
 from slipway.hosts.clouds import Cloud, Suffixes, cloud_of, suffixes
 from slipway.hosts.entry import Destination, Direction, Feature, Host, Protocol, Source, Stage
+from slipway.hosts.formats import FORMATS, Format, written
 from slipway.hosts.models import ModelHost, mistakes
 from slipway.hosts.needs import Needs
 from slipway.hosts.reach import Rule, catalogued, covers, line, missing
@@ -11,11 +12,13 @@ from slipway.hosts.rules import Reason, Required, RuleKind
 
 __all__ = [
     "CATALOGUE",
+    "FORMATS",
     "FQDN_TAG",
     "Cloud",
     "Destination",
     "Direction",
     "Feature",
+    "Format",
     "Host",
     "ModelHost",
     "Needs",
@@ -35,4 +38,5 @@ __all__ = [
     "mistakes",
     "required",
     "suffixes",
+    "written",
 ]

@@ -20,7 +20,7 @@ from slipway.hosts.rules import Required, RuleKind
 class Rule:
     """What a firewall lets pass: a name, address, range, service tag, FQDN tag, or `*`.
 
-    `ports` is one port, a range such as `9000-9010`, or `*`, as Azure writes them; `protocol` is None for any.
+    `ports` is one port, a range such as `9000-9010`, or `*`, as Azure writes them; `protocol` None is any.
     A network rule's TCP lets HTTPS pass too; an application rule lets nothing else pass.
     """
 

@@ -94,3 +94,8 @@ class Required:
     def symptom(self) -> str:
         """Join what a person sees when it is missing."""
         return "; ".join(dict.fromkeys(reason.symptom for reason in self.reasons))
+
+    @property
+    def note(self) -> str:
+        """Join what the documents disagree about."""
+        return "; ".join(dict.fromkeys(reason.note for reason in self.reasons if reason.note))
