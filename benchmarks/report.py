@@ -41,13 +41,16 @@ class Figure:
         return f"<= {self.at_most:g}" if self.at_most is not None else ""
 
 
-def arguments(description: str | None, *, pairs: int, seconds: float) -> argparse.ArgumentParser:
-    """Give the options that every benchmark has; `seconds` is the length of one run."""
+def arguments(
+    description: str | None, *, pairs: int, seconds: float | None = None
+) -> argparse.ArgumentParser:
+    """Give the options that every benchmark has; `seconds` is the length of one run, where it has one."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--pairs", type=int, default=pairs, help=f"runs of each peer (default: {pairs})")
-    parser.add_argument(
-        "--seconds", type=float, default=seconds, help=f"length of one run (default: {seconds:g})"
-    )
+    if seconds is not None:
+        parser.add_argument(
+            "--seconds", type=float, default=seconds, help=f"length of one run (default: {seconds:g})"
+        )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every value there")
     parser.add_argument("--check", action="store_true", help="exit with 1 if a bar is missed")
     return parser
@@ -56,7 +59,8 @@ def arguments(description: str | None, *, pairs: int, seconds: float) -> argpars
 def finish(title: str, figures: Sequence[Figure], options: argparse.Namespace) -> int:
     """Print the table, write the values, and return the exit status."""
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-    print(f"{title} ({options.pairs} runs of {options.seconds:g} s each; {machine})\n")
+    each = f" of {options.seconds:g} s each" if "seconds" in options else ""
+    print(f"{title} ({options.pairs} runs{each}; {machine})\n")
     rows: list[tuple[str, ...]] = [("", "median", "lowest", "highest", "bar", "")]
     for one in figures:
         numbers = (f"{number:.4g}" for number in (one.median, min(one.values), max(one.values)))
