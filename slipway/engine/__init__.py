@@ -35,6 +35,7 @@ __all__ = [
     "Secret",
     "Unknown",
     "Value",
+    "check",
     "run",
 ]
 
@@ -53,7 +54,19 @@ def run(
     importable, because they are called in that process. What the program prints goes to stderr. Raises
     `ProjectError` for files that cannot be read, `EngineError` for a program that Pulumi would not run.
     """
-    request = Request(load(project, stack), resolve, invoke, stacks)
+    return _ask(Request(load(project, stack), resolve, invoke, stacks))[0]
+
+
+def check(project: Path, stack: str) -> tuple[Graph, tuple[str, ...]]:
+    """Run the program likewise; give its graph and a line for each mistake that can be seen in it.
+
+    Checked are the inputs of resources against the annotations of their SDKs, and the rules of the
+    project's own policy pack. Raises as `run` does.
+    """
+    return _ask(Request(load(project, stack), check=True))
+
+
+def _ask(request: Request) -> tuple[Graph, tuple[str, ...]]:
     reader, writer = os.pipe()
     with os.fdopen(reader, "rb") as answers:
         try:
@@ -77,4 +90,4 @@ def run(
     answer: Answer = pickle.loads(content)  # noqa: S301 from our own child process
     if answer.graph is None:
         raise EngineError(answer.error)
-    return answer.graph
+    return answer.graph, answer.mistakes

@@ -99,6 +99,16 @@ class Registration:
     """`file:line`, relative to the project"""
     options: dict[str, Value] = field(default_factory=dict[str, Value])
 
+    @property
+    def called(self) -> str:
+        """The resource in a line for a person: the last part of its type, and its name."""
+        return f"{self.type.rsplit(':', 1)[-1]} {self.name}"
+
+    @property
+    def known_id(self) -> str:
+        """The id as messages carry it: empty where it is unknown."""
+        return self.id if isinstance(self.id, str) else ""
+
 
 @dataclass(frozen=True)
 class Graph:
@@ -110,6 +120,8 @@ class Graph:
     outputs: dict[str, Value]
     encrypted_config: tuple[str, ...] = ()
     """the keys that the stack file holds encrypted: to the program, unknown secrets"""
+    unasked: tuple[str, ...] = ()
+    """the functions of providers that the program called; what they would answer is unknown"""
 
     def __getitem__(self, urn: str) -> Registration:
         """Find a registration by its URN; KeyError if there is none."""

@@ -3,7 +3,8 @@
 The SDK calls it as it would call the engine behind a gRPC connection. What the engine's `source_eval`
 and step generator do to a registration before any provider sees it is done here: inheritance from the
 parent, providers, transforms, URNs, and the errors for what cannot be. Providers do not run: a resource
-gives back its inputs and leaves the rest unknown, unless a resolver knows better.
+gives back its inputs and leaves the rest unknown, unless a resolver knows better, and so is the answer
+of a provider's function.
 
 Left out: remote components and parameterised packages, which are made by plugins and refused by name;
 hooks are accepted and never called, as in a preview.
@@ -70,6 +71,8 @@ class Monitor:
         stacks: StackOutputs | None = None,
     ) -> None:
         self.failure = ""
+        self.unasked: set[str] = set()
+        """the functions of providers that the program called and nobody answered"""
         self._project = project
         self._resolve = resolve
         self._invoke = invoke
@@ -82,7 +85,8 @@ class Monitor:
         """Give all that was registered."""
         found = tuple(node.registration for _, node in sorted(self._nodes.items()))
         outputs = next((r.outputs for r in found if r.type == urns.STACK_TYPE), dict[str, Value]())
-        return Graph(self._project.name, self._project.stack, found, outputs, self._project.encrypted)
+        project, unasked = self._project, tuple(sorted(self.unasked))
+        return Graph(project.name, project.stack, found, outputs, project.encrypted, unasked)
 
     def close(self) -> None:
         """Close the connections to the program's transforms."""
@@ -128,7 +132,7 @@ class Monitor:
         registration = node.registration
         return pb.RegisterResourceResponse(
             urn=registration.urn,
-            id=registration.id if isinstance(registration.id, str) else "",
+            id=registration.known_id,
             object=wire.write_struct(registration.outputs if registration.custom else {}),
         )
 
@@ -153,7 +157,7 @@ class Monitor:
                     custom=True,
                     parent=request.parent,
                     inputs=wire.read_struct(request.properties),
-                    id=request.id,
+                    id=UNKNOWN if request.id == wire.UNKNOWN_TEXT else request.id,
                     dependencies=tuple(sorted(request.dependencies)),
                     provider=providers.urn_of(provider),
                     version=request.version,
@@ -162,7 +166,8 @@ class Monitor:
                 )
             )
         found = node.registration
-        return pb.ReadResourceResponse(urn=found.urn, properties=wire.write_struct(found.outputs))
+        properties = wire.write_struct(found.outputs)
+        return pb.ReadResourceResponse(urn=found.urn, id=found.known_id, properties=properties)
 
     def Invoke(self, request: pb.ResourceInvokeRequest) -> pb.ResourceInvokeResponse:
         given = InvokeOptions(
@@ -179,9 +184,8 @@ class Monitor:
         if request.tok == "pulumi:pulumi:getResource":
             result = self._get_resource(str(arguments.get("urn")))
         elif self._invoke is None:
-            self._fail(
-                f"the program calls the function {request.tok} of a provider, and no provider runs here"
-            )
+            self.unasked.add(request.tok)
+            return pb.ResourceInvokeResponse(unknown=True)
         else:
             result = self._invoke(request.tok, arguments)
         return pb.ResourceInvokeResponse(**cast("Any", {"return": wire.write_struct(result)}))

@@ -25,6 +25,7 @@ from google.protobuf.empty_pb2 import Empty
 from pulumi.runtime import Settings, configure, run_in_stack, set_all_config
 from pulumi.runtime.proto import engine_pb2
 
+from slipway.engine.checks import mistakes
 from slipway.engine.monitor import Monitor
 from slipway.engine.project import Project
 from slipway.engine.request import Answer, Request
@@ -76,13 +77,19 @@ def run(request: Request) -> Answer:
     except pulumi.RunError as failure:
         error = str(failure)
     except Exception as failure:
-        error = monitor.failure or _traceback(failure, folder)
+        error = monitor.failure or _traceback(failure, folder) + _unasked(monitor)
     finally:
         loop.run_until_complete(loop.shutdown_default_executor())
         loop.close()
         monitor.close()
     error = error or monitor.failure
-    return Answer(error=error) if error else Answer(graph=monitor.graph())
+    if error:
+        return Answer(error=error)
+    graph = monitor.graph()
+    try:
+        return Answer(graph, tuple(mistakes(graph, project.root)) if request.check else ())
+    except Exception as failure:  # of a policy
+        return Answer(error=_traceback(failure, project.root))
 
 
 def _program(main: Path) -> None:
@@ -119,6 +126,12 @@ def _traceback(failure: BaseException, folder: Path) -> str:
     first = (own or others or [0])[0]
     shown.stack = traceback.StackSummary.from_list(frames[first:])
     return "the program failed:\n" + "".join(shown.format()).rstrip()
+
+
+def _unasked(monitor: Monitor) -> str:
+    """Say it when a program may have failed for want of an answer: only Outputs can be unknown."""
+    names = ", ".join(sorted(monitor.unasked))
+    return f"\nno provider runs here to answer {names}: call the `_output` form of a function" * bool(names)
 
 
 def _main() -> None:

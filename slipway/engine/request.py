@@ -37,11 +37,13 @@ class Request:
     resolve: Resolver | None = None
     invoke: Invoke | None = None
     stacks: StackOutputs | None = None
+    check: bool = False
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A graph, or what went wrong."""
+    """A graph with what is wrong in it if that was asked, or why there is none."""
 
     graph: Graph | None = None
+    mistakes: tuple[str, ...] = ()
     error: str = ""

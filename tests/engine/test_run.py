@@ -87,10 +87,38 @@ def test_when_a_resolver_refuses_then_its_reason_is_the_error(project: Path) -> 
         run(project, "dev", resolve=refuse)
 
 
-def test_when_a_function_is_called_and_no_one_answers_then_the_error_names_it(project: Path) -> None:
-    write(project, 'pulumi.runtime.invoke("test:index:double", {"number": 2})')
-    with pytest.raises(EngineError, match="calls the function test:index:double of a provider"):
+def test_when_a_function_is_called_and_no_one_answers_then_its_answer_is_unknown_and_it_is_named(
+    project: Path,
+) -> None:
+    write(
+        project,
+        """
+        answer = pulumi.runtime.invoke_output("test:index:double", {"number": 2})
+        pulumi.export("n", answer.apply(lambda found: found["number"]))
+        """,
+    )
+    graph = run(project, "dev")
+    assert graph.outputs == {"n": UNKNOWN}
+    assert graph.unasked == ("test:index:double",)
+
+
+def test_when_a_program_needs_an_answer_at_once_then_the_error_names_function_and_remedy(
+    project: Path,
+) -> None:
+    write(project, 'pulumi.runtime.invoke("test:index:double", {"number": 2}).value["number"]')
+    with pytest.raises(EngineError, match="to answer test:index:double: call the `_output` form"):
         run(project, "dev")
+
+
+def test_when_a_resource_is_read_then_its_id_is_known_and_the_rest_is_not(project: Path) -> None:
+    write(
+        project,
+        """
+        found = random.RandomString.get("a", id="given")
+        pulumi.export("found", [found.id, found.result])
+        """,
+    )
+    assert run(project, "dev").outputs == {"found": ["given", UNKNOWN]}
 
 
 def test_when_a_function_is_answered_then_the_program_goes_on_with_that(project: Path) -> None:
