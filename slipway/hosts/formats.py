@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
 from typing import Literal
 
 from slipway.hosts.entry import Destination, Protocol, Stage
@@ -20,6 +21,7 @@ FIELDS: tuple[str, ...] = (
     *("stage", "host", "protocol", "port", "direction", "rule"),
     *("why", "source", "symptom", "note", "stages", "zone"),
 )
+TITLES = ("HOST", "PORT", "RULE", "WHY", "SOURCE")
 _PASSED = {RuleKind.APPLICATION, RuleKind.NETWORK}
 
 
@@ -33,15 +35,22 @@ def written(needs: Needs, form: Format, *, fqdn_tag: bool = False) -> str:
 
 
 def table(hosts: Hosts) -> str:
-    """Give a line for each host under its first stage: host, port, rule kind, why, source."""
-    titles = ("HOST", "PORT", "RULE", "WHY", "SOURCE")
-    rows = [(one.host, f"{one.protocol} {one.port}", str(one.kind), one.why, one.source) for one in hosts]
-    widths = [max(len(row[column]) for row in (titles, *rows)) for column in range(len(titles))]
-    lines = [_line(titles, widths)]
+    """Give host, port, rule kind, why and source under the first stage; a line for each reason."""
+    rows = {one: list(_rows(one)) for one in hosts}
+    every = [TITLES, *(row for group in rows.values() for row in group)]
+    widths = [max(map(len, column)) for column in zip(*every, strict=True)]
+    lines = [_line(TITLES, widths)]
     for stage in Stage:
-        here = [row for row, one in zip(rows, hosts, strict=True) if one.stage is stage]
+        here = [row for one, group in rows.items() if one.stage is stage for row in group]
         lines += [f"\n# {stage}", *(_line(row, widths) for row in here)] if here else []
     return "\n".join(lines) + "\n"
+
+
+def _rows(one: Required) -> Iterator[tuple[str, ...]]:
+    rule = (one.host, f"{one.protocol} {one.port}", str(one.kind))
+    for reason in one.reasons:
+        yield (*rule, f"{reason.feature}: {reason.purpose}", reason.source)
+        rule = ("", "", "")
 
 
 def _line(row: Iterable[str], widths: Iterable[int]) -> str:
@@ -50,20 +59,8 @@ def _line(row: Iterable[str], widths: Iterable[int]) -> str:
 
 def to_json(hosts: Hosts) -> str:
     """Give a list of objects, each with its reasons apart."""
-    return json.dumps([_record(one) | {"reasons": _reasons(one)} for one in hosts], indent=2) + "\n"
-
-
-def _reasons(one: Required) -> list[dict[str, str]]:
-    return [
-        {
-            "feature": str(reason.feature),
-            "purpose": reason.purpose,
-            "source": reason.source,
-            "symptom": reason.symptom,
-            "note": reason.note,
-        }
-        for reason in one.reasons
-    ]
+    records = [_record(one) | {"reasons": [asdict(reason) for reason in one.reasons]} for one in hosts]
+    return json.dumps(records, indent=2) + "\n"
 
 
 def _record(one: Required) -> dict[str, object]:

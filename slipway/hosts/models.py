@@ -59,8 +59,9 @@ def mistakes(host: str, port: int, protocol: str, reason: str) -> list[str]:
         lines.append(problem("protocol", protocol, "is no protocol", f"give one of {', '.join(Protocol)}"))
     if not 1 <= port <= 65535:
         lines.append(problem("port", port, "is no port", "give one from 1 to 65535"))
-    if not reason.strip():
-        lines.append(problem("reason", reason, "is empty", "say why the model calls the host"))
+    if not reason.strip() or not reason.isprintable():
+        rule = "is not one line of text"
+        lines.append(problem("reason", reason, rule, "say in one why the model calls the host"))
     range_ = network(host)
     if host == "*" or (range_ is not None and range_.prefixlen == 0):
         lines.append(problem("host", host, "is every host", "name the hosts that the model calls"))
