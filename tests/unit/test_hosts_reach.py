@@ -123,6 +123,7 @@ def test_what_is_missing_comes_in_the_order_of_stages_with_its_symptom() -> None
         (Rule("packages.microsoft.com", "443", Protocol.TCP), ["packages.microsoft.com:443"]),
         (Rule("packages.microsoft.com", "400-500", None), ["packages.microsoft.com:443"]),
         (Rule("packages.microsoft.com", "444-500", None), []),
+        (Rule("packages.microsoft.com", "1-442", None), []),
         (Rule("packages.microsoft.com", "443", Protocol.UDP), []),
         (Rule("packages.microsoft.com", "443", Protocol.HTTP), []),
         (Rule("AzureCloud", "*", Protocol.TCP), ["AzureCloud.westeurope:9000"]),
@@ -179,6 +180,11 @@ def test_a_rule_is_catalogued_just_when_it_lets_only_required_traffic_pass(
     rule: Rule, expected: bool
 ) -> None:
     assert catalogued(rule, HOSTS) is expected
+
+
+def test_what_comes_in_to_the_router_is_no_reason_to_let_anything_out() -> None:
+    hosts = required(replace(NEEDS, router_ip="10.224.4.10"))
+    assert not catalogued(Rule("10.224.4.10", "443", Protocol.TCP), hosts)
 
 
 @pytest.mark.parametrize(
