@@ -43,11 +43,11 @@ def router_size(settings: Settings) -> RouterSize:
 
 def roles(azure: Azure) -> list[str]:
     """Give the subnets that a stack has, in the order in which they are laid out."""
-    firewall, workspace = azure.egress.firewall, azure.workspace
+    firewall, workspace, ours = azure.egress.firewall, azure.workspace, azure.cluster.id is None
     there = {
-        "system": True,
-        "user": bool(azure.cluster.pools),
-        "router": True,
+        "system": ours,
+        "user": ours and bool(azure.cluster.pools),
+        "router": ours or azure.network.subnets.router != Subnet(),
         "firewall": firewall is not None and firewall.ours,
         "private_endpoints": any(
             part.private_endpoint for part in (workspace.registry, workspace.storage, workspace.key_vault)
