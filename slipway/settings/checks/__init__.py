@@ -9,6 +9,7 @@ import datetime
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from slipway import hosts
 from slipway.settings import capacity, regions
 from slipway.settings.azure import Azure
 from slipway.settings.checks import nodes, ranges
@@ -116,6 +117,9 @@ def _router(settings: Settings) -> Iterator[str]:
 
 def _webservices(settings: Settings) -> Iterator[str]:
     for spec in settings.webservices:
+        for host in spec.egress:
+            for line in hosts.mistakes(host.host, host.port, host.protocol, host.reason):
+                yield f"webservices[{spec.name}].egress.{line}"
         needed, most = capacity.wanted(spec), spec.num_replicas or spec.autoscale_max_replicas
         if needed > most:
             field = "num_replicas" if spec.num_replicas else "autoscale_max_replicas"
