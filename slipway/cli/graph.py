@@ -15,16 +15,44 @@ from slipway.local.state import LocalError
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="The whole graph for programs.")
+@click.option("--save", is_flag=True, help="Keep the plan as a snapshot beside the stack file, for git.")
+@click.option(
+    "--diff",
+    "ref",
+    is_flag=False,
+    flag_value="",
+    metavar="[REF]",
+    help="Show what changes since the snapshot, or since that of a git ref.",
+)
+@click.option("--format", "form", type=click.Choice(["tree", "json"]), default="tree", show_default=True)
 @stack_option
-def plan(as_json: bool, stack: str) -> None:
-    """Show the stack's resource graph. Makes nothing and asks nobody."""
-    from slipway.engine import run
-    from slipway.plan import to_json, tree
+def plan(save: bool, ref: str | None, form: str, stack: str) -> None:
+    """Show the stack's resource graph and check it. Makes nothing and asks nobody.
+
+    Exit code 1 for a mistake, and for a change that would replace or delete what is protected.
+    """
+    from slipway import plan as plans
+    from slipway.engine import check
+    from slipway.problems import Problems
 
     project, _ = find_project(stack)
-    registered = run_engine(lambda: run(project, stack))
-    click.echo(json.dumps(to_json(registered), indent=2) if as_json else tree(registered), nl=as_json)
+    graph, mistakes = run_engine(lambda: check(project, stack))
+    problems = [*mistakes, *plans.mistakes_of_objects(graph)]
+    found, path = plans.snapshot(graph), run_engine(lambda: plans.path_of(project, stack))
+    if ref is None:
+        shown = {"tree": plans.tree, "json": plans.to_json}[form](graph)
+    else:
+        old = run_engine(lambda: plans.load(path, ref))
+        changes = plans.diff(old, found, {one.urn: one.aliases for one in graph.registrations})
+        problems += changes.refused
+        since = f"{path.name} of {ref}" if ref else path.name
+        shown = {"tree": plans.changes_text, "json": plans.changes_to_json}[form](changes, since)
+    click.echo(shown if isinstance(shown, str) else json.dumps(shown, indent=2) + "\n", nl=False)
+    if problems:
+        raise Problems(problems)
+    if save:
+        plans.save(found, path)
+        click.echo(f"saved {path.relative_to(project)}", err=True)
 
 
 @click.command()

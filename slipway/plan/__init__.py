@@ -1,10 +1,26 @@
-"""The graph of a stack, shown: a tree for people, JSON for programs, secrets masked in both.
+"""The graph of a stack, shown, checked and compared; secrets are masked in everything.
 
-It is no `pulumi preview`: no provider is asked, so it holds no diff, no check or default of a provider
-and no drift of what exists.
+It is no `pulumi preview`: no provider is asked, so it holds no check or default of a provider and no drift
+of what exists.
 """
 
+from slipway.plan.changes import text as changes_text
+from slipway.plan.changes import to_json as changes_to_json
+from slipway.plan.diff import diff
+from slipway.plan.objects import in_graph as mistakes_of_objects
+from slipway.plan.snapshot import load, path_of, save, snapshot
 from slipway.plan.tree import tree
 from slipway.plan.values import to_json
 
-__all__ = ["to_json", "tree"]
+__all__ = [
+    "changes_text",
+    "changes_to_json",
+    "diff",
+    "load",
+    "mistakes_of_objects",
+    "path_of",
+    "save",
+    "snapshot",
+    "to_json",
+    "tree",
+]

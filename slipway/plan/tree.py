@@ -36,6 +36,8 @@ def tree(graph: Graph) -> str:
     lines += ["", f"{custom} resources in {len(shown) - custom} components"]
     if graph.encrypted_config:
         lines.append(f"encrypted, so unknown here: {', '.join(graph.encrypted_config)}")
+    if graph.unasked:
+        lines.append(f"not asked, so unknown here: {', '.join(graph.unasked)}")
     lines.append("This is the graph alone: no provider was asked, so there is no diff and no drift.")
     return "\n".join(lines) + "\n"
 

@@ -31,6 +31,7 @@ def to_json(graph: Graph) -> dict[str, object]:
         "resources": [_resource(registration, mask) for registration in graph.registrations],
         "outputs": masked(graph.outputs, mask),
         "encryptedConfig": list(graph.encrypted_config),
+        "unasked": list(graph.unasked),
     }
 
 

@@ -365,7 +365,7 @@ def test_plan_shows_the_graph_without_making_anything(project: Project) -> None:
     result = project("plan", "-s", "dev")
     assert (result.exit_code, result.stderr) == (0, "")
     assert "Webservice two" in result.stdout
-    graph = json.loads(project("plan", "-s", "dev", "--json").stdout)
+    graph = json.loads(project("plan", "-s", "dev", "--format", "json").stdout)
     assert graph["stack"] == "dev"
     assert not (project.root / ".slipway/dev").exists()
 

@@ -140,9 +140,9 @@ def test_when_resources_have_parents_then_the_tree_shows_them_below() -> None:
 
 def test_when_there_are_outputs_then_they_end_the_tree() -> None:
     outputs: dict[str, Value] = {"uris": {"a": "http://a", "b": UNKNOWN}, "key": Secret(KEY)}
-    text = tree(graph(outputs=outputs, encrypted_config=("test:key",)))
+    text = tree(graph(outputs=outputs, encrypted_config=("test:key",), unasked=("test:index:get",)))
     assert "outputs\n  key: [secret]\n  uris.a: http://a\n  uris.b: [unknown]\n" in text
-    assert "encrypted, so unknown here: test:key\n" in text
+    assert "encrypted, so unknown here: test:key\nnot asked, so unknown here: test:index:get\n" in text
 
 
 def planted() -> Graph:
