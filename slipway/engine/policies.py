@@ -34,7 +34,8 @@ IMAGE = "slipway:index:Image"
 def violations(graph: Graph, project: Path) -> Iterator[tuple[bool, str]]:
     """Give a line for each violation, and whether its policy is mandatory; else it is advice."""
     every = _load(project)
-    for found in graph.registrations:
+    managed = (found for found in graph.registrations if not found.external)
+    for found in sorted(managed, key=lambda found: qualified_type(found.urn).count("$")):  # parents first
         properties = _checked(found.inputs, built=_waits_for_image(found))
         args = pulumi_policy.ResourceValidationArgs(
             found.type, properties, found.urn, found.name, _options(found), _provider(found, graph)

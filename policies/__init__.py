@@ -1,0 +1,1 @@
+"""What no environment may be: a policy pack, its rules importable."""

@@ -1,0 +1,153 @@
+"""What no pod may be: of an image from elsewhere, without limits, beyond Pod Security, scaled by two."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from policies.graph import Inputs, Resource, Stack, at, known, many
+from policies.rule import resource_rule, stack_rule
+from slipway.hosts import suffixes
+from slipway.problems import problem
+from slipway.settings import Azure
+from slipway.settings.kinds import name_of
+from slipway.spec import WEBSERVICE
+
+DEPLOYMENT = "kubernetes:apps:Deployment"
+IMAGE = "slipway:index:Image"
+NAMESPACE = "kubernetes:core:Namespace"
+AFTER_BUILD = "digest: after build"
+"""How `slipway plan` shows the image of an `Image` that was not built yet: the one unknown that passes."""
+DIGEST = re.compile(r"[^@]+@sha256:[0-9a-f]{64}")
+RESTRICTED = "pod-security.kubernetes.io/enforce"
+PODS: Mapping[str, tuple[str, ...]] = {
+    "kubernetes:core:Pod": (),
+    "kubernetes:core:PodTemplate": ("template",),
+    "kubernetes:batch:CronJob": ("spec", "jobTemplate", "spec", "template"),
+    **{
+        f"kubernetes:{kind}": ("spec", "template")
+        for kind in (
+            "apps:DaemonSet",
+            "apps:Deployment",
+            "apps:ReplicaSet",
+            "apps:StatefulSet",
+            "batch:Job",
+            "core:ReplicationController",
+        )
+    },
+}
+"""Where each kind of object has its pod."""
+SCALERS = (
+    "kubernetes:autoscaling:HorizontalPodAutoscaler",
+    "kubernetes:keda.sh:ScaledObject",
+)
+
+
+@stack_rule(
+    "image-from-registry",
+    "On Azure images come from the workspace's registry: what a cluster runs passed the registry's door.",
+    *PODS,
+)
+def image_from_registry(resource: Resource, stack: Stack) -> Iterator[str]:
+    if stack.azure is None:
+        return
+    registry = login_server(stack.azure)
+    for path, image in _foreign_images(resource, stack):
+        if not image.startswith(f"{registry}/"):
+            remedy = f"import it: az acr import -n {registry.split('.', maxsplit=1)[0]} --source {image}"
+            yield problem(path, image, f"is not in the workspace's registry {registry}", remedy)
+
+
+@stack_rule(
+    "image-by-digest",
+    "Images are named by digest: a tag can be moved, and then replicas of one service differ.",
+    *PODS,
+)
+def image_by_digest(resource: Resource, stack: Stack) -> Iterator[str]:
+    for path, image in _foreign_images(resource, stack):
+        if not DIGEST.fullmatch(image):
+            yield problem(path, image, "names no digest", "write NAME@sha256:...")
+
+
+@resource_rule(
+    "resources-set",
+    "Every container requests CPU and memory and limits memory: nodes are counted by requests. A limit of CPU"
+    " is left to choice: it slows answers down and protects nobody.",
+    *PODS,
+)
+def resources_set(resource: Resource, _: Stack) -> Iterator[str]:
+    for path, container in _containers(resource, "containers", "initContainers"):
+        for field in ("requests.cpu", "requests.memory", "limits.memory"):
+            if not at(container, "resources", *field.split(".")):
+                yield f"{path}.resources.{field}: is not set; set it"
+
+
+@resource_rule(
+    "pod-security-restricted",
+    "Every namespace enforces Pod Security `restricted`: a pod that escapes its container owns the node.",
+    NAMESPACE,
+)
+def pod_security_restricted(namespace: Resource, _: Stack) -> Iterator[str]:
+    given = at(namespace.inputs, "metadata", "labels", RESTRICTED)
+    if given != "restricted":
+        yield problem(f"metadata.labels.{RESTRICTED}", given, "is not restricted", "set it so")
+
+
+@resource_rule(
+    "no-service-account-token",
+    "Scoring pods get no token of Kubernetes' API: a model's code is not the cluster's administrator.",
+    *PODS,
+)
+def no_service_account_token(resource: Resource, _: Stack) -> Iterator[str]:
+    if at(template(resource), "metadata", "labels", WEBSERVICE) is None:
+        return
+    field = "automountServiceAccountToken"
+    given = at(template(resource), "spec", field)
+    if given is not False:
+        yield problem(field, given, "a token would be mounted", "set it to false")
+
+
+@stack_rule(
+    "one-autoscaler",
+    "No HorizontalPodAutoscaler or KEDA ScaledObject on what the router scales: two of them undo each other.",
+    *SCALERS,
+)
+def one_autoscaler(scaler: Resource, stack: Stack) -> Iterator[str]:
+    reference = at(scaler.inputs, "spec", "scaleTargetRef")
+    if (at(reference, "kind") or "Deployment") != "Deployment":
+        return
+    name, namespace = at(reference, "name"), at(scaler.inputs, "metadata", "namespace")
+    for deployment in stack.of(DEPLOYMENT):
+        metadata = known(deployment.inputs, "metadata")
+        same = (known(metadata, "name"), known(metadata, "namespace")) == (name, namespace)
+        if same and known(metadata, "labels", "app.kubernetes.io/managed-by") == "slipway":
+            remedy = "remove this object; autoscale_min_replicas and autoscale_max_replicas are the bounds"
+            yield problem("spec.scaleTargetRef.name", name, "is scaled by the router", remedy)
+
+
+def template(resource: Resource) -> Inputs:
+    """Give metadata and spec of the pod that an object makes."""
+    return at(resource.inputs, *PODS[resource.type])
+
+
+def login_server(azure: Azure) -> str:
+    """Give the host of the workspace's registry."""
+    name = name_of(azure.workspace.registry.id or azure.workspace.name)
+    return f"{name.lower()}.{suffixes(azure.cloud).registry}"
+
+
+def _containers(resource: Resource, *kinds: str) -> Iterator[tuple[str, Any]]:
+    spec = at(template(resource), "spec")
+    for kind in kinds:
+        for index, container in enumerate(many(spec, kind)):
+            yield f"{kind}[{at(container, 'name') or index}]", container
+
+
+def _foreign_images(resource: Resource, stack: Stack) -> Iterator[tuple[str, str]]:
+    """Give the images that this stack does not make itself."""
+    own = {known(image.outputs, "reference") for image in stack.of(IMAGE)} | {AFTER_BUILD}
+    for path, container in _containers(resource, "containers", "initContainers", "ephemeralContainers"):
+        image = at(container, "image")
+        if image not in own:
+            yield f"{path}.image", str(image)
