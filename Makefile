@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STACK ?= local
 # What `make lint` judges: Slipway's own code, never the folders of your services.
-CODE := __main__.py benchmarks components examples/diabetes examples/echo slipway tests
+CODE := __main__.py benchmarks components examples/diabetes examples/echo policies slipway tests
 
 .DEFAULT_GOAL := help
 .PHONY: help up down test lint format install record lock schema wheel clean
