@@ -1,0 +1,308 @@
+"""The AKS cluster, created or attached by id, with the identities it needs and the way into it.
+
+Created, it acts as a user-assigned identity that has its rights before the cluster asks for them, and its
+nodes pull images as another one. People log in with Entra; there are no local accounts.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pulumi
+import pulumi_azure_native as az
+
+from components import aks, monitoring
+from components.kubeconfig import exec_kubeconfig
+from components.pods import children
+from components.roles import Role, assign
+from components.router import NAME as ROUTER
+from slipway.settings.azure import Azure
+from slipway.settings.kinds import group_of, name_of
+from slipway.spec import ROUTER_NAMESPACE
+
+
+@dataclass(frozen=True)
+class ClusterArgs:
+    """Arguments of `Cluster`; all but the first four are left out as far as nothing asks for them.
+
+    `subnets` and `route_tables` are ids by role (system, user, router), `network_id` is asked for by an
+    adopted zone of API servers. The API server takes connections from `egress_ips`, from which the nodes
+    come. `logs_id` is asked for by `monitor` and `defender.sensor`. `vault_id` is the key vault from which
+    the router reads its certificate.
+    """
+
+    base: str
+    resource_group: pulumi.Input[str]
+    azure: Azure
+    registry_id: pulumi.Input[str]
+    subnets: Mapping[str, pulumi.Input[str]] = field(default_factory=dict[str, pulumi.Input[str]])
+    route_tables: Mapping[str, pulumi.Input[str]] = field(default_factory=dict[str, pulumi.Input[str]])
+    network_id: pulumi.Input[str] | None = None
+    egress_ips: Sequence[pulumi.Input[str]] = ()
+    logs_id: pulumi.Input[str] | None = None
+    vault_id: pulumi.Input[str] | None = None
+
+
+class Cluster(pulumi.ComponentResource):
+    """A cluster that is ready for the router: its pools are there, its nodes may pull, people may log in.
+
+    An attached cluster stays as it is but for the right to pull images; its identity needs Network
+    Contributor on the subnet of an internal router, the OIDC issuer and the key vault add-on where the
+    router reads a certificate.
+    """
+
+    id: pulumi.Output[str]
+    kubeconfig: pulumi.Output[str]
+    """secret; known once the pools and rights are there"""
+    oidc_issuer: pulumi.Output[str]
+    fqdn: pulumi.Output[str]
+    """the API server's name, the private one of a private cluster"""
+    router_client_id: pulumi.Output[str] | None = None
+    """the identity as which the router reads its certificate"""
+    tenant_id: pulumi.Output[str] | None = None
+    """that identity's tenant"""
+
+    def __init__(self, name: str, args: ClusterArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("slipway:index:Cluster", name, {}, opts)
+        self._name, self._args = name, args
+        self._child = children(self, opts)
+        attached = args.azure.cluster.id
+        self._ready: list[pulumi.CustomResource] = []
+        cluster = self._created() if attached is None else self._attached(attached)
+        self.oidc_issuer = cluster.oidc_issuer_profile.apply(_issuer)
+        self.fqdn = pulumi.Output.all(cluster.private_fqdn, cluster.fqdn).apply(
+            lambda names: str(names[0] or names[1])
+        )
+        if args.vault_id is not None:
+            self._router_identity(args.vault_id)
+        self.kubeconfig = self._kubeconfig(cluster)
+        self.register_outputs(
+            {
+                "id": self.id,
+                "kubeconfig": self.kubeconfig,
+                "oidc_issuer": self.oidc_issuer,
+                "fqdn": self.fqdn,
+                "router_client_id": self.router_client_id,
+                "tenant_id": self.tenant_id,
+            }
+        )
+
+    def _created(self) -> az.containerservice.ManagedCluster:
+        args, azure, settings = self._args, self._args.azure, self._args.azure.cluster
+        identity, nodes = self._identity("cluster"), self._identity("kubelet")
+        rights = self._rights(identity, nodes)
+        system, zone = settings.system_pool, aks.api_server_zone(azure)
+        options = pulumi.ResourceOptions(
+            depends_on=rights,
+            protect=settings.production,
+            ignore_changes=["agentPoolProfiles[0].count"] if system.max_count is not None else None,
+        )
+        cluster = az.containerservice.ManagedCluster(
+            self._name,
+            resource_name_=args.base,
+            resource_group_name=args.resource_group,
+            node_resource_group=f"rg-{args.base}-nodes",
+            location=azure.location,
+            tags={
+                "slipway-stack": f"{pulumi.get_project()}/{pulumi.get_stack()}",
+                "cluster-purpose": settings.cluster_purpose,
+            },
+            sku=az.containerservice.ManagedClusterSKUArgs(
+                name="Base", tier="Standard" if settings.production else "Free"
+            ),
+            kubernetes_version=settings.kubernetes_version,
+            dns_prefix=None if zone else aks.dns_prefix(args.base),
+            fqdn_subdomain=aks.dns_prefix(args.base) if zone else None,
+            identity=az.containerservice.ManagedClusterIdentityArgs(
+                type=az.containerservice.ResourceIdentityType.USER_ASSIGNED,
+                user_assigned_identities=[identity.id],
+            ),
+            identity_profile={
+                "kubeletidentity": az.containerservice.UserAssignedIdentityArgs(
+                    resource_id=nodes.id, client_id=nodes.client_id, object_id=nodes.principal_id
+                )
+            },
+            enable_rbac=True,
+            disable_local_accounts=True,
+            aad_profile=az.containerservice.ManagedClusterAADProfileArgs(
+                managed=True,
+                enable_azure_rbac=True,
+                admin_group_object_ids=list(settings.admin_group_ids) or None,
+            ),
+            api_server_access_profile=aks.access(azure, args.egress_ips),
+            network_profile=aks.network(azure),
+            agent_pool_profiles=[
+                az.containerservice.ManagedClusterAgentPoolProfileArgs(
+                    name=system.name, mode="System", **aks.pool(azure, system, args.subnets.get("system"))
+                )
+            ],
+            oidc_issuer_profile=az.containerservice.ManagedClusterOIDCIssuerProfileArgs(enabled=True),
+            security_profile=aks.security(settings, args.logs_id),
+            addon_profiles=aks.addons(settings, args.logs_id, certificate=args.vault_id is not None) or None,
+            auto_upgrade_profile=aks.upgrades(settings.kubernetes_version),
+            opts=pulumi.ResourceOptions.merge(self._child, options),
+        )
+        self.id = cluster.id
+        self._parts(cluster)
+        self._ready += [self._pull(nodes.principal_id), *self._admins(cluster)]
+        return cluster
+
+    def _attached(self, cluster_id: str) -> az.containerservice.ManagedCluster:
+        purpose = self._args.azure.cluster.cluster_purpose
+        cluster = az.containerservice.ManagedCluster.get(
+            self._name, cluster_id, opts=pulumi.ResourceOptions(parent=self)
+        )
+
+        def checked(
+            pools: Sequence[az.containerservice.outputs.ManagedClusterAgentPoolProfileResponse],
+        ) -> str:
+            found = [(pool.vm_size or "", pool.count or 0) for pool in pools]
+            if mistakes := aks.attach_mistakes(cluster_id, purpose, found):
+                raise pulumi.RunError("\n".join(mistakes))
+            return cluster_id
+
+        self.id = cluster.agent_pool_profiles.apply(lambda pools: checked(pools or []))
+        self._ready.append(self._pull(cluster.identity_profile.apply(_nodes_principal)))
+        return cluster
+
+    def _identity(self, use: str) -> az.managedidentity.UserAssignedIdentity:
+        return az.managedidentity.UserAssignedIdentity(
+            f"{self._name}-{use}-identity",
+            resource_name_=f"id-{self._args.base}-{use}",
+            resource_group_name=self._args.resource_group,
+            location=self._args.azure.location,
+            opts=self._child,
+        )
+
+    def _rights(
+        self,
+        identity: az.managedidentity.UserAssignedIdentity,
+        nodes: az.managedidentity.UserAssignedIdentity,
+    ) -> list[pulumi.CustomResource]:
+        """Let the cluster's identity do what AKS does as it, before AKS tries."""
+        args, zone = self._args, aks.api_server_zone(self._args.azure)
+        network, scopes = Role.NETWORK_CONTRIBUTOR, dict[str, tuple[Role, pulumi.Input[str]]]()
+        scopes |= {f"subnet-{role}": (network, subnet) for role, subnet in args.subnets.items()}
+        scopes |= {f"routes-{role}": (network, table) for role, table in args.route_tables.items()}
+        scopes["kubelet-operator"] = (Role.MANAGED_IDENTITY_OPERATOR, nodes.id)
+        if zone is not None:
+            scopes["api-server-zone"] = (Role.PRIVATE_DNS_ZONE_CONTRIBUTOR, zone)
+            assert args.network_id is not None, "a zone of API servers is linked to the network"
+            scopes["network"] = (network, args.network_id)
+        return [
+            assign(f"{self._name}-{what}", role, scope, identity.principal_id, opts=self._child)
+            for what, (role, scope) in scopes.items()
+        ]
+
+    def _parts(self, cluster: az.containerservice.ManagedCluster) -> None:
+        """Make what AKS keeps apart from the cluster: pools, windows for upgrades, what watches it."""
+        args, azure, settings = self._args, self._args.azure, self._args.azure.cluster
+        for pool in settings.pools:
+            scaled = pulumi.ResourceOptions(ignore_changes=["count"] if pool.max_count is not None else None)
+            self._ready.append(
+                az.containerservice.AgentPool(
+                    f"{self._name}-{pool.name}",
+                    agent_pool_name=pool.name,
+                    resource_name_=cluster.name,
+                    resource_group_name=args.resource_group,
+                    mode="User",
+                    **aks.pool(azure, pool, args.subnets.get("user")),
+                    opts=pulumi.ResourceOptions.merge(self._child, scaled),
+                )
+            )
+        for config, window in aks.windows(settings.maintenance).items():
+            az.containerservice.MaintenanceConfiguration(
+                f"{self._name}-{config}",
+                config_name=config,
+                resource_name_=cluster.name,
+                resource_group_name=args.resource_group,
+                **window,
+                opts=self._child,
+            )
+        if settings.monitor and args.logs_id is not None:
+            monitoring.container_insights(
+                self._name,
+                base=args.base,
+                region=azure.workspace.location or azure.location,
+                resource_group=args.resource_group,
+                logs_id=args.logs_id,
+                cluster_id=cluster.id,
+                opts=self._child,
+            )
+        if settings.defender.plan:
+            subscription = self._deployer().apply(lambda config: config.subscription_id)
+            monitoring.defender_plan(f"{self._name}-defender-plan", subscription, self._child)
+
+    def _pull(self, principal_id: pulumi.Input[str]) -> pulumi.CustomResource:
+        """Let the nodes pull the workspace's images."""
+        name, registry = f"{self._name}-pull", self._args.registry_id
+        return assign(name, Role.ACR_PULL, registry, principal_id, opts=self._child)
+
+    def _admins(self, cluster: az.containerservice.ManagedCluster) -> list[pulumi.CustomResource]:
+        """Let the groups of the stack file administer the cluster, or without one whoever deploys."""
+        groups = self._args.azure.cluster.admin_group_ids
+        name, role, scope = f"{self._name}-admin", Role.CLUSTER_ADMIN, cluster.id
+        if not groups:
+            who = self._deployer().apply(lambda config: config.object_id)
+            return [assign(name, role, scope, who, opts=self._child, principal_type=None)]
+        return [
+            assign(f"{name}-{group}", role, scope, group, opts=self._child, principal_type="Group")
+            for group in groups
+        ]
+
+    def _router_identity(self, vault_id: pulumi.Input[str]) -> None:
+        """Let the router's pods read the key vault's secrets, among them the certificate, as an identity."""
+        identity = self._identity("router")
+        az.managedidentity.FederatedIdentityCredential(
+            f"{self._name}-router",
+            federated_identity_credential_resource_name=ROUTER,
+            resource_name_=identity.name,
+            resource_group_name=self._args.resource_group,
+            issuer=self.oidc_issuer,
+            subject=f"system:serviceaccount:{ROUTER_NAMESPACE}:{ROUTER}",
+            audiences=["api://AzureADTokenExchange"],
+            opts=self._child,
+        )
+        role, name = Role.KEY_VAULT_SECRETS_USER, f"{self._name}-certificate"
+        self._ready.append(assign(name, role, vault_id, identity.principal_id, opts=self._child))
+        self.router_client_id, self.tenant_id = identity.client_id, identity.tenant_id
+
+    def _kubeconfig(self, cluster: az.containerservice.ManagedCluster) -> pulumi.Output[str]:
+        """Ask AKS for the way in, once what stands in the cluster could run there."""
+        args, attached = self._args, self._args.azure.cluster.id
+        group = args.resource_group if attached is None else group_of(attached)
+        name = cluster.name if attached is None else self.id.apply(name_of)
+        ready = pulumi.Output.all(name, *(resource.id for resource in self._ready))
+        credentials = az.containerservice.list_managed_cluster_user_credentials_output(
+            resource_group_name=group,
+            resource_name=ready.apply(lambda values: str(values[0])),
+            format="exec",
+            opts=pulumi.InvokeOutputOptions(parent=self),
+        )
+        cloud = args.azure.cloud
+        return pulumi.Output.secret(
+            credentials.apply(
+                lambda found: exec_kubeconfig(base64.b64decode(found.kubeconfigs[0].value).decode(), cloud)
+            )
+        )
+
+    def _deployer(self) -> pulumi.Output[az.authorization.GetClientConfigResult]:
+        return az.authorization.get_client_config_output(opts=pulumi.InvokeOutputOptions(parent=self))
+
+
+def _issuer(profile: az.containerservice.outputs.ManagedClusterOIDCIssuerProfileResponse | None) -> str:
+    return profile.issuer_url if profile is not None else ""
+
+
+def _nodes_principal(
+    identities: Mapping[str, az.containerservice.outputs.UserAssignedIdentityManagedClusterResponse] | None,
+) -> str:
+    nodes = (identities or {}).get("kubeletidentity")
+    if nodes is None or nodes.object_id is None:
+        raise pulumi.RunError(
+            "azure.cluster.id: the cluster's nodes have no identity that could pull images; "
+            "give it managed identities: az aks update --enable-managed-identity"
+        )
+    return nodes.object_id
