@@ -14,7 +14,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
-from typing import Annotated, Any, Self, TypeVar, cast, get_args
+from typing import Annotated, Any, ParamSpec, Self, TypeVar, cast, get_args
 
 from pydantic import (
     BaseModel,
@@ -26,13 +26,19 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
+from pydantic_core.core_schema import ErrorType
 
 Location = tuple[int | str, ...]
 T = TypeVar("T")
+Model = TypeVar("Model", bound=BaseModel)
+P = ParamSpec("P")
 SECRET = re.compile("key|secret|password", re.IGNORECASE)
 KEY_FIELDS = ("primary_key", "secondary_key")
 """Fields that hold secrets; what is spelled nearly so may hold one too."""
+PRIVATE_KEY = "PRIVATE KEY-----"
 Many = Annotated[tuple[T, ...], Strict(False)]
+_STANDARD = frozenset(cast("tuple[str, ...]", get_args(ErrorType)))
+"""pydantic's own kinds of errors; ours have a name and a text."""
 
 
 class Problems(Exception):
@@ -53,6 +59,8 @@ def _hidden(name: str, value: object) -> object:
     """Leave out what may be a secret under a name that is not known, or in a value of another shape."""
     match value:
         case str() | list() | dict() if SECRET.search(name) or difflib.get_close_matches(name, KEY_FIELDS):
+            return "[secret]"
+        case str() if PRIVATE_KEY in value:
             return "[secret]"
         case dict():
             return {
@@ -76,18 +84,32 @@ def shown(value: object) -> str:
 def nearest(word: str, words: Iterable[str]) -> str:
     """Suggest the likeliest spelling of an unknown name, or list the known ones."""
     known = sorted(words)
-    close = [name for name in known if name.startswith(word)] or difflib.get_close_matches(word, known)
-    if close:
-        return f"did you mean `{close[0]}`?"
+    if (meant := _likeliest(word, known)) is not None:
+        return f"did you mean `{meant}`?"
     return f"known here: {', '.join(known)}" if len(known) <= 12 else "remove it"
+
+
+def _likeliest(word: str, words: Iterable[str]) -> str | None:
+    known = sorted(words)
+    close = [name for name in known if name.startswith(word)] or difflib.get_close_matches(word, known)
+    return close[0] if close else None
+
+
+def lines_of(rule: Callable[P, Iterable[str]], *args: P.args, **kwargs: P.kwargs) -> Iterator[str]:
+    """Give the lines of a rule up to where it asks for a field that is wrong itself, and so is not there.
+
+    What would follow from such a field is no mistake of its own.
+    """
+    with contextlib.suppress(AttributeError):
+        yield from rule(*args, **kwargs)
 
 
 class Checked(BaseModel):
     """A frozen value read from what a person wrote, and refused with all of its mistakes at once.
 
     No unknown fields and no silent conversions: `"1"` is no number, `true` is no 1. A subclass adds rules
-    across fields in `mistakes`, which are checked at every depth and even where single fields are wrong:
-    those count as left out then.
+    across fields in `mistakes`, which are checked at every depth and even where single fields are wrong.
+    Nothing is said of a wrong field twice: the rules see a value without it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
@@ -125,13 +147,13 @@ class Checked(BaseModel):
                     value = validate(cls.derived(rest) | rest)
         finally:
             _inside.reset(token)
-        errors += [
-            InitErrorDetails(
-                type=PydanticCustomError("rule", "{rule}", {"rule": rule}), loc=place, input=None
-            )
-            for place, rule in _rules(value, ())
-            if not any(place[: len(location)] == location for location in wrong)
-        ]
+        if value is not None:
+            errors += [
+                InitErrorDetails(
+                    type=PydanticCustomError("rule", "{rule}", {"rule": rule}), loc=place, input=None
+                )
+                for place, rule in _rules(value, _holed(value, wrong) if wrong else value, ())
+            ]
         if errors:
             raise ValidationError.from_exception_data(cls.__name__, errors)
         assert value is not None
@@ -142,21 +164,74 @@ _inside = ContextVar("_inside", default=False)
 """Whether a value is read as part of a larger one, which then looks for the mistakes."""
 
 
-def _rules(value: object, place: Location) -> Iterator[tuple[Location, str]]:
-    """Give each broken rule inside a value with the place of the part that has it."""
-    match value:
-        case Checked():
-            yield from ((place, rule) for rule in value.mistakes())
-            for name in type(value).model_fields:
-                yield from _rules(getattr(value, name), (*place, name))
-        case tuple():
-            for index, item in enumerate(cast("tuple[object, ...]", value)):
-                yield from _rules(item, (*place, index))
-        case dict():
-            for name, item in cast("dict[str, object]", value).items():
-                yield from _rules(item, (*place, name))
+def _rules(value: object, right: object, place: Location) -> Iterator[tuple[Location, str]]:
+    """Give each broken rule inside a value with the place of the part that has it.
+
+    `right` is the value with the right fields alone.
+    """
+    match value, right:
+        case Checked(), Checked():
+            yield from ((place, rule) for rule in _mistakes(value, right))
+            for name, item in vars(right).items():
+                yield from _rules(getattr(value, name), item, (*place, name))
+        case tuple(), tuple():
+            pairs = zip(cast("tuple[object, ...]", value), cast("tuple[object, ...]", right), strict=True)
+            for index, (item, right_item) in enumerate(pairs):
+                yield from _rules(item, right_item, (*place, index))
         case _:
             pass
+
+
+def _mistakes(value: Checked, right: Checked) -> list[str]:
+    """Give a value's mistakes; if a rule asks for a field that is wrong, those that name no such field."""
+    try:
+        return right.mistakes()
+    except AttributeError:
+        gone = set(_gone(value, right))
+        return [line for line in value.mistakes() if not gone & set(re.findall(r"\w+", line))]
+
+
+def _gone(value: object, right: object) -> Iterator[str]:
+    """Give the names of the fields that are wrong, at any depth."""
+    if isinstance(value, Checked) and isinstance(right, Checked):
+        for name, item in vars(value).items():
+            if name in vars(right):
+                yield from _gone(item, vars(right)[name])
+            else:
+                yield name
+
+
+def _holed(value: Model, wrong: Iterable[Location]) -> Model:
+    """Copy a value without its wrong fields; reading one of them raises AttributeError."""
+    copied = value.model_copy(deep=True)
+    for location in wrong:
+        _take_out(copied, location)
+    return copied
+
+
+def _take_out(value: BaseModel, location: Location) -> None:
+    """Take out the field that a location names, or most likely means, or that holds what it names."""
+    here: object = value
+    owner, name = value, ""
+    for step in location:
+        match here:
+            case BaseModel():
+                left = type(here).model_fields.keys() - here.model_fields_set
+                found = step if step in type(here).model_fields else _likeliest(str(step), left)
+                if found is None:
+                    return  # an unknown field like no other
+                owner, name = here, str(found)
+                here = vars(here).get(name)
+            case tuple() if isinstance(step, int):
+                here = next(iter(cast("tuple[object, ...]", here)[step:]), None)
+                if isinstance(here, BaseModel):
+                    owner, name = here, ""
+            case _:
+                break
+    if name:
+        vars(owner).pop(name, None)
+    else:
+        vars(owner).clear()  # an example stands for what is no model at all
 
 
 def _without(
@@ -219,9 +294,13 @@ def explain(error: ValidationError, model: type[BaseModel], at: Callable[[Locati
 
 def _again(details: ErrorDetails) -> InitErrorDetails:
     """Turn a mistake that was reported into one that can be raised together with others."""
-    context: dict[str, Any] = details.get("ctx", {})
-    kind = PydanticCustomError("rule", "{rule}", context) if details["type"] == "rule" else details["type"]
-    return InitErrorDetails(type=kind, loc=details["loc"], input=details["input"], ctx=context)
+    kind, text = details["type"], {"text": details["msg"]}
+    if kind in _STANDARD:
+        return InitErrorDetails(
+            type=kind, loc=details["loc"], input=details["input"], ctx=details.get("ctx", {})
+        )
+    ours = PydanticCustomError("rule" if kind == "rule" else "form", "{text}", text)
+    return InitErrorDetails(type=ours, loc=details["loc"], input=details["input"])
 
 
 def _line(details: ErrorDetails, model: type[BaseModel], at: Callable[[Location], str]) -> str:
@@ -230,7 +309,7 @@ def _line(details: ErrorDetails, model: type[BaseModel], at: Callable[[Location]
     remedy = f"give {field.description or 'another value'}" if field is not None else "give another value"
     match details["type"]:
         case "rule":  # names its fields, values and remedy itself
-            return f"{place}: {details['msg']}"
+            return f"{place}{details['msg']}" if place.endswith(":") else f"{place}: {details['msg']}"
         case "extra_forbidden":
             remedy = nearest(str(details["loc"][-1]), owner.model_fields)
             return problem(place, value, "no such setting", remedy)
