@@ -104,7 +104,7 @@ def kubenet_retired(cluster: Resource, _: Stack) -> Iterator[str]:
 
 @resource_rule(
     "kubenet-retiring",
-    "Kubenet is advised against until then: a cluster made today outlives it.",
+    "Kubenet is advised against before 2028-03-31: a cluster made today outlives it.",
     CLUSTER,
     level=EnforcementLevel.ADVISORY,
 )

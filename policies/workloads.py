@@ -72,8 +72,7 @@ def image_by_digest(resource: Resource, stack: Stack) -> Iterator[str]:
 
 @resource_rule(
     "resources-set",
-    "Every container requests CPU and memory and limits memory: nodes are counted by requests. A limit of CPU"
-    " is left to choice: it slows answers down and protects nobody.",
+    "Containers request CPU and memory, by which nodes are counted, and limit memory; of CPU they may.",
     *PODS,
 )
 def resources_set(resource: Resource, _: Stack) -> Iterator[str]:
