@@ -27,7 +27,7 @@ API_VERSION = "client.authentication.k8s.io/v1"
 def kube_token(cloud: str, tenant: str | None) -> None:
     """Print a token for an AKS cluster, as whom the environment, the machine or `az login` says.
 
-    Kubeconfigs of Slipway call it. The answer is an ExecCredential, which kubectl and Pulumi keep until it expires.
+    Kubeconfigs call it. The answer is an ExecCredential, which kubectl and Pulumi keep until it expires.
     """
     from azure.core.exceptions import ClientAuthenticationError
     from azure.identity import DefaultAzureCredential
