@@ -27,10 +27,10 @@ from slipway.spec import ROUTER_NAMESPACE
 class ClusterArgs:
     """Arguments of `Cluster`; all but the first four are left out as far as nothing asks for them.
 
-    `subnets` and `route_tables` are ids by role (system, user, router), `network_id` is asked for by an
-    adopted zone of API servers. The API server takes connections from `egress_ips`, from which the nodes
-    come. `logs_id` is asked for by `monitor` and `defender.sensor`. `vault_id` is the key vault from which
-    the router reads its certificate.
+    `subnets` are ids by role (system, user, router), `route_table_id` is of the nodes' subnets, `network_id`
+    is asked for by an adopted zone of API servers. The API server takes connections from `egress_ips`, as
+    which the nodes appear. `logs_id` is asked for by `monitor` and `defender.sensor`. `vault_id` is the key
+    vault from which the router reads its certificate.
     """
 
     base: str
@@ -38,7 +38,7 @@ class ClusterArgs:
     azure: Azure
     registry_id: pulumi.Input[str]
     subnets: Mapping[str, pulumi.Input[str]] = field(default_factory=dict[str, pulumi.Input[str]])
-    route_tables: Mapping[str, pulumi.Input[str]] = field(default_factory=dict[str, pulumi.Input[str]])
+    route_table_id: pulumi.Input[str] | None = None
     network_id: pulumi.Input[str] | None = None
     egress_ips: Sequence[pulumi.Input[str]] = ()
     logs_id: pulumi.Input[str] | None = None
@@ -185,7 +185,8 @@ class Cluster(pulumi.ComponentResource):
         args, zone = self._args, aks.api_server_zone(self._args.azure)
         network, scopes = Role.NETWORK_CONTRIBUTOR, dict[str, tuple[Role, pulumi.Input[str]]]()
         scopes |= {f"subnet-{role}": (network, subnet) for role, subnet in args.subnets.items()}
-        scopes |= {f"routes-{role}": (network, table) for role, table in args.route_tables.items()}
+        if args.route_table_id is not None:
+            scopes["route-table"] = (network, args.route_table_id)
         scopes["kubelet-operator"] = (Role.MANAGED_IDENTITY_OPERATOR, nodes.id)
         if zone is not None:
             scopes["api-server-zone"] = (Role.PRIVATE_DNS_ZONE_CONTRIBUTOR, zone)
