@@ -17,6 +17,7 @@ from slipway.plan.replacements import PATHS
 from tests.engine.stand_in.cluster import POOL, SUBNET, refuse_cluster, refuse_pool
 from tests.engine.stand_in.identities import CLUSTER, IDENTITY, ROLES, node_group, principals, role_id
 from tests.engine.stand_in.world import (
+    DEPLOYER,
     Resource,
     World,
     at,
@@ -251,8 +252,9 @@ def _role(resource: Resource, before: Resource | None, world: World) -> Iterator
     if role_id(resource) not in ROLES.values():
         message = f"The specified role definition with ID '{role_id(resource)}' does not exist."
         yield azure("RoleDefinitionDoesNotExist", message)
-    # a new principal takes minutes to be known everywhere, unless its type is given
-    if given["principalId"] not in principals(world) or not at(given, "principalType"):
+    # a new principal takes minutes to be known everywhere, unless its type is given; groups are Entra's own
+    new, kind = given["principalId"] != DEPLOYER, at(given, "principalType")
+    if kind != "Group" and (given["principalId"] not in principals(world) or (new and not kind)):
         message = f"Principal {given['principalId']} does not exist in the directory; if it is new, specify "
         yield azure("PrincipalNotFound", f"{message}principalType 'ServicePrincipal'.")
 
