@@ -26,7 +26,7 @@ POD_SECURITY = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in (
 PLATFORM_OUTPUTS = ("kubeconfig", "cluster_id", "registry", "tenant_id", "router_client_id")
 """What a stack of layer `services` reads of its platform."""
 
-Outputs = Mapping[str, pulumi.Output[Any]]
+Outputs = Mapping[str, pulumi.Input[Any]]
 
 
 @dataclass(frozen=True)
