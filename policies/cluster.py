@@ -12,7 +12,7 @@ from policies.graph import Resource, Stack, at
 from policies.rule import resource_rule, stack_rule
 from slipway.hosts.models import network
 from slipway.problems import problem
-from slipway.settings.checks import KUBENET_RETIRES
+from slipway.settings.checks.warnings import KUBENET_RETIRES
 
 CLUSTER = "azure-native:containerservice:ManagedCluster"
 POOL = "azure-native:containerservice:AgentPool"
