@@ -24,7 +24,9 @@ from slipway.local.state import LocalError
     metavar="[REF]",
     help="Show what changes since the snapshot, or since that of a git ref.",
 )
-@click.option("--format", "form", type=click.Choice(["tree", "json"]), default="tree", show_default=True)
+@click.option(
+    "--format", "form", type=click.Choice(["tree", "json", "mermaid"]), default="tree", show_default=True
+)
 @stack_option
 def plan(save: bool, ref: str | None, form: str, stack: str) -> None:
     """Show the stack's resource graph and check it. Makes nothing and asks nobody.
@@ -35,12 +37,14 @@ def plan(save: bool, ref: str | None, form: str, stack: str) -> None:
     from slipway.engine import check
     from slipway.problems import Problems
 
+    if ref is not None and form == "mermaid":
+        raise click.UsageError("--diff has no picture; use --format tree or json")
     project, _ = find_project(stack)
     graph, mistakes = run_engine(lambda: check(project, stack))
     problems = [*mistakes, *plans.mistakes_of_objects(graph)]
     found, path = plans.snapshot(graph), run_engine(lambda: plans.path_of(project, stack))
     if ref is None:
-        shown = {"tree": plans.tree, "json": plans.to_json}[form](graph)
+        shown = {"tree": plans.tree, "json": plans.to_json, "mermaid": plans.mermaid}[form](graph)
     else:
         old = run_engine(lambda: plans.load(path, ref))
         changes = plans.diff(old, found, {one.urn: one.aliases for one in graph.registrations})

@@ -8,6 +8,7 @@ from slipway.plan.changes import text as changes_text
 from slipway.plan.changes import to_json as changes_to_json
 from slipway.plan.diff import diff
 from slipway.plan.objects import in_graph as mistakes_of_objects
+from slipway.plan.picture import mermaid
 from slipway.plan.snapshot import load, path_of, save, snapshot
 from slipway.plan.tree import tree
 from slipway.plan.values import to_json
@@ -17,6 +18,7 @@ __all__ = [
     "changes_to_json",
     "diff",
     "load",
+    "mermaid",
     "mistakes_of_objects",
     "path_of",
     "save",
