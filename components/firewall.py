@@ -36,7 +36,7 @@ def node_ranges(azure: Azure) -> list[str]:
     wanted = [role for role in NODES if role == "system" or azure.cluster.pools]
     if not all(role in found for role in wanted):
         return [azure.network.address_space]
-    return [str(found[role]) for role in wanted]
+    return list(dict.fromkeys(str(found[role]) for role in wanted))
 
 
 def grouped(hosts: Iterable[Required]) -> dict[Group, list[Required]]:
