@@ -51,6 +51,7 @@ Namespace = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}
 ComputeName = Annotated[
     str, StringConstraints(pattern=r"^[a-zA-Z][-a-zA-Z0-9]*$", min_length=3, max_length=24)
 ]
+ExtendedResource = Annotated[str, StringConstraints(pattern=r"^[a-z0-9.-]+/[A-Za-z0-9._-]+$")]
 VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 _COMPARED = r"([<>!=~]=|[<>])\d+(\.\d+)*(\.\*)?"
 PythonVersion = Annotated[
@@ -182,9 +183,7 @@ class WebserviceSpec(Serving):
     """gigabytes of at least `memory_gb`"""
     gpu_cores: Annotated[int, Field(ge=0)] = 0
     """a whole number of GPUs"""
-    accelerator: Annotated[str, StringConstraints(pattern=r"^[a-z0-9.-]+/[A-Za-z0-9._-]+$")] = (
-        "nvidia.com/gpu"
-    )
+    accelerator: ExtendedResource = "nvidia.com/gpu"
     """the extended resource that gpu_cores counts, such as nvidia.com/gpu"""
     expected_load: Load | None = None
     """a mapping: requests_per_second, seconds_per_request; replicas and nodes are checked against it"""

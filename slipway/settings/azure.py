@@ -7,13 +7,14 @@ are checked here, rules between sections in `slipway.settings.checks`.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from ipaddress import IPv4Network
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from slipway.problems import Checked, Many
-from slipway.settings.cluster import Cluster, Zone
-from slipway.settings.kinds import Address, Cidr, Domain, Region, ResourceName, id_of
+from slipway.settings.cluster import Cluster, Zones
+from slipway.settings.kinds import Address, Cidr, Domain, Region, ResourceName, id_of, name_of
 from slipway.settings.workspace import Workspace
 
 OutboundType = Literal["loadBalancer", "managedNATGateway", "userAssignedNATGateway", "userDefinedRouting"]
@@ -23,6 +24,10 @@ NetworkId = Annotated[str, id_of("Microsoft.Network/virtualNetworks")]
 SubnetId = Annotated[str, id_of("Microsoft.Network/virtualNetworks/subnets")]
 FirewallId = Annotated[str, id_of("Microsoft.Network/azureFirewalls")]
 PrivateZoneId = Annotated[str, id_of("Microsoft.Network/privateDnsZones")]
+PRIVATE = tuple(map(IPv4Network, ("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16")))
+"""Addresses that no one comes from over the internet (RFC 1918, RFC 6598)."""
+NAT_GATEWAY_IPS = 16
+"""The most public addresses of a NAT gateway (MicrosoftDocs/azure-aks-docs, nat-gateway.md)."""
 
 
 class ResourceGroup(Checked):
@@ -100,6 +105,10 @@ class Network(Checked):
                 f"network_policy = {self.network_policy} with model = kubenet: kubenet enforces calico only; "
                 "set network_policy: calico, or model: overlay"
             )
+        if self.model == "azure" and self.pod_cidr != Network.model_fields["pod_cidr"].default:
+            mistakes.append(
+                f"pod_cidr = {self.pod_cidr} with model = azure: pods take addresses of the subnet; remove it"
+            )
         if self.id is None:
             mistakes += [
                 f"subnets.{role}.id without id: a subnet is adopted with its network; give the network's id"
@@ -130,7 +139,7 @@ class Firewall(Checked):
     """fqdn_tag (AzureKubernetesService, kept by Azure) or exact (each host by name)"""
     public_ips: Annotated[int, Field(ge=1, le=250)] | None = None
     """a number of public addresses from 1 to 250; what the nodes need for SNAT without it"""
-    zones: Many[Zone] = ()
+    zones: Zones = ()
     """a list of zones: "1", "2", "3\""""
 
     def mistakes(self) -> list[str]:
@@ -178,10 +187,21 @@ class Egress(Checked):
                 f"firewall with outbound_type = {self.outbound_type}: nothing would pass it; "
                 "set outbound_type: userDefinedRouting, or remove firewall"
             )
+        if self.firewall is None and routed:
+            mistakes.append(
+                "firewall = null with outbound_type = userDefinedRouting: nothing would leave; remove it for "
+                "a firewall of ours, or give private_ip of one that exists"
+            )
         if routed and self.public_ips is not None:
-            mistakes.append("public_ips with userDefinedRouting: set firewall.public_ips instead")
-        if self.outbound_type == "managedNATGateway" and (self.public_ips or 1) > 16:
-            mistakes.append(f"public_ips = {self.public_ips}: a NAT gateway takes at most 16; lower it")
+            mistakes.append(
+                f"public_ips = {self.public_ips} with outbound_type = userDefinedRouting: addresses are the "
+                "firewall's; set firewall.public_ips instead"
+            )
+        if self.outbound_type.endswith("NATGateway") and (self.public_ips or 1) > NAT_GATEWAY_IPS:
+            mistakes.append(
+                f"public_ips = {self.public_ips} with outbound_type = {self.outbound_type}: a NAT gateway "
+                f"takes at most {NAT_GATEWAY_IPS}; lower it"
+            )
         return mistakes
 
 
@@ -203,6 +223,13 @@ class Dns(Checked):
     """a mapping of zone names to ids of private DNS zones that exist, as a hub network has them"""
     zone: Domain | None = None
     """the zone of the router's own domain, such as models.example.com; made as a private zone"""
+
+    def mistakes(self) -> list[str]:
+        return [
+            f"private_zones.{zone} = {id_} is another zone: give the id of {zone}"
+            for zone, id_ in self.private_zones.items()
+            if name_of(id_).lower() != zone
+        ]
 
 
 class Azure(Checked):
@@ -230,6 +257,19 @@ class Azure(Checked):
     """true or false: a private API server; whoever deploys must stand inside the network"""
     deployer_ranges: Many[Cidr] = ()
     """a list of address ranges from which people and pipelines deploy; public endpoints take these alone"""
+
+    def mistakes(self) -> list[str]:
+        if self.private and self.deployer_ranges:
+            return [
+                f"deployer_ranges = {', '.join(self.deployer_ranges)} with private = true: AKS limits public "
+                "API servers alone; remove one of the two"
+            ]
+        return [
+            f"deployer_ranges = {range_} is no range of the internet, from which deployers are seen to come: "
+            "give their public range, or set private: true"
+            for range_ in self.deployer_ranges
+            if any(IPv4Network(range_).subnet_of(private) for private in PRIVATE)
+        ]
 
 
 def one_of(value: Checked, first: str, second: str) -> list[str]:

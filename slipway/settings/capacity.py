@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 from slipway.settings.azure import Azure
 from slipway.settings.cluster import AgentPool
-from slipway.settings.derived import prefixes, router_size
+from slipway.settings.derived import prefixes, router_size, stands_in
 from slipway.settings.stack import Settings
 from slipway.sizing import system
 from slipway.sizing.addresses import (
@@ -16,6 +17,7 @@ from slipway.sizing.addresses import (
     surge_nodes,
     usable,
 )
+from slipway.sizing.bins import Fit
 from slipway.sizing.capacity import Placement, place
 from slipway.sizing.demands import Demand, Pool, system_demands
 from slipway.sizing.nodes import allocatable
@@ -32,24 +34,19 @@ def agent_pools(azure: Azure) -> list[tuple[str, AgentPool]]:
     """Give every pool with the subnet that its nodes stand in; an attached cluster's are not known."""
     if azure.cluster.id is not None:
         return []
-    return [("system", azure.cluster.system_pool), *(("user", pool) for pool in azure.cluster.pools)]
+    system, user = stands_in(azure, "system"), stands_in(azure, "user")
+    return [(system, azure.cluster.system_pool), *((user, pool) for pool in azure.cluster.pools)]
 
 
 def vm_of(pool: AgentPool) -> Vm | None:
-    """Give a pool's VM: of the table, or as the stack file describes it; None if neither knows it."""
-    known = VMS.get(pool.vm_size)
-    if pool.vcpu is None or pool.memory_gb is None:
-        if known is None:
-            return None
-        return Vm(
-            known.name,
-            known.vcpu,
-            known.memory_gb,
-            pool.accelerator or known.accelerator,
-            known.accelerators if pool.accelerators is None else pool.accelerators,
-            known.retires,
-        )
-    return Vm(pool.vm_size, pool.vcpu, pool.memory_gb, pool.accelerator, pool.accelerators or 0)
+    """Give a pool's VM: of the table, changed by what the stack file says; None if neither knows it."""
+    vm = VMS.get(pool.vm_size)
+    if pool.vcpu is not None and pool.memory_gb is not None:
+        vm = replace(vm or Vm(pool.vm_size, 0, 0), vcpu=pool.vcpu, memory_gb=pool.memory_gb)
+    if vm is None:
+        return None
+    number = vm.accelerators if pool.accelerators is None else pool.accelerators
+    return replace(vm, accelerator=pool.accelerator or vm.accelerator, accelerators=number)
 
 
 def taint_of(accelerator: str) -> str:
@@ -84,7 +81,8 @@ def pools(azure: Azure) -> list[Pool]:
         if vm is None:
             continue
         pods = max_pods(azure, pool)
-        taints = set(pool.taints) | ({taint_of(vm.accelerator)} if vm.accelerator else set[str]())
+        taints = {taint for taint in pool.taints if not taint.endswith(":PreferNoSchedule")}
+        taints |= {taint_of(vm.accelerator)} if vm.accelerator else set[str]()
         found.append(
             Pool(
                 name=pool.name,
@@ -104,11 +102,12 @@ def pools(azure: Azure) -> list[Pool]:
 def demands(settings: Settings, azure: Azure) -> list[Demand]:
     """Give everything that asks for room: AKS's own pods, the router, web services."""
     known = [(pool, vm) for _, pool in agent_pools(azure) if (vm := vm_of(pool)) is not None]
-    least = sum(pool.least for pool, _ in known), sum(pool.most for pool, _ in known)
+    nodes = sum(pool.least for pool, _ in known), sum(pool.most for pool, _ in known)
     cores = sum(pool.least * vm.vcpu for pool, vm in known), sum(pool.most * vm.vcpu for pool, vm in known)
     size = router_size(settings)
     router = Demand(ROUTER, size.pod, size.replicas, size.replicas)
-    return [*system_demands(least, cores, features(azure)), router, *map(_demand, settings.webservices)]
+    aks = system_demands(nodes, cores, features(azure)) if all(nodes) else []
+    return [*aks, router, *map(_demand, settings.webservices)]
 
 
 def _demand(spec: WebserviceSpec) -> Demand:
@@ -156,9 +155,40 @@ def addresses(azure: Azure, *, surge_only: bool = False) -> dict[str, int]:
 
 def placement(settings: Settings, azure: Azure) -> Placement:
     """Place everything on the pools."""
+    return place(pools(azure), demands(settings, azure), _room(azure))
+
+
+def placement_at_expected_load(settings: Settings, azure: Azure) -> Placement:
+    """Place everything on the pools, web services with no more replicas than their expected load needs."""
+    needed = {spec.name: wanted(spec) for spec in settings.webservices}
+    least = [
+        replace(one, max_replicas=max(one.min_replicas, min(one.max_replicas, needed[one.name])))
+        if one.name in needed
+        else one
+        for one in demands(settings, azure)
+    ]
+    return place(pools(azure), least, _room(azure))
+
+
+def rolls(settings: Settings, azure: Azure) -> str | None:
+    """Name a web service whose lowest scale fits, but without room for one pod more; None if all have it.
+
+    A new version takes one pod more until an old one goes. Of services that need the same accelerator the
+    one with the largest pods is tried.
+    """
+    given, room = demands(settings, azure), _room(azure)
+    services = sorted(map(_demand, settings.webservices), key=lambda one: one.pod.vector[2::-1])
+    for one in {service.accelerator: service for service in services}.values():
+        lowest = [replace(other, max_replicas=other.min_replicas + (other == one)) for other in given]
+        if place(pools(azure), lowest, room).at_max is Fit.NO:
+            return one.name
+    return None
+
+
+def _room(azure: Azure) -> dict[str, int]:
+    """Give the addresses of each subnet that are left for nodes when all pools surge."""
     surge, found = addresses(azure, surge_only=True), prefixes(azure)
-    room = {role: usable(found[role]) - surge[role] for role in surge if role in found}
-    return place(pools(azure), demands(settings, azure), room)
+    return {role: usable(found[role]) - surge[role] for role in surge if role in found}
 
 
 def sizes(settings: Settings, azure: Azure) -> Report:

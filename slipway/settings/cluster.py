@@ -7,13 +7,15 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from slipway.problems import Checked, Many
-from slipway.settings.kinds import EntraId, ResourceName, id_of
+from slipway.settings.kinds import ClusterName, EntraId, Label, LabelName, Taint, Zones, id_of
+from slipway.spec import ExtendedResource
 
 PoolName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]{0,11}$")]
 """Azure's rule for Linux agent pools."""
 ClusterPurpose = Literal["FastProd", "DenseProd", "DevTest"]
-Zone = Literal["1", "2", "3"]
 Day = Literal["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
+OF_A_NEW_CLUSTER = ("kubernetes_version", "system_pool", "pools", "admin_group_ids", "maintenance")
+"""What an attached cluster has of its own; the rest says which hosts it needs, or what Slipway makes."""
 ClusterId = Annotated[str, id_of("Microsoft.ContainerService/managedClusters")]
 
 
@@ -28,7 +30,7 @@ class AgentPool(Checked):
     """a number of cores, for a VM size that Slipway's table lacks"""
     memory_gb: Annotated[float, Field(gt=0)] | None = None
     """gigabytes, for a VM size that Slipway's table lacks"""
-    accelerator: str | None = None
+    accelerator: ExtendedResource | None = None
     """an extended resource such as nvidia.com/gpu; what the VM size has without it"""
     accelerators: Annotated[int, Field(ge=0)] | None = None
     """accelerators of one node, for a VM size that Slipway's table lacks"""
@@ -42,13 +44,13 @@ class AgentPool(Checked):
     """nodes added while a pool is upgraded"""
     max_pods: Annotated[int, Field(ge=10, le=250)] | None = None
     """pods a node from 10 to 250; AKS's default of the network model without it"""
-    zones: Many[Zone] = ()
+    zones: Zones = ()
     """a list of zones: "1", "2", "3\""""
     os_disk_gb: Annotated[int, Field(ge=30, le=2048)] | None = None
     """gigabytes from 30 to 2048; AKS's default without it"""
-    labels: dict[str, str] = Field(default_factory=dict)
+    labels: dict[LabelName, Label] = Field(default_factory=dict)
     """a mapping of node labels"""
-    taints: Many[str] = ()
+    taints: Many[Taint] = ()
     """a list such as dedicated=team-a:NoSchedule; accelerators get theirs by themselves"""
 
     def mistakes(self) -> list[str]:
@@ -103,8 +105,8 @@ class Cluster(Checked):
 
     id: ClusterId | None = None
     """the id of an AKS cluster that exists"""
-    name: ResourceName = "slipway"
-    """the name of the cluster to create"""
+    name: ClusterName = "slipway"
+    """1 to 45 letters, digits and hyphens; the network and all in it are named after the cluster"""
     cluster_purpose: ClusterPurpose = "FastProd"
     """one of FastProd, DenseProd, DevTest"""
     kubernetes_version: Annotated[str, StringConstraints(pattern=r"^1\.\d+(\.\d+)?$")] | None = None
@@ -131,7 +133,16 @@ class Cluster(Checked):
             for name in sorted({name for name in names if names.count(name) > 1})
         ]
         if self.system_pool.least < 1:
-            mistakes.append("system_pool: a cluster without a system node stands still; give it one or more")
+            mistakes.append(
+                f"system_pool has {self.system_pool.least} nodes at least: a cluster needs one; raise count "
+                "or min_count"
+            )
+        if self.id is not None:
+            mistakes += [
+                f"{name} with id = {self.id}: an attached cluster keeps what it has; remove it"
+                for name in OF_A_NEW_CLUSTER
+                if getattr(self, name) != Cluster.model_fields[name].default
+            ]
         return mistakes
 
     @property

@@ -42,12 +42,15 @@ def router_size(settings: Settings) -> RouterSize:
 
 
 def roles(azure: Azure) -> list[str]:
-    """Give the subnets that a stack has, in the order in which they are laid out."""
+    """Give the subnets that a stack has, in the order in which they are laid out.
+
+    The router's is there for its address: in a network of ours always, in one that exists where it is named.
+    """
     firewall, workspace, ours = azure.egress.firewall, azure.workspace, azure.cluster.id is None
     there = {
         "system": ours,
         "user": ours and bool(azure.cluster.pools),
-        "router": ours or azure.network.subnets.router != Subnet(),
+        "router": (ours and azure.network.id is None) or azure.network.subnets.router != Subnet(),
         "firewall": firewall is not None and firewall.ours,
         "private_endpoints": any(
             part.private_endpoint for part in (workspace.registry, workspace.storage, workspace.key_vault)
@@ -56,18 +59,36 @@ def roles(azure: Azure) -> list[str]:
     return [role for role in LENGTHS if there[role]]
 
 
+def subnet(azure: Azure, role: str) -> Subnet:
+    """Give what a stack file says of a subnet."""
+    return getattr(azure.network.subnets, role)
+
+
+def stands_in(azure: Azure, role: str) -> str:
+    """Give the subnet of a role: the first that has the same id, as roles may share an adopted one."""
+    id_ = subnet(azure, role).id
+    if id_ is None:
+        return role
+    return next(other for other in LENGTHS if (subnet(azure, other).id or "").lower() == id_.lower())
+
+
 def prefixes(azure: Azure) -> dict[str, IPv4Network]:
     """Give each subnet's range: as written, else the next free one of its usual size.
 
-    An adopted subnet without `size`, and one that finds no free range, is left out.
+    Every subnet has its place before another joins, so that none moves later: a subnet in use cannot. Only
+    where a place is missing for all of them do those that a stack has come first. An adopted subnet without
+    `size`, one that finds no free range, and one without a range in an adopted network is left out.
     """
-    given: dict[str, Subnet] = dict(azure.network.subnets)
     wanted = roles(azure)
-    written = {role: given[role].prefix or given[role].size for role in wanted}
+    written = {role: subnet(azure, role).prefix or subnet(azure, role).size for role in LENGTHS}
     found = {role: IPv4Network(text) for role, text in written.items() if text}
     if azure.network.id is None:
-        open_ = {role: LENGTHS[role] for role in wanted if role not in found}
-        found |= subnets(IPv4Network(azure.network.address_space), open_, found.values())
+        space, taken = IPv4Network(azure.network.address_space), list(found.values())
+        open_ = {role: length for role, length in LENGTHS.items() if role not in found}
+        free = subnets(space, open_, taken)
+        if any(role in open_ and role not in free for role in wanted):
+            free = subnets(space, {role: open_[role] for role in wanted if role in open_}, taken)
+        found |= free
     return {role: found[role] for role in wanted if role in found}
 
 
@@ -78,11 +99,11 @@ def firewall_ip(azure: Azure) -> IPv4Address | None:
         return None
     if not firewall.ours:
         return IPv4Address(firewall.private_ip) if firewall.private_ip else None
-    subnet = prefixes(azure).get("firewall")
-    return subnet[FIREWALL_HOST] if subnet is not None else None
+    range_ = prefixes(azure).get("firewall")
+    return range_[FIREWALL_HOST] if range_ is not None and range_.num_addresses > FIREWALL_HOST else None
 
 
 def router_ip(azure: Azure) -> IPv4Address | None:
     """Give the address of the router's internal load balancer, which DNAT rules and records name."""
-    subnet = prefixes(azure).get("router")
-    return subnet[ROUTER_HOST] if subnet is not None and subnet.num_addresses > ROUTER_HOST else None
+    range_ = prefixes(azure).get("router")
+    return range_[ROUTER_HOST] if range_ is not None and range_.num_addresses > ROUTER_HOST else None

@@ -1,17 +1,24 @@
-"""Texts of Azure with a form: ids, regions, names, addresses and ranges."""
+"""Texts of Azure and Kubernetes with a form: ids, regions, names, addresses and ranges, labels, taints."""
 
 from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, StringConstraints
 from pydantic_core import PydanticCustomError
 
+from slipway.problems import Many
+
 Region = Annotated[str, StringConstraints(pattern=r"^[a-z]+[a-z0-9]*$")]
 ResourceName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,61}[A-Za-z0-9_]$")]
-Domain = Annotated[str, StringConstraints(pattern=r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,}$")]
+ClusterName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9-]{0,43}[A-Za-z0-9])?$")]
+"""Within the limits of everything that is named after it; Azure Firewall's, 56 characters, is the least."""
+_LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+Domain = Annotated[
+    str, StringConstraints(pattern=rf"^({_LABEL}\.)+[a-z]([a-z0-9-]{{0,61}}[a-z0-9])$", max_length=253)
+]
 EntraId = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")]
 SCOPE = re.compile(r"/subscriptions/[^/]+/resourceGroups/[^/]+", re.IGNORECASE)
 
@@ -38,8 +45,28 @@ def _address(text: str) -> str:
     return text
 
 
+def _once(names: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(names)) < len(names):
+        raise PydanticCustomError("twice", "name each once")
+    return names
+
+
 Cidr = Annotated[str, AfterValidator(_cidr)]
 Address = Annotated[str, AfterValidator(_address)]
+Zones = Annotated[Many[Literal["1", "2", "3"]], AfterValidator(_once)]
+Label = Annotated[
+    str, StringConstraints(pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$", max_length=63)
+]
+LabelName = Annotated[
+    str, StringConstraints(pattern=r"^([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$")
+]
+Taint = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^([a-z0-9.-]{1,253}/)?[A-Za-z0-9][-A-Za-z0-9_.]{0,62}(=[-A-Za-z0-9_.]{0,63})?"
+        r":(NoSchedule|PreferNoSchedule|NoExecute)$"
+    ),
+]
 
 
 def id_of(type_: str) -> AfterValidator:
@@ -52,7 +79,7 @@ def id_of(type_: str) -> AfterValidator:
         if found.lower() != type_.lower():
             context = {"type": type_, "found": found}
             raise PydanticCustomError("id", "be the id of {type}, and this one is of {found}", context)
-        return text
+        return text.rstrip("/")
 
     return AfterValidator(check)
 

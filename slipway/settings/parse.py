@@ -13,7 +13,7 @@ from typing import cast
 from pydantic import ValidationError
 
 from slipway.problems import KEY_FIELDS, Location, Problems, explain, nearest
-from slipway.settings.router import TLS_FIELDS
+from slipway.settings.router import TLS_FIELDS, Tls
 from slipway.settings.stack import Settings
 from slipway.spec import ROUTER
 
@@ -27,9 +27,10 @@ def key_setting(service: str, field: str) -> str:
 
 def secret_remedy(service: str, field: str) -> str:
     """Say how a key is given without a stack file ever holding it in plain text."""
+    given = " < FILE`" if service == ROUTER else "`, which asks for it"
     return (
         f"is a secret and never plain text; remove it here and run "
-        f"`pulumi config set --secret '{key_setting(service, field)}'`, which asks for it"
+        f"`pulumi config set --secret '{key_setting(service, field)}'{given}"
     )
 
 
@@ -46,25 +47,19 @@ def parse(config: Mapping[str, str], secret_keys: Collection[str] = ()) -> Setti
     }
     entries = _entries(fields.get("webservices"))
     names = [str(entry.get("name", index)) for index, entry in enumerate(entries)]
-    plain = [place for name in fields if (place := _key_place(name))]
-    plain += [
-        (name, key) for name, entry in zip(names, entries, strict=True) for key in KEY_FIELDS if key in entry
-    ]
+    secret = {key for key in secret_keys if key.startswith(PREFIX)}
+    fields, plain = _without_secrets(fields, names)
     lines = [f"{key_setting(*place)}: {secret_remedy(*place)}" for place in plain]
     lines += [
         f"{PREFIX}webservices: {names.count(name)} are named `{name}`: names are unique, rename one"
         for name in sorted({name for name in names if names.count(name) > 1})
     ]
-    secret = {key for key in secret_keys if key.startswith(PREFIX)}
-    lines += _secret_mistakes(names, secret) + _tls_mistakes(fields.get(ROUTER), secret)
-    fields = {name: value for name, value in fields.items() if not _key_place(name)}
-    if entries:
-        without = [{k: v for k, v in entry.items() if k not in KEY_FIELDS} for entry in entries]
-        given = cast("list[object]", fields["webservices"])
-        fields["webservices"] = [w if isinstance(g, dict) else g for w, g in zip(without, given, strict=True)]
+    lines += _secret_mistakes(names, secret)
+    if fields.get("layer") != "platform":  # the router is the other stack's
+        lines += _tls_mistakes(fields.get(ROUTER), secret, plain)
 
     def at(location: Location) -> str:
-        return _place(location, names)
+        return _place(fields, location)
 
     try:
         settings = Settings.model_validate(fields)
@@ -84,21 +79,48 @@ def _value(text: str) -> object:
 
 def _entries(services: object) -> list[dict[str, object]]:
     """Give the entries of `webservices` as mappings; what is none becomes an empty one."""
-    if not isinstance(services, list):
-        return []
-    entries = cast("list[object]", services)
-    return [cast("dict[str, object]", entry) if isinstance(entry, dict) else {} for entry in entries]
+    return list(map(_mapping, cast("list[object]", services))) if isinstance(services, list) else []
 
 
-def _place(location: Location, names: list[str]) -> str:
-    text = PREFIX.removesuffix(":")
+def _mapping(value: object) -> dict[str, object]:
+    return cast("dict[str, object]", value) if isinstance(value, dict) else {}
+
+
+def _without_secrets(
+    fields: dict[str, object], names: list[str]
+) -> tuple[dict[str, object], list[tuple[str, str]]]:
+    """Give what is left without secrets that stand in plain text, and the places of those."""
+    plain = [place for name in fields if (place := _key_place(name))]
+    left = {name: value for name, value in fields.items() if not _key_place(name)}
+
+    def without(value: object, owner: str, known: tuple[str, ...]) -> object:
+        given = _mapping(value)
+        plain.extend((owner, name) for name in known if name in given)
+        return {name: item for name, item in given.items() if name not in known} if given else value
+
+    services = left.get("webservices")
+    if isinstance(services, list):
+        pairs = zip(cast("list[object]", services), names, strict=True)
+        left["webservices"] = [without(service, name, KEY_FIELDS) for service, name in pairs]
+    if ROUTER in left:
+        left[ROUTER] = without(left[ROUTER], ROUTER, TLS_FIELDS)
+        router = _mapping(left[ROUTER])
+        if "tls" in router:
+            left[ROUTER] = router | {"tls": without(router["tls"], ROUTER, TLS_FIELDS)}
+    return left, plain
+
+
+def _place(fields: dict[str, object], location: Location) -> str:
+    """Name a place as a stack file does; an item of a list by its name, if it has one."""
+    text, here = PREFIX, cast("object", fields)
     for depth, step in enumerate(location):
-        if depth == 0:
-            text = f"{PREFIX}{step}"
-        elif isinstance(step, int):
-            text += f"[{names[step] if depth == 1 and location[0] == 'webservices' else step}]"
+        if isinstance(step, int):
+            here = cast("list[object]", here)[step] if isinstance(here, list) else None
+            name = _mapping(here).get("name")
+            text += f"[{name if isinstance(name, str) else step}]"
         else:
-            text += f".{step}"
+            text += f".{step}" if depth else step
+            here = _mapping(here).get(step)
     return text
 
 
@@ -132,22 +154,28 @@ def _secret_mistakes(names: list[str], secret_keys: set[str]) -> list[str]:
     return lines
 
 
-def _tls_mistakes(router: object, secret_keys: set[str]) -> list[str]:
+def _tls_mistakes(router: object, secret_keys: set[str], plain: list[tuple[str, str]]) -> list[str]:
     """Check that a name of one's own has one certificate: two secrets, or one in the key vault."""
-    tls = cast("dict[str, object]", router).get("tls") if isinstance(router, dict) else None
-    fields = cast("dict[str, object]", tls) if isinstance(tls, dict) else {}
+    tls = _mapping(_mapping(router).get("tls"))
+    if tls.keys() - Tls.model_fields.keys():
+        return []  # misspelt, perhaps what would be missing here
     given = [name for name in TLS_FIELDS if key_setting(ROUTER, name) in secret_keys]
-    vault, names = fields.get("key_vault_certificate"), fields.get("domains")
-    if given and (vault or not names):
-        reason = (
-            "the key vault has the certificate" if vault else "`slipway:router.tls.domains` names nothing"
-        )
-        return [f"{key_setting(ROUTER, name)} = [secret]: {reason}; remove one of the two" for name in given]
-    if len(given) == 1 or (names and not vault and not given):
-        missing = [name for name in TLS_FIELDS if name not in given]
+    for other in ("key_vault_certificate", "leaf_domain_label"):
+        if tls.get(other):
+            return [
+                f"{key_setting(ROUTER, name)} = [secret] with `{PREFIX}router.tls.{other}`: a name has one "
+                "certificate, and Azure's names have none; remove one of the two"
+                for name in given
+            ]
+    if not tls.get("domains"):
         return [
-            f"{key_setting(ROUTER, name)}: is required for `slipway:router.tls.domains`; run "
-            f"`pulumi config set --secret '{key_setting(ROUTER, name)}' < FILE`, or set key_vault_certificate"
-            for name in missing
+            f"{key_setting(ROUTER, name)} = [secret]: `{PREFIX}router.tls.domains` names nothing that it is "
+            "for; give domains, or remove it"
+            for name in given
         ]
-    return []
+    return [
+        f"{key_setting(ROUTER, name)}: is required for `{PREFIX}router.tls.domains`; run "
+        f"`pulumi config set --secret '{key_setting(ROUTER, name)}' < FILE`, or set key_vault_certificate"
+        for name in TLS_FIELDS
+        if name not in given and (ROUTER, name) not in plain
+    ]

@@ -55,7 +55,7 @@ def test_a_stack_file_with_ten_mistakes_reports_ten() -> None:
     lines = caught.value.lines
     assert len(lines) == 10, "\n".join(lines)
     for start in (
-        "slipway: kubernetes and azure: a stack stands on one of them",
+        "slipway:kubernetes and azure: a stack stands on one of them",
         "slipway:ruoter = {}: no such setting; did you mean `router`?",
         "slipway:router.port = 80: must be greater than or equal to 1024; give a port from 1024",
         "slipway:webservices[abc].gpu_cores = 1.5",

@@ -1,113 +1,130 @@
-"""Nodes: their sizes, how many there may be, their addresses, and whether everything finds room on them."""
+"""Pools of nodes one by one, and how many nodes there may be."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from ipaddress import IPv4Network
+from typing import TYPE_CHECKING
 
+from slipway.problems import lines_of
 from slipway.settings import capacity
 from slipway.settings.azure import Azure
-from slipway.settings.derived import prefixes
-from slipway.settings.stack import Settings
-from slipway.sizing.addresses import MAX_NODES, pod_range_nodes, smallest_prefix, usable
-from slipway.sizing.bins import Fit
-from slipway.sizing.capacity import Placement
+from slipway.settings.cluster import AgentPool
+from slipway.sizing.addresses import MAX_NODES, pod_range_nodes, surge_nodes
 from slipway.sizing.router import cluster_minimum
 
-AT = "azure.cluster"
+if TYPE_CHECKING:
+    from slipway.settings.stack import Settings
+
+SYSTEM_VCPU, SYSTEM_MEMORY_GB = 2, 4
+"""The least VM of a system pool (MicrosoftDocs/azure-aks-docs, quotas-skus-regions.md)."""
+LEAST_PODS = 30
+"""What every new pool must have room for (concepts-network-ip-address-planning.md, 2026-04-16)."""
+BALANCER_NODES = 1_000
+"""The most nodes that a load balancer gives ports to (load-balancer-outbound-connections.md)."""
 
 
-def mistakes(settings: Settings, azure: Azure) -> Iterator[str]:
-    """Name what the pools cannot be, and what does not fit on them."""
-    yield from _vm_sizes(azure)
-    yield from _numbers(azure)
-    yield from _addresses(azure)
-    yield from _fit(settings, azure)
+def at(azure: Azure, pool: AgentPool) -> str:
+    """Name the place of a pool."""
+    system = pool is azure.cluster.system_pool
+    return "azure.cluster.system_pool" if system else f"azure.cluster.pools[{pool.name}]"
 
 
-def warnings(settings: Settings, azure: Azure) -> Iterator[str]:
-    """Say which VM sizes retire, and what ends growth before the most replicas are reached."""
-    for _, pool in capacity.agent_pools(azure):
-        vm = capacity.vm_of(pool)
-        if vm is not None and vm.retires is not None:
-            yield f"{AT}: {pool.name}.vm_size = {pool.vm_size} retires on {vm.retires}; choose a newer one"
-    placed = _placed(settings, azure)
-    if placed is not None and placed.at_min is Fit.YES and placed.at_max is not Fit.YES:
-        yield f"webservices: their most replicas do not all fit on the nodes: {_limit(placed)}"
+def _pools(_: Settings, azure: Azure) -> Iterator[str]:
+    for _subnet, pool in capacity.agent_pools(azure):
+        for rule in (_vm_size, _accelerator, _pods):
+            yield from lines_of(rule, azure, pool)
 
 
-def _vm_sizes(azure: Azure) -> Iterator[str]:
-    for _, pool in capacity.agent_pools(azure):
-        vm, size = capacity.vm_of(pool), f"{AT}: {pool.name}.vm_size = {pool.vm_size}"
-        if vm is None:
-            yield f"{size} is not in Slipway's table; give vcpu and memory_gb too"
-        elif vm.accelerators and vm.accelerator is None:
-            yield f"{size}: the device plugin names its FPGAs; give accelerator, as xilinx.com/fpga-..."
-
-
-def _numbers(azure: Azure) -> Iterator[str]:
-    network, pools = azure.network, capacity.agent_pools(azure)
-    if not pools:
-        return
-    nodes, limit = sum(pool.most + pool.max_surge for _, pool in pools), MAX_NODES[network.model]
-    if nodes > limit:
-        yield f"{AT}: {nodes} nodes with their surge, and {network.model} takes {limit}: lower max_count"
-    if network.model != "azure" and (room := pod_range_nodes(IPv4Network(network.pod_cidr))) < nodes:
+def _vm_size(azure: Azure, pool: AgentPool) -> Iterator[str]:
+    field, vm = at(azure, pool), capacity.vm_of(pool)
+    if vm is None:
+        yield f"{field}.vm_size = {pool.vm_size} is not in Slipway's table: give vcpu and memory_gb too"
+    elif pool is azure.cluster.system_pool and (vm.vcpu < SYSTEM_VCPU or vm.memory_gb < SYSTEM_MEMORY_GB):
         yield (
-            f"azure.network.pod_cidr = {network.pod_cidr} has a /24 for {room} nodes, and there are up to "
-            f"{nodes} with their surge: enlarge it"
+            f"{field}.vm_size = {pool.vm_size} is too small for a system pool: choose one with "
+            f"{SYSTEM_VCPU} cores and {SYSTEM_MEMORY_GB} GB or more"
         )
-    purpose = azure.cluster.cluster_purpose
+
+
+def _accelerator(azure: Azure, pool: AgentPool) -> Iterator[str]:
+    field, vm = at(azure, pool), capacity.vm_of(pool)
+    if vm is None:
+        return
+    if vm.accelerators and vm.accelerator is None:
+        yield (
+            f"{field}.vm_size = {pool.vm_size} has accelerators, and their name is the device plugin's: give "
+            "accelerator, such as xilinx.com/fpga-... of an FPGA"
+        )
+    if vm.accelerator is not None and not vm.accelerators:
+        yield (
+            f"{field}.accelerator = {vm.accelerator}, and vm_size = {pool.vm_size} has none: give "
+            "accelerators, or remove it"
+        )
+
+
+def _pods(azure: Azure, pool: AgentPool) -> Iterator[str]:
+    pods, nodes = capacity.max_pods(azure, pool), max(1, pool.count)
+    if pods * nodes < LEAST_PODS:
+        yield (
+            f"{at(azure, pool)}.max_pods = {pods} with count = {pool.count}: AKS asks for room for "
+            f"{LEAST_PODS} pods; raise max_pods to {-(-LEAST_PODS // nodes)}, or count"
+        )
+
+
+def _nodes(azure: Azure) -> int:
+    """Give the most nodes, with the surge of every pool."""
+    pools = [pool for _, pool in capacity.agent_pools(azure)]
+    return sum(pool.most + surge_nodes(pool.max_surge, pool.most) for pool in pools)
+
+
+def _most(_: Settings, azure: Azure) -> Iterator[str]:
+    nodes, model, outbound = _nodes(azure), azure.network.model, azure.egress.outbound_type
+    if nodes > MAX_NODES[model]:
+        yield (
+            f"azure.network.model = {model} takes {MAX_NODES[model]} nodes, and there are up to {nodes} with "
+            f"their surge: lower max_count{'' if model == 'overlay' else ', or set model: overlay'}"
+        )
+    elif outbound == "loadBalancer" and nodes > BALANCER_NODES:
+        yield (
+            f"azure.egress.outbound_type = loadBalancer gives ports to {BALANCER_NODES} nodes, and there are "
+            f"up to {nodes} with their surge: lower max_count, or set userAssignedNATGateway"
+        )
+
+
+def _pod_range(_: Settings, azure: Azure) -> Iterator[str]:
+    if azure.network.model == "azure":
+        return
+    nodes, room = _nodes(azure), pod_range_nodes(IPv4Network(azure.network.pod_cidr))
+    if room < nodes:
+        yield (
+            f"azure.network.pod_cidr = {azure.network.pod_cidr} has a /24 for {room} nodes, and there are up "
+            f"to {nodes} with their surge: give a /{24 - (nodes - 1).bit_length()} or larger"
+        )
+
+
+def _purpose(_: Settings, azure: Azure) -> Iterator[str]:
+    pools, purpose = capacity.agent_pools(azure), azure.cluster.cluster_purpose
     least, count = cluster_minimum(purpose), sum(pool.least for _, pool in pools)
-    vms = [(pool.least, capacity.vm_of(pool)) for _, pool in pools]
-    cores = sum(number * vm.vcpu for number, vm in vms if vm is not None)
-    known = all(vm is not None for _, vm in vms)
-    if count < least.nodes or (known and cores < least.vcpu):
+    vms = [(pool.least, vm) for _, pool in pools if (vm := capacity.vm_of(pool)) is not None]
+    cores, known = sum(number * vm.vcpu for number, vm in vms), len(vms) == len(pools)
+    if azure.cluster.system_pool.least < 1:
+        return  # said already
+    if pools and (count < least.nodes or (known and cores < least.vcpu)):
         yield (
-            f"{AT}.cluster_purpose = {purpose}: it takes {least.nodes} nodes and {least.vcpu} cores, "
-            f"and the pools have {count} and {cores} at least; raise count, or use DevTest"
+            f"azure.cluster.cluster_purpose = {purpose} takes {least.nodes} nodes and {least.vcpu} cores, "
+            f"and the pools have {count} and {cores if known else 'more'} at least: raise count, or set "
+            "DevTest"
         )
 
 
-def _addresses(azure: Azure) -> Iterator[str]:
-    found = prefixes(azure)
-    for role, needed in capacity.addresses(azure).items():
-        if role in found and needed > usable(found[role]):
-            yield (
-                f"azure.network.subnets.{role} = {found[role]} has {usable(found[role])} addresses, and its "
-                f"nodes need {needed} with their surge: give a /{smallest_prefix(needed)}"
-            )
+def _outbound(_: Settings, azure: Azure) -> Iterator[str]:
+    """Refuse what AKS does (MicrosoftDocs/azure-aks-docs, nat-gateway.md): our nodes stand in our network."""
+    if azure.egress.outbound_type == "managedNATGateway" and azure.cluster.id is None:
+        yield (
+            "azure.egress.outbound_type = managedNATGateway: AKS makes its gateway only in a network of "
+            "its own; set userAssignedNATGateway"
+        )
 
 
-def _placed(settings: Settings, azure: Azure) -> Placement | None:
-    pools = capacity.pools(azure)
-    if not pools or len(pools) < len(capacity.agent_pools(azure)):
-        return None
-    return capacity.placement(settings, azure)
-
-
-def _fit(settings: Settings, azure: Azure) -> Iterator[str]:
-    placed = _placed(settings, azure)
-    if placed is None:
-        return
-    if placed.at_min is Fit.NO:
-        yield f"webservices: not even the lowest scale fits on the nodes: {_limit(placed)}"
-    for spec in settings.webservices:
-        needed, fit = capacity.wanted(spec), placed.replicas[spec.name]
-        if fit < needed <= (spec.num_replicas or spec.autoscale_max_replicas):
-            yield (
-                f"webservices[{spec.name}].expected_load needs {needed} replicas, and {fit} fit on the "
-                f"nodes: {_limit(placed)}"
-            )
-
-
-def _limit(placed: Placement) -> str:
-    """Say what runs out first, and what to do."""
-    if not placed.limits:
-        return "raise max_count of a pool"
-    limit = placed.limits[0]
-    load = f" ({limit.load:g} requests/s)" if limit.load is not None else ""
-    return (
-        f"{limit.demand} stops at {limit.replicas} replicas{load}, because there is no {limit.resource} left "
-        f"on {' and '.join(limit.pools) or 'any pool'}; raise max_count or choose a larger vm_size"
-    )
+RULES = (_pools, _most, _pod_range, _purpose, _outbound)
