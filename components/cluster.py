@@ -16,8 +16,9 @@ import pulumi_azure_native as az
 from components import aks, monitoring
 from components.kubeconfig import exec_kubeconfig
 from components.pods import children
-from components.roles import Role, assign
+from components.roles import assign
 from components.router import NAME as ROUTER
+from slipway.roles import Role
 from slipway.settings.azure import Azure
 from slipway.settings.kinds import group_of, name_of
 from slipway.spec import ROUTER_NAMESPACE
@@ -72,9 +73,7 @@ class Cluster(pulumi.ComponentResource):
         self._ready: list[pulumi.CustomResource] = []
         cluster = self._created() if attached is None else self._attached(attached)
         self.oidc_issuer = cluster.oidc_issuer_profile.apply(_issuer)
-        self.fqdn = pulumi.Output.all(cluster.private_fqdn, cluster.fqdn).apply(
-            lambda names: str(names[0] or names[1])
-        )
+        self.fqdn = cluster.private_fqdn if args.azure.private else cluster.fqdn
         if args.vault_id is not None:
             self._router_identity(args.vault_id)
         self.kubeconfig = self._kubeconfig(cluster)

@@ -1,22 +1,18 @@
 """A graph as a tree: who belongs to whom, and beside each node what matters about it.
 
-What matters is said by kind: replicas, image and ports of a Deployment, the type of a Service, who may
-come in through a NetworkPolicy. Kinds without a rule show their name alone. Default providers and the
-stack are left out.
+Default providers and the stack are left out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, cast
+from collections.abc import Iterator
+from typing import cast
 
 from slipway.engine.graph import Graph, Registration, secrets
 from slipway.engine.mask import Mask
 from slipway.engine.urns import STACK_TYPE, is_provider
-from slipway.kube.render import autoscaled
+from slipway.plan.details import KINDS, Properties
 from slipway.plan.values import masked
-
-Properties = dict[str, Any]
 
 
 def tree(graph: Graph) -> str:
@@ -80,89 +76,6 @@ def _details(node: Registration, inputs: Properties) -> Iterator[str]:
         yield "read only"
     if node.ignore_changes:
         yield f"ignores {', '.join(node.ignore_changes)}"
-
-
-def _deployment(inputs: Properties) -> Iterator[str]:
-    spec = _mapping(inputs.get("spec"))
-    replicas = spec.get("replicas", 1)
-    yield f"replicas {replicas}" + (" at first, then the router's" if autoscaled(inputs) else "")
-    for container in _list(_mapping(_mapping(spec.get("template")).get("spec")).get("containers")):
-        yield f"image {container.get('image')}"
-        ports = [
-            f"{port.get('name', 'port')} {port.get('containerPort')}"
-            for port in _list(container.get("ports"))
-        ]
-        yield ", ".join(ports)
-        requests = _mapping(_mapping(container.get("resources")).get("requests"))
-        yield ", ".join(f"{name} {quantity}" for name, quantity in sorted(requests.items()))
-
-
-def _service(inputs: Properties) -> Iterator[str]:
-    spec = _mapping(inputs.get("spec"))
-    yield "headless" if spec.get("clusterIP") == "None" else str(spec.get("type", "ClusterIP"))
-    yield ", ".join(f"{port.get('port')} to {port.get('targetPort')}" for port in _list(spec.get("ports")))
-
-
-def _secret(inputs: Properties) -> Iterator[str]:
-    names = {*_mapping(inputs.get("stringData")), *_mapping(inputs.get("data"))}
-    yield ", ".join(sorted(names)) or "[secret]"
-
-
-def _policy(inputs: Properties) -> Iterator[str]:
-    spec = _mapping(inputs.get("spec"))
-    for rule in _list(spec.get("ingress")):
-        peers = [" ".join(_peer(peer)) for peer in _list(rule.get("from"))]
-        ports = [str(port.get("port")) for port in _list(rule.get("ports"))]
-        yield f"from {' or '.join(peers) or 'anywhere'} to {', '.join(ports) or 'any port'}"
-    if not spec.get("ingress") and "Egress" not in (spec.get("policyTypes") or []):
-        yield "from nowhere"
-
-
-def _peer(peer: Properties) -> Iterator[str]:
-    block = _mapping(peer.get("ipBlock"))
-    if block:
-        yield str(block.get("cidr"))
-    for key in ("namespaceSelector", "podSelector"):
-        labels = _mapping(_mapping(peer.get(key)).get("matchLabels"))
-        yield from (str(value) for value in labels.values())
-
-
-def _rules(inputs: Properties) -> Iterator[str]:
-    for rule in _list(inputs.get("rules")):
-        yield f"{' '.join(rule.get('verbs', []))} {', '.join(rule.get('resources', []))}"
-
-
-def _image(inputs: Properties) -> Iterator[str]:
-    recipe = _mapping(inputs.get("recipe"))
-    yield f"{inputs.get('repository')}, runtime {recipe.get('runtime')}"
-
-
-def _random(inputs: Properties) -> Iterator[str]:
-    yield f"{inputs.get('length')} characters"
-
-
-KINDS: dict[str, Callable[[Properties], Iterable[str]]] = {
-    "ClusterRole": _rules,
-    "Deployment": _deployment,
-    "Image": _image,
-    "NetworkPolicy": _policy,
-    "RandomPassword": _random,
-    "RandomString": _random,
-    "Role": _rules,
-    "Secret": _secret,
-    "Service": _service,
-}
-"""What matters about a resource, by the last part of its type."""
-
-
-def _mapping(value: object) -> Properties:
-    """Read a mapping that may be absent, unknown or masked."""
-    return cast("Properties", value) if isinstance(value, dict) else {}
-
-
-def _list(value: object) -> list[Properties]:
-    """Read a list of mappings that may be absent, unknown or masked."""
-    return [_mapping(item) for item in cast("list[object]", value)] if isinstance(value, list) else []
 
 
 def _flat(value: object, path: str) -> Iterator[tuple[str, str]]:

@@ -1,6 +1,6 @@
 """The built-in roles, against those that the stand-in knows by their names in Azure's documents."""
 
-from components.roles import Role
+from slipway.roles import Role
 from tests.engine.stand_in.identities import ROLES
 
 NAMES = {

@@ -1,0 +1,81 @@
+"""What matters about Kubernetes objects, and about what their pods are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from slipway.kube.render import autoscaled
+from slipway.plan.details.read import Properties, mappings, properties
+
+
+def _deployment(inputs: Properties) -> Iterator[str]:
+    spec = properties(inputs.get("spec"))
+    replicas = spec.get("replicas", 1)
+    yield f"replicas {replicas}" + (" at first, then the router's" if autoscaled(inputs) else "")
+    for container in mappings(properties(properties(spec.get("template")).get("spec")).get("containers")):
+        yield f"image {container.get('image')}"
+        ports = [
+            f"{port.get('name', 'port')} {port.get('containerPort')}"
+            for port in mappings(container.get("ports"))
+        ]
+        yield ", ".join(ports)
+        requests = properties(properties(container.get("resources")).get("requests"))
+        yield ", ".join(f"{name} {quantity}" for name, quantity in sorted(requests.items()))
+
+
+def _service(inputs: Properties) -> Iterator[str]:
+    spec = properties(inputs.get("spec"))
+    yield "headless" if spec.get("clusterIP") == "None" else str(spec.get("type", "ClusterIP"))
+    yield ", ".join(f"{port.get('port')} to {port.get('targetPort')}" for port in mappings(spec.get("ports")))
+
+
+def _secret(inputs: Properties) -> Iterator[str]:
+    names = {*properties(inputs.get("stringData")), *properties(inputs.get("data"))}
+    yield ", ".join(sorted(names)) or "[secret]"
+
+
+def _policy(inputs: Properties) -> Iterator[str]:
+    spec = properties(inputs.get("spec"))
+    for rule in mappings(spec.get("ingress")):
+        peers = [" ".join(_peer(peer)) for peer in mappings(rule.get("from"))]
+        ports = [str(port.get("port")) for port in mappings(rule.get("ports"))]
+        yield f"from {' or '.join(peers) or 'anywhere'} to {', '.join(ports) or 'any port'}"
+    if not spec.get("ingress") and "Egress" not in (spec.get("policyTypes") or []):
+        yield "from nowhere"
+
+
+def _peer(peer: Properties) -> Iterator[str]:
+    block = properties(peer.get("ipBlock"))
+    if block:
+        yield str(block.get("cidr"))
+    for key in ("namespaceSelector", "podSelector"):
+        labels = properties(properties(peer.get(key)).get("matchLabels"))
+        yield from (str(value) for value in labels.values())
+
+
+def _rules(inputs: Properties) -> Iterator[str]:
+    for rule in mappings(inputs.get("rules")):
+        yield f"{' '.join(rule.get('verbs', []))} {', '.join(rule.get('resources', []))}"
+
+
+def _image(inputs: Properties) -> Iterator[str]:
+    recipe = properties(inputs.get("recipe"))
+    yield f"{inputs.get('repository')}, runtime {recipe.get('runtime')}"
+
+
+def _random(inputs: Properties) -> Iterator[str]:
+    yield f"{inputs.get('length')} characters"
+
+
+KINDS: dict[str, Callable[[Properties], Iterable[str]]] = {
+    "ClusterRole": _rules,
+    "Deployment": _deployment,
+    "Image": _image,
+    "NetworkPolicy": _policy,
+    "RandomPassword": _random,
+    "RandomString": _random,
+    "Role": _rules,
+    "Secret": _secret,
+    "Service": _service,
+}
+"""By the last part of the type."""
