@@ -45,6 +45,10 @@ def kube_token(cloud: str, tenant: str | None) -> None:
 
 
 def _reason(message: str) -> str:
-    """Give what Entra said, else what Azure's CLI did, out of a line for each way that was tried."""
-    found = re.search(r"AADSTS\d.*", message) or re.search(r"(?<=AzureCliCredential: ).*", message)
-    return found[0].strip() if found else message.partition("\n")[0]
+    """Give what the last way said that azure-identity tried, or `az login`'s answer if it was among them.
+
+    A way that is set up and fails is the last; where none is, all are tried.
+    """
+    first, *_ = message.splitlines()
+    tried = dict(re.findall(r"^\t(\w+): (?:ERROR: )?(.*)", message, re.MULTILINE))
+    return tried.get("AzureCliCredential") or [first, *tried.values()][-1]
