@@ -85,13 +85,14 @@ class AzurePlatform(pulumi.ComponentResource):
         self.register_outputs(self.outputs)
 
     def _resource_group(self, azure: Azure) -> pulumi.Output[str]:
+        """Make the group or name the adopted one. It stays with the data: Azure deletes what is in one."""
         if azure.resource_group.id is not None:
             return pulumi.Output.from_input(name_of(azure.resource_group.id))
         return az.resources.ResourceGroup(
             "group",
             resource_group_name=azure.resource_group.name,
             location=azure.location,
-            opts=pulumi.ResourceOptions(parent=self),
+            opts=pulumi.ResourceOptions(parent=self, protect=True, retain_on_delete=True),
         ).name
 
     def _cluster(

@@ -276,6 +276,12 @@ def test_given_keys_are_the_secret_and_unknown_until_pulumi_decrypts_them(tmp_pa
     assert "v1:abc:def" not in json.dumps(to_json(graph))
 
 
+def test_when_a_stack_keeps_data_then_it_keeps_the_group_with_which_azure_would_delete_them() -> None:
+    made = run(PROJECT, "dev").registrations
+    kept = {found.type for found in made if found.protect and found.options.get("retainOnDelete")}
+    assert {"azure-native:storage:StorageAccount", "azure-native:resources:ResourceGroup"} <= kept
+
+
 def test_mistakes_of_a_stack_come_at_once_and_before_any_resource(tmp_path: Path) -> None:
     services = [
         {"name": "one", "entry_script": "nothing.py", "source_directory": "examples/echo"},
