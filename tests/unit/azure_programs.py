@@ -12,7 +12,7 @@ from typing import Any
 
 import grpc
 
-from slipway.engine import EngineError, Graph, Made, Registration, Value, run
+from slipway.engine import EngineError, Graph, Made, Registration, Resolver, Value, run
 from slipway.engine.sdk import mistakes
 from tests.engine.stand_in.client import AzureError, Client
 from tests.engine.stand_in.provider import attached
@@ -80,9 +80,9 @@ def planned(folder: Path, stacks: Stacks, body: str) -> Graph:
     return _checked(run(_program(folder, stacks, body), "test"))
 
 
-def realised(folder: Path, stacks: Stacks, body: str) -> Graph:
+def realised(folder: Path, stacks: Stacks, body: str, resolve: Resolver | None = None) -> Graph:
     """Run a program so that Azure, as far as it is known, makes or refuses each resource in turn."""
-    return _checked(run(_program(folder, stacks, body), "test", resolve=make, invoke=answer))
+    return _checked(run(_program(folder, stacks, body), "test", resolve=resolve or make, invoke=answer))
 
 
 def found(graph: Graph, name: str, type_: str = "") -> Registration:
