@@ -10,11 +10,10 @@ import pulumi_azure_native as az
 
 from components.cluster import Cluster, ClusterArgs
 from components.dns import Dns, DnsArgs
-from components.egress import Firewall, FirewallArgs, NatGateway, NatGatewayArgs
+from components.egress import Firewall, FirewallArgs, NatGateway, NatGatewayArgs, dns_servers
 from components.network import Network, NetworkArgs, public_ports
 from components.workspace import Workspace, WorkspaceArgs
 from slipway.settings import Azure, Settings
-from slipway.settings.derived import firewall_ip
 from slipway.settings.kinds import name_of
 from slipway.settings.needs import needs
 
@@ -41,7 +40,7 @@ class AzurePlatform(pulumi.ComponentResource):
                 base=base,
                 resource_group=group,
                 azure=azure,
-                dns_servers=_dns_servers(azure),
+                dns_servers=dns_servers(azure),
                 nat_gateway_id=gateway.id if gateway is not None else None,
                 public_ports=public_ports(settings),
             ),
@@ -135,11 +134,3 @@ class AzurePlatform(pulumi.ComponentResource):
             "router_client_id": cluster.router_client_id,
         }
         return {name: value for name, value in found.items() if value is not None}
-
-
-def _dns_servers(azure: Azure) -> tuple[str, ...]:
-    """Give the network's DNS servers: the firewall as their proxy where it is ours, else one's own."""
-    firewall = azure.egress.firewall
-    if firewall is not None and firewall.ours:
-        return (str(firewall_ip(azure)),)
-    return azure.dns.servers
