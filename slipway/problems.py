@@ -112,7 +112,9 @@ class Checked(BaseModel):
     Nothing is said of a wrong field twice: the rules see a value without it.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
     @classmethod
     def derived(cls, given: Mapping[str, object]) -> dict[str, object]:
@@ -140,8 +142,8 @@ class Checked(BaseModel):
                 value = validate(cls.derived(fields) | fields)
             except ValidationError as error:
                 found = error.errors(include_url=False)
-                errors = [_again(details) for details in found]
                 wrong = [details["loc"] for details in found]
+                errors = [_again(details) for details in found if not _misspelt(cls, details, wrong)]
                 rest = _without(cls, fields, wrong)
                 with contextlib.suppress(ValidationError):  # what was taken out was needed
                     value = validate(cls.derived(rest) | rest)
@@ -250,8 +252,8 @@ def _leave_out(model: type[BaseModel], rest: dict[str, object], location: Locati
     for depth, step in enumerate(location):
         _, field = _find(model, location[: depth + 1])
         match owner:
-            case list():
-                items, place = cast("list[Any]", owner), int(step)
+            case list() if isinstance(step, int):
+                items, place = cast("list[Any]", owner), step
                 inside, inner = items[place], model_in(field.annotation) if field is not None else None
                 items[place] = _LEFT_OUT if inner is None else _examples(inner)
             case dict():
@@ -290,6 +292,16 @@ def _packed(value: object) -> object:
 def explain(error: ValidationError, model: type[BaseModel], at: Callable[[Location], str]) -> list[str]:
     """One line for each mistake pydantic found; `at` names a place as the user knows it."""
     return [_line(details, model, at) for details in error.errors(include_url=False)]
+
+
+def _misspelt(model: type[BaseModel], details: ErrorDetails, wrong: Iterable[Location]) -> bool:
+    """Tell whether a missing field stands beside an unknown one that means it."""
+    *place, name = details["loc"] or ("",)
+    if details["type"] != "missing":
+        return False
+    fields = _find(model, details["loc"])[0].model_fields
+    beside = (str(other[-1]) for other in wrong if list(other[:-1]) == place and other[-1] not in fields)
+    return any(_likeliest(other, fields) == name for other in beside)
 
 
 def _again(details: ErrorDetails) -> InitErrorDetails:

@@ -114,6 +114,8 @@ def _place(fields: dict[str, object], location: Location) -> str:
     """Name a place as a stack file does; an item of a list by its name, if it has one."""
     text, here = PREFIX, cast("object", fields)
     for depth, step in enumerate(location):
+        if step == "[key]":  # pydantic's word for a key that is wrong itself
+            continue
         if isinstance(step, int):
             here = cast("list[object]", here)[step] if isinstance(here, list) else None
             name = _mapping(here).get("name")

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from slipway.settings.stack import Settings
 
 
+WHOLE = ("nodes", "fragmentation")
+"""What ends growth where no single resource of a pool does."""
+
+
 def _addresses(_: Settings, azure: Azure) -> Iterator[str]:
     found = prefixes(azure)
     for role, needed in capacity.addresses(azure).items():
@@ -64,9 +68,10 @@ def _limit(limit: Limit) -> str:
     if not limit.pools:
         return f"no pool takes the pods of {limit.demand}; add one with their accelerator and no other taints"
     load = f" ({limit.load:g} requests/s)" if limit.load is not None else ""
+    missing = "node with room for one more" if limit.resource in WHOLE else f"{limit.resource} left"
     return (
-        f"{limit.demand} stops at {limit.replicas} replicas{load}, because there is no {limit.resource} left "
-        f"on {' and '.join(limit.pools)}; raise max_count or choose a larger vm_size"
+        f"{limit.demand} stops at {limit.replicas} replicas{load}, because there is no {missing} on "
+        f"{' and '.join(limit.pools)}; raise max_count or choose a larger vm_size"
     )
 
 

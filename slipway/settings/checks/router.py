@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 
 def _without_azure(settings: Settings) -> Iterator[str]:
-    if settings.azure is not None:
-        return
+    if settings.azure is not None or settings.kubernetes is None:
+        return  # without either, that is said
     if settings.router.internal is not None:
         given = str(settings.router.internal).lower()
         yield f"router.internal = {given} without azure: it is about Azure's load balancer; remove it"

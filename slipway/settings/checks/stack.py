@@ -21,7 +21,7 @@ def _stands(settings: Settings) -> Iterator[str]:
 
 
 def _layer(settings: Settings) -> Iterator[str]:
-    if settings.layer != "all" and settings.azure is None:
+    if settings.layer != "all" and settings.azure is None and settings.kubernetes is not None:
         yield f"layer = {settings.layer} without azure: there is no platform to split off; remove layer"
 
 
