@@ -385,18 +385,19 @@ pulumi.export("kubeconfig", cluster.kubeconfig)
 """
 
 
-def test_an_attached_cluster_must_fit_v1s_rules(tmp_path: Path) -> None:
-    for name, purpose in (("three", "FastProd"), ("two", "DevTest")):
-        folder = tmp_path / name
-        folder.mkdir()
-        cluster = {"id": f"{CLUSTERS}/{name}", "cluster_purpose": purpose}
-        graph = realised(folder, {"real": azure(cluster=cluster)}, ATTACH)
-        assert graph.outputs["id"] == f"{CLUSTERS}/{name}"
-        assert isinstance(graph.outputs["kubeconfig"], Secret)
-    (tmp_path / "refused").mkdir()
-    cluster = {"id": f"{CLUSTERS}/two", "cluster_purpose": "FastProd"}
-    with pytest.raises(EngineError, match="takes 3 nodes and 12 cores at least, and the cluster has 2 nodes"):
-        realised(tmp_path / "refused", {"real": azure(cluster=cluster)}, ATTACH)
+@pytest.mark.parametrize(
+    ("name", "refusal"),
+    [("three", ""), ("two", "takes 3 nodes and 12 cores at least, and the cluster has 2 nodes and 16 cores")],
+)
+def test_an_attached_cluster_must_fit_v1s_rules(tmp_path: Path, name: str, refusal: str) -> None:
+    stacks = {"real": azure(cluster={"id": f"{CLUSTERS}/{name}"})}
+    if refusal:
+        with pytest.raises(EngineError, match=refusal):
+            realised(tmp_path, stacks, ATTACH)
+        return
+    graph = realised(tmp_path, stacks, ATTACH)
+    assert graph.outputs["id"] == f"{CLUSTERS}/{name}"
+    assert isinstance(graph.outputs["kubeconfig"], Secret)
 
 
 @pytest.mark.parametrize(
