@@ -131,6 +131,11 @@ def test_what_holds_data_is_protected_and_stays_in_azure(graph: Graph) -> None:
     assert not found(graph, "small-insights").protect
 
 
+def test_the_state_holds_the_connection_string_encrypted(graph: Graph) -> None:
+    hidden = found(graph, "small-insights").options["additionalSecretOutputs"]
+    assert hidden == ["connectionString", "instrumentationKey"]
+
+
 def test_storage_keeps_versions_and_has_the_three_containers(graph: Graph) -> None:
     names = [one.inputs["containerName"] for one in of(graph, "BlobContainer", "small-")]
     assert sorted(map(str, names)) == ["modeldata", "models", "outputs"]
