@@ -108,10 +108,18 @@ def _subnet(settings: Settings, azure: Azure, role: str) -> Iterator[str]:
         if not range_.subnet_of(space):
             remedy = "say the network's own range in address_space" if adopted else "choose a range inside"
             yield f"{field} = {range_} is outside address_space = {space}: {remedy}"
-    elif not adopted:
-        yield f"{AT}.address_space = {space} has no room for subnet {role} (/{LENGTHS[role]}): enlarge it"
-    elif said.id is None:
+    elif adopted and said.id is None:
         yield f"{field} is not given, and {AT}.id is: give prefix (a free range of that network), or id"
+
+
+def _room(settings: Settings, azure: Azure) -> Iterator[str]:
+    found = prefixes(azure)
+    missing = [f"{role} (/{LENGTHS[role]})" for role in roles(azure) if role not in found]
+    if missing and azure.network.id is None:
+        yield (
+            f"{AT}.address_space = {azure.network.address_space} has no room for the subnets of "
+            f"{' and '.join(missing)}: enlarge it"
+        )
 
 
 def _adopted(settings: Settings, azure: Azure) -> Iterator[str]:
@@ -159,4 +167,4 @@ def _private_endpoints(settings: Settings, azure: Azure) -> Iterator[str]:
         )
 
 
-RULES = (_overlaps, _forbidden, _services, _subnets, _adopted, _firewall, _private_endpoints)
+RULES = (_overlaps, _forbidden, _services, _subnets, _room, _adopted, _firewall, _private_endpoints)

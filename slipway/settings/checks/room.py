@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from ipaddress import IPv4Network
 from typing import TYPE_CHECKING
 
 from slipway.problems import lines_of
@@ -24,23 +25,32 @@ WHOLE = ("nodes", "fragmentation")
 
 
 def _addresses(_: Settings, azure: Azure) -> Iterator[str]:
-    found = prefixes(azure)
-    for role, needed in capacity.addresses(azure).items():
-        if role in found and needed > usable(found[role]):
-            yield (
-                f"azure.network.subnets.{role} = {found[role]} has {usable(found[role])} addresses, and its "
-                f"nodes need {needed} with their surge: give a /{smallest_prefix(needed)}"
-            )
+    found, most = prefixes(azure), usable(IPv4Network("10.0.0.0/8"))
+    for role, needed in _short(azure).items():
+        yield (
+            f"azure.network.subnets.{role} = {found[role]} has {usable(found[role])} addresses, and its "
+            f"nodes need {needed} with their surge: give a /{smallest_prefix(min(needed, most))}"
+        )
 
 
-def known(azure: Azure) -> bool:
-    """Tell whether the nodes are known: those of an attached cluster and of unknown VMs are not."""
+def _short(azure: Azure) -> dict[str, int]:
+    """Give the addresses that nodes need of each subnet which has fewer."""
+    found, needed = prefixes(azure), capacity.addresses(azure)
+    return {role: number for role, number in needed.items() if role in found and number > usable(found[role])}
+
+
+def placeable(azure: Azure) -> bool:
+    """Tell whether pods can be placed: on nodes that are known, there and have their addresses.
+
+    Nodes of an attached cluster and of unknown VMs are not known.
+    """
     pools = capacity.agent_pools(azure)
-    return bool(pools) and pools[0][1].least > 0 and len(capacity.pools(azure)) == len(pools)
+    known = bool(pools) and len(capacity.pools(azure)) == len(pools)
+    return known and azure.cluster.system_pool.least > 0 and not _short(azure)
 
 
 def _fit(settings: Settings, azure: Azure) -> Iterator[str]:
-    if not known(azure):
+    if not placeable(azure):
         return
     placed = capacity.placement_at_expected_load(settings, azure)
     if placed.at_min is Fit.NO:

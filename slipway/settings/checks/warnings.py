@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from slipway.settings import capacity, regions
 from slipway.settings.azure import Azure
 from slipway.settings.checks.nodes import at
-from slipway.settings.checks.room import first_limit, known
+from slipway.settings.checks.room import first_limit, placeable
 from slipway.sizing.bins import Fit
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def _nodes(azure: Azure) -> Iterator[str]:
 
 
 def _room(settings: Settings, azure: Azure) -> Iterator[str]:
-    if not known(azure):
+    if not placeable(azure):
         return
     placed = capacity.placement(settings, azure)
     if placed.at_max is not Fit.YES:

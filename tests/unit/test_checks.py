@@ -1,0 +1,237 @@
+"""What regions, the router, layers and web services ask of each other; each mistake is one line."""
+
+import datetime
+from typing import Any
+
+import pytest
+
+from slipway.settings.checks import warnings
+from tests.unit.azure_stacks import (
+    ROUTED,
+    SERVICE,
+    lines,
+    merged,
+    pool,
+    pools,
+    read,
+    system,
+)
+
+TODAY = datetime.date(2026, 11, 24)
+Change = dict[str, Any]
+
+
+@pytest.mark.parametrize(
+    ("change", "start", "remedy"),
+    [
+        ({"location": "westeuropa"}, "azure.location = westeuropa: no region", "did you mean `westeurope`?"),
+        (
+            {"location": "usgovvirginia"},
+            "azure.location = usgovvirginia is a region of cloud USGovernment, and cloud = Public",
+            "change one of the two",
+        ),
+        (
+            {"cloud": "China"},
+            "azure.location = westeurope is a region of cloud Public, and cloud = China",
+            "change one of the two",
+        ),
+        (
+            {"workspace": {"location": "chinaeast2"}},
+            "azure.workspace.location = chinaeast2 is a region of cloud China",
+            "change one of the two",
+        ),
+        (
+            {"location": "westus"} | system(zones=["1", "2"]),
+            "azure.cluster.system_pool.zones = 1, 2: westus has no availability zones",
+            "remove zones",
+        ),
+        (
+            {"location": "westus"} | pools(pool(zones=["3"])),
+            "azure.cluster.pools[extra].zones = 3: westus has no availability zones",
+            "remove zones",
+        ),
+        (
+            {"location": "westus", "egress": ROUTED["egress"] | {"firewall": {"zones": ["1"]}}},
+            "azure.egress.firewall.zones = 1: westus has no availability zones",
+            "remove zones",
+        ),
+        (
+            {"workspace": {"location": "westus", "storage": {"redundancy": "GZRS"}}},
+            "azure.workspace.storage.redundancy = GZRS: westus has no availability zones",
+            "set GRS",
+        ),
+        (
+            {"cloud": "China", "location": "chinanorth3", "cluster": {"defender": {"sensor": True}}},
+            "azure.cluster.defender.sensor = true with azure.cloud = China",
+            "remove it",
+        ),
+    ],
+)
+def test_things_stand_where_they_can(change: Change, start: str, remedy: str) -> None:
+    (line,) = lines(change)
+    assert line.startswith(f"slipway:{start}")
+    assert line.endswith(remedy)
+
+
+def test_a_region_that_is_newer_than_the_table_is_taken_with_a_warning() -> None:
+    change = {"location": "westeurope2"} | system(zones=["1", "2", "3"])
+    assert lines(change) == []
+    assert warnings(read(change), TODAY) == [
+        "azure.location = westeurope2: is not in Slipway's table, so neither spelling nor zones are checked"
+    ]
+
+
+SECRETS = ("slipway:router.tls_certificate", "slipway:router.tls_key")
+LABEL = {"tls": {"leaf_domain_label": "models"}}
+DOMAINS = {"tls": {"domains": ["models.example.com"], "key_vault_certificate": "models"}}
+
+
+@pytest.mark.parametrize(
+    ("change", "router", "start", "remedy"),
+    [
+        (
+            ROUTED,
+            LABEL,
+            "router.tls.leaf_domain_label = models with an internal load balancer: Azure's names are public",
+            "give domains and a certificate instead",
+        ),
+        (
+            {},
+            LABEL | {"internal": True},
+            "router.tls.leaf_domain_label = models with an internal load balancer",
+            "give domains and a certificate instead",
+        ),
+        (
+            ROUTED,
+            {"internal": False},
+            "router.internal = false with azure.egress.outbound_type = userDefinedRouting",
+            "remove router.internal",
+        ),
+        (
+            {},
+            {"internal": True, "service_type": "ClusterIP"},
+            "router.service_type = ClusterIP with an internal load balancer",
+            "set service_type: LoadBalancer",
+        ),
+        (
+            {},
+            LABEL | {"service_type": "NodePort"},
+            "router.service_type = NodePort with router.tls.leaf_domain_label = models",
+            "set service_type: LoadBalancer",
+        ),
+        (
+            {},
+            {"tls": {"leaf_domain_label": "models", "key_vault_certificate": "models"}},
+            "router.tls: leaf_domain_label = models with key_vault_certificate",
+            "remove one of the two",
+        ),
+        (
+            {},
+            {"tls": {"leaf_domain_label": "models", "domains": ["models.example.com"]}},
+            "router.tls: leaf_domain_label = models with domains",
+            "remove one of the two",
+        ),
+        ({}, {"tls": {}}, "router.tls: domains or leaf_domain_label: TLS needs a name", "give one of them"),
+        (
+            merged(ROUTED, {"dns": {"zone": "example.org"}}),
+            DOMAINS,
+            "router.tls.domains = models.example.com is not in azure.dns.zone = example.org",
+            "change one of the two",
+        ),
+        (
+            merged(ROUTED, {"dns": {"zone": "s.example.com"}}),
+            DOMAINS,
+            "router.tls.domains = models.example.com is not in azure.dns.zone = s.example.com",
+            "change one of the two",
+        ),
+        (
+            merged(ROUTED, {"dns": {"zone": "example.com"}}),
+            {},
+            "azure.dns.zone = example.com without router.tls.domains",
+            "name the router in it, or remove zone",
+        ),
+        (
+            {"dns": {"zone": "example.com"}},
+            DOMAINS,
+            "azure.dns.zone = example.com with a public router",
+            "set router.internal: true, or remove zone",
+        ),
+    ],
+)
+def test_the_router_is_reached_the_way_its_name_says(
+    change: Change, router: dict[str, Any], start: str, remedy: str
+) -> None:
+    (line,) = lines(change, router=router)
+    assert line.startswith(f"slipway:{start}")
+    assert line.endswith(remedy)
+
+
+@pytest.mark.parametrize(
+    ("change", "router"),
+    [
+        ({}, LABEL),
+        (ROUTED, DOMAINS),
+        (ROUTED, {"internal": True}),
+        (merged(ROUTED, {"dns": {"zone": "example.com"}}), DOMAINS),
+        (merged(ROUTED, {"dns": {"zone": "models.example.com"}}), DOMAINS),
+        ({"dns": {"zone": "example.com"}}, DOMAINS | {"internal": True}),
+    ],
+)
+def test_names_and_ways_that_go_together_are_accepted(change: Change, router: dict[str, Any]) -> None:
+    assert lines(change, router=router) == []
+
+
+def test_a_name_of_ones_own_has_one_certificate() -> None:
+    own = {"tls": {"domains": ["models.example.com"]}}
+    assert lines({}, SECRETS, router=own) == []
+    assert lines({}, router=DOMAINS) == []
+    for given in ((), SECRETS[:1], SECRETS[1:]):
+        found = lines({}, given, router=own)
+        missing = [name for name in SECRETS if name not in given]
+        assert [line.partition(":")[2].partition(":")[0] for line in found] == [
+            name.removeprefix("slipway:") for name in missing
+        ]
+        assert all(f"pulumi config set --secret '{name}' < FILE" in "\n".join(found) for name in missing)
+    for router, reason in (
+        (DOMAINS, "router.tls.key_vault_certificate"),
+        (LABEL, "router.tls.leaf_domain_label"),
+        ({}, "router.tls.domains"),
+    ):
+        found = lines({}, SECRETS, router=router)
+        assert len(found) == 2
+        assert all(reason in line and "remove" in line for line in found)
+
+
+def test_a_platform_needs_no_certificate_of_a_router_that_is_another_stacks() -> None:
+    own = {"tls": {"domains": ["models.example.com"]}}
+    assert lines({}, router=own, layer="platform") == []
+    assert len(lines({}, router=own, layer="services", platform_stack="a/b/c")) == 2
+
+
+def test_two_layers_are_two_stacks() -> None:
+    assert lines({}, layer="services", platform_stack="org/project/prod") == []
+    (line,) = lines({}, layer="services")
+    assert line.startswith("slipway:layer = services without platform_stack")
+    (line,) = lines({}, layer="platform", platform_stack="org/project/prod")
+    assert line.startswith("slipway:platform_stack = org/project/prod with layer = platform")
+    (line,) = lines({}, layer="services", platform_stack="prod")
+    assert line.startswith('slipway:platform_stack = "prod": must match')
+
+
+def test_who_may_be_called_without_a_key_is_said_aloud() -> None:
+    open_ = SERVICE | {"auth_enabled": False}
+    assert lines({}, webservices=[open_], unauthenticated={"abc": "a public demonstration"}) == []
+    (line,) = lines({}, webservices=[open_])
+    assert line.startswith("slipway:webservices[abc].auth_enabled = false: anyone may call it")
+    for name, services in (("abc", [SERVICE]), ("abd", [open_])):
+        found = lines({}, webservices=services, unauthenticated={name: "why not", "abc": "a demonstration"})
+        assert f"slipway:unauthenticated.{name}: no web service of this name" in "\n".join(found)
+
+
+def test_the_hosts_of_models_are_checked() -> None:
+    def calls(host: str) -> list[dict[str, Any]]:
+        return [SERVICE | {"egress": [{"host": host, "reason": "looks up prices"}]}]
+
+    assert lines({}, webservices=calls("api.example.com")) == []
+    (line,) = lines({}, webservices=calls("https://api.example.com/"))
+    assert line.startswith('slipway:webservices[abc].egress.host = "https://api.example.com/"')

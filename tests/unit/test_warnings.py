@@ -1,0 +1,114 @@
+"""What works and should be changed all the same."""
+
+import datetime
+from typing import Any
+
+import pytest
+
+from slipway.settings import Settings
+from slipway.settings.checks import warnings
+from tests.unit.azure_stacks import (
+    SERVICE,
+    merged,
+    net,
+    pool,
+    pools,
+    read,
+    system,
+)
+
+TODAY = datetime.date(2026, 11, 24)
+LABEL = {"tls": {"leaf_domain_label": "models"}}
+Change = dict[str, Any]
+
+
+def said(change: Change, today: datetime.date = TODAY, **keys: Any) -> list[str]:
+    quiet = merged(system(zones=["1", "2", "3"]), change)
+    return warnings(read(quiet, **keys), today)
+
+
+def test_a_stack_as_it_should_be_gets_no_warning() -> None:
+    assert said({}) == []
+    assert said(pools(pool(vm_size="Standard_NC4as_T4_v3", count=2)), webservices=[SERVICE]) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "start", "remedy"),
+    [
+        (net(model="kubenet"), "azure.network.model = kubenet retires on 2028-03-31, in 493 days", "overlay"),
+        (
+            net(network_policy="azure"),
+            "azure.network.network_policy = azure retires on 2028-09-30, in 676 days",
+            "set network_policy: cilium",
+        ),
+        (
+            pools(pool(vm_size="Standard_F4s_v2")),
+            "azure.cluster.pools[extra].vm_size = Standard_F4s_v2 retires on 2028-11-15",
+            "choose a newer one",
+        ),
+        (
+            pools(pool(vm_size="Standard_NC6s_v3")),
+            "azure.cluster.pools[extra].vm_size = Standard_NC6s_v3 has been retired since 2025-09-30",
+            "choose a newer one",
+        ),
+        (
+            {"workspace": {"location": "northeurope"}},
+            "azure.workspace.location = northeurope is not azure.location = westeurope",
+            "v1 advises one region",
+        ),
+        ({"private": True}, "azure.private = true: `pulumi up` works from inside the network only", "there"),
+        (
+            {"deployer_ranges": ["203.0.113.0/24"]},
+            "azure.workspace.registry.sku = Standard: only Premium limits a registry to deployer_ranges",
+            "set sku: Premium",
+        ),
+        (
+            system(zones=[]),
+            "azure.cluster.system_pool without zones: one zone of westeurope that fails",
+            'set zones: ["1", "2", "3"]',
+        ),
+        (
+            system(vm_size="Standard_B4ms"),
+            "azure.cluster.system_pool.vm_size = Standard_B4ms: AKS does not support B series",
+            "choose a D series",
+        ),
+    ],
+)
+def test_what_works_and_should_be_changed_is_a_warning(change: Change, start: str, remedy: str) -> None:
+    found = [line for line in said(change) if line.startswith(start)]
+    assert len(found) == 1, said(change)
+    assert found[0].endswith(remedy)
+
+
+def test_after_its_date_kubenet_is_named_as_retired() -> None:
+    (before,) = said(net(model="kubenet"), datetime.date(2028, 3, 30))
+    (on,) = said(net(model="kubenet"), datetime.date(2028, 3, 31))
+    assert "retires on 2028-03-31, in 1 days" in before
+    assert "has been retired since 2028-03-31" in on
+
+
+def test_a_leaf_label_brings_no_certificate() -> None:
+    (line,) = said({}, router=LABEL)
+    assert line.startswith("router.tls.leaf_domain_label = models: the name is Azure's, but no certificate")
+
+
+def test_when_not_all_replicas_fit_then_the_first_limit_is_named() -> None:
+    (line,) = said({}, webservices=[SERVICE | {"cpu_cores": 1, "autoscale_max_replicas": 100}])
+    assert line.startswith("webservices: their most replicas do not all fit on the nodes: abc stops at ")
+    assert "there is no cpu left on system" in line
+
+
+def test_a_service_with_an_accelerator_needs_a_spare_one_to_roll() -> None:
+    gpu = SERVICE | {"gpu_cores": 1, "num_replicas": 2}
+
+    def cards(count: int) -> Change:
+        return pools(pool(vm_size="Standard_NC4as_T4_v3", count=count))
+
+    assert said(cards(3), webservices=[gpu]) == []
+    (line,) = said(cards(2), webservices=[gpu])
+    assert line.startswith("webservices[abc]: there is no room for one pod more than its lowest scale")
+    assert said(cards(2) | {}, webservices=[gpu | {"num_replicas": 1}]) == []
+
+
+def test_a_stack_without_azure_has_no_warnings() -> None:
+    assert warnings(Settings.model_validate({"kubernetes": {"context": "kind"}}), TODAY) == []
