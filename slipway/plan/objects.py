@@ -3,7 +3,7 @@
 Misspelt, missing and mistyped fields are found, all of an object at once, in the words of a stack's other
 mistakes. What is unknown passes. Kinds that Kubernetes itself does not have are left alone.
 
-Left out: quantities, ports and selectors, which the schemas do not describe.
+Left out: quantities, ranges, selectors and most choices of texts, which the schemas do not describe.
 """
 
 from __future__ import annotations
