@@ -2,7 +2,10 @@
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, cast
+
+import yaml
 
 from slipway.problems import Problems
 from slipway.settings import Azure, Settings, parse
@@ -89,3 +92,23 @@ def check(inside: dict[str, Any], outside: dict[str, Any], start: str, remedy: s
     assert len(found) == 1, found
     assert found[0].startswith(f"slipway:{start}"), found[0]
     assert found[0].endswith(remedy), found[0]
+
+
+PROJECT = Path(__file__).parents[2]
+STACKS = (
+    "stacks/Pulumi.dev.yaml",
+    "stacks/Pulumi.prod.yaml",
+    "examples/existing/Pulumi.existing.yaml",
+)
+
+
+def stack(path: str) -> dict[str, Any]:
+    return yaml.safe_load((PROJECT / path).read_text(encoding="utf-8"))["config"]
+
+
+def mistakes(config: dict[str, Any]) -> list[str]:
+    try:
+        parse({key: json.dumps(value) for key, value in config.items()})
+    except Problems as problems:
+        return list(problems.lines)
+    return []
