@@ -212,3 +212,16 @@ def test_when_a_resource_is_registered_then_its_source_is_the_users_line(project
     )
     write(project, "from parts.one import make\nmake()")
     assert found(run(project, "dev"), "a").source == "parts/one.py:4"
+
+
+def test_when_a_program_registers_work_for_its_end_then_that_is_done(project: Path) -> None:
+    write(
+        project,
+        """
+        import atexit, pathlib
+        atexit.register(lambda: pathlib.Path("ended").write_text("yes"))
+        random.RandomString("a", length=4)
+        """,
+    )
+    run(project, "dev")
+    assert (project / "ended").read_text() == "yes"
