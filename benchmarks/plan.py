@@ -1,7 +1,7 @@
 """What a plan costs: against importing the SDKs that it needs, and as a stack grows.
 
-plan / imports: `slipway plan -s prod`, the whole command, against a process that imports just the modules of
-the SDKs whose types that plan holds. growth: the plan of 1,000 web services against that of 100.
+plan / imports: `slipway plan -s prod`, the whole command, against a process that imports just the classes of
+the SDKs whose resources that plan holds. growth: the plan of 1,000 web services against that of 100.
 """
 
 import json
@@ -31,24 +31,25 @@ def timed(command: list[str], folder: Path) -> float:
     return seconds
 
 
-def modules() -> list[str]:
-    """Name the modules of the SDKs whose resources the prod plan holds."""
+def classes() -> list[str]:
+    """Name the SDKs' classes whose resources the prod plan holds: their modules load at the first use."""
     command = [*SLIPWAY, "plan", "-s", "prod", "--format", "json"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     types: set[str] = {resource["type"] for resource in json.loads(done.stdout)["resources"]}
-    return sorted({found for type_ in types for found in _modules(type_)})
+    return sorted({found for type_ in types for found in _classes(type_)})
 
 
-def _modules(type_: str) -> Iterable[str]:
-    """`kubernetes:rbac.authorization.k8s.io/v1:Role` is in `pulumi_kubernetes.rbac.v1`."""
+def _classes(type_: str) -> Iterable[str]:
+    """`kubernetes:rbac.authorization.k8s.io/v1:Role` is `pulumi_kubernetes.rbac.v1.Role`."""
     match type_.split(":"):
-        case ["azure-native", module, _]:
-            yield f"pulumi_azure_native.{module}"
-        case ["kubernetes", group, _]:
-            name, _, version = group.partition("/")
-            yield f"pulumi_kubernetes.{name.partition('.')[0]}.{version}"
-        case ["random", _, _]:
-            yield "pulumi_random"
+        case ["azure-native", module, name]:
+            yield f"pulumi_azure_native.{module}.{name}"
+        case ["kubernetes", group, name]:
+            domain, _, version = group.partition("/")
+            if "." not in domain or domain.endswith(".k8s.io"):  # others are no classes of the SDK
+                yield f"pulumi_kubernetes.{domain.partition('.')[0]}.{version}.{name}"
+        case ["random", *_, name]:
+            yield f"pulumi_random.{name}"
         case _:
             pass
 
@@ -75,7 +76,9 @@ def main() -> int:
     parser.add_argument("--growth-pairs", type=int, default=3, help="runs of each size (default: 3)")
     options = parser.parse_args()
     plan = [*SLIPWAY, "plan", "-s", "prod"]
-    imports = [sys.executable, "-c", f"import {', '.join(modules())}"]
+    found = classes()
+    packages = sorted({name.partition(".")[0] for name in found})
+    imports = [sys.executable, "-c", "\n".join([f"import {', '.join(packages)}", *found])]
     ratios: list[float] = []
     plans: list[float] = []
     for number in range(options.pairs):
