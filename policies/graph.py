@@ -65,16 +65,7 @@ class Stack:
     @cached_property
     def _read(self) -> tuple[Settings | None, list[str]]:
         platform = next(self.of(PLATFORM), None)
-        if platform is None:
-            return None, []
-        try:
-            return Settings.model_validate(_plain(platform.inputs["settings"])), []
-        except KeyError:
-            return None, ["`settings` is not among the inputs: the rules compare the graph with it"]
-        except UnknownValueError as unknown:
-            return None, [not_known(unknown)]
-        except ValidationError as error:
-            return None, explain(error, Settings, lambda place: ".".join(map(str, ("settings", *place))))
+        return (None, []) if platform is None else _settings(platform.inputs)
 
     @property
     def settings(self) -> Settings | None:
@@ -97,6 +88,26 @@ class Stack:
         return self.azure is None or self.azure.cluster.production
 
 
+def _settings(inputs: Inputs) -> tuple[Settings | None, list[str]]:
+    """Read the settings, or say why they cannot be read, a line a mistake; what was read last is kept."""
+    global _last  # noqa: PLW0603 every rule of the whole stack asks again, and reading counts nodes
+    if _last is None or _last[0] is not inputs:
+        _last = inputs, _parsed(inputs)
+    return _last[1]
+
+
+def _parsed(inputs: Inputs) -> tuple[Settings | None, list[str]]:
+    try:
+        return Settings.model_validate(_plain(inputs["settings"])), []
+    except KeyError:
+        return None, ["`settings` is not among the inputs: the rules compare the graph with it"]
+    except UnknownValueError as unknown:
+        return None, [not_known(unknown)]
+    except ValidationError as error:
+        return None, explain(error, Settings, lambda place: ".".join(map(str, ("settings", *place))))
+
+
+_last: tuple[Inputs, tuple[Settings | None, list[str]]] | None = None
 _shown: dict[str, Resource] = {}
 _so_far = Stack(_shown)
 
