@@ -44,7 +44,7 @@ def main() -> int:
 
 
 async def _run(options: Options, haproxy: HAProxy) -> None:
-    for port in (options.port, options.admin_port):
+    for port in options.ports:
         _claim(options.address, port)
     stop, now = asyncio.Event(), asyncio.Event()
 

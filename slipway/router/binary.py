@@ -11,7 +11,7 @@ import subprocess
 import sys
 
 SERIES = "2.8"
-NEEDED = {"USE_LUA": "Lua", "USE_PROMEX": "the Prometheus exporter"}
+NEEDED = {"USE_LUA": "Lua", "USE_OPENSSL": "TLS", "USE_PROMEX": "the Prometheus exporter"}
 
 
 class Unsuitable(Exception):

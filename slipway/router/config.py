@@ -47,7 +47,7 @@ def render(state: State, options: Options) -> dict[str, str]:
     routes = (f"/api/v1/service/{one.name}/{path} {one.name}\n" for one in services for path in PATHS)
     keys = (f"{key_entry(one.name, key)} key\n" for one in services for key in sorted(one.keys))
     shared = SHARED.substitute(
-        bind=Replica(options.address, options.port).target,
+        binds="\n  ".join(_binds(options)),
         buffer_size=UPLOAD_BUFFER + HEADERS,
         largest_body=LARGEST_BODY,
         longest_ms=longest_ms(services),
@@ -80,6 +80,15 @@ def longest_ms(services: Iterable[Service]) -> int:
     """Give the longest time that a request may take, so that a stopping process is not cut off before."""
     slowest = max((one.limits.wait_ms + one.limits.timeout_ms for one in services), default=0)
     return slowest + OVER_TIMEOUT_MS + 2 * UPLOAD_MS
+
+
+def _binds(options: Options) -> list[str]:
+    """Give where requests come in; of a folder's certificates the one for the name that a client asks for."""
+    plain = f"bind {Replica(options.address, options.port).target} proto h1"
+    if options.tls is None:
+        return [plain]
+    target, folder = Replica(options.address, options.tls.port).target, options.tls.folder
+    return [plain, f'bind {target} ssl crt "{folder}" ssl-min-ver TLSv1.2 alpn http/1.1 proto h1']
 
 
 def _reuse(options: Options) -> str:

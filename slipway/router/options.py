@@ -12,6 +12,19 @@ from slipway.router.state import plain_address
 from slipway.spec import ROUTER_NAMESPACE
 
 REUSE = ("never", "safe", "aggressive", "always")
+BESIDE = {".key", ".issuer", ".ocsp", ".sctl"}
+"""Ends of files that HAProxy reads beside a certificate, never as one (its `crt` with a folder)."""
+
+
+@dataclass(frozen=True)
+class Tls:
+    """Where a router takes HTTPS, and the folder of its certificates.
+
+    A certificate is a file with its key, or NAME.crt beside NAME.key.
+    """
+
+    port: int
+    folder: Path
 
 
 @dataclass(frozen=True)
@@ -29,6 +42,13 @@ class Options:
     a client's connection close without an answer when a replica dies on a connection that served before."""
     minimum_upload_rate: int = 1_048_576
     """Bytes a second that a body must keep up once it is larger than the upload buffer."""
+    tls: Tls | None = None
+    """HTTPS, beside HTTP on `port`."""
+
+    @property
+    def ports(self) -> list[int]:
+        """Give all ports on which it listens."""
+        return [self.port, self.admin_port, *([self.tls.port] if self.tls is not None else [])]
 
 
 def from_environment(environment: Mapping[str, str]) -> Options:
@@ -64,6 +84,16 @@ def from_environment(environment: Mapping[str, str]) -> Options:
     elif not objects:
         mistakes.append("SLIPWAY_OBJECTS is not set: name the folder of Kubernetes objects to serve")
 
+    tls: Tls | None = None
+    if "TLS_PORT" in environment and "TLS_DIR" in environment:
+        tls = Tls(number("TLS_PORT", 1, 65535), Path(environment["TLS_DIR"]).absolute())
+        if not _has_certificate(tls.folder):
+            rule = "is a folder without a certificate"
+            remedy = "mount tls.crt and tls.key there, or one file with certificate and key"
+            mistakes.append(problem("TLS_DIR", environment["TLS_DIR"], rule, remedy))
+    elif "TLS_PORT" in environment or "TLS_DIR" in environment:
+        mistakes.append("TLS_PORT and TLS_DIR go together: set both, or neither")
+
     options = Options(
         objects=Path(objects).absolute(),
         directory=Path(directory).absolute(),
@@ -73,7 +103,13 @@ def from_environment(environment: Mapping[str, str]) -> Options:
         namespace=environment.get("POD_NAMESPACE") or ROUTER_NAMESPACE,
         reuse=reuse,
         minimum_upload_rate=number("MINIMUM_UPLOAD_RATE", Options.minimum_upload_rate, 2**31),
+        tls=tls,
     )
     if mistakes:
         raise Problems(mistakes)
     return options
+
+
+def _has_certificate(folder: Path) -> bool:
+    """Tell whether HAProxy finds a file that it takes for a certificate."""
+    return folder.is_dir() and any(one.is_file() and one.suffix not in BESIDE for one in folder.iterdir())

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slipway.router.config import LUA, longest_ms, render
-from slipway.router.options import Options
+from slipway.router.options import Options, Tls
 from slipway.router.state import Limits, Replica, Service, hashed, state_of
 
 OPTIONS = Options(objects=Path("/objects"), directory=Path("/run"))
@@ -51,6 +51,18 @@ def test_when_reuse_is_chosen_then_the_configuration_says_so(reuse: str, lines: 
     config = render(state_of(), options)["haproxy.cfg"]
     found = [line.strip() for line in config.splitlines() if "reuse" in line or "server-close" in line]
     assert found == lines
+
+
+def test_when_there_is_a_certificate_then_requests_come_in_by_tls_too() -> None:
+    options = Options(
+        objects=Path("/objects"), directory=Path("/run"), address="fd00::1", tls=Tls(8443, Path("/etc/tls"))
+    )
+    config = render(state_of(), options)["haproxy.cfg"]
+    frontend = config.partition("frontend _router")[2].partition("frontend")[0]
+    assert [line.strip() for line in frontend.splitlines() if "bind" in line] == [
+        "bind [fd00::1]:8080 proto h1",
+        'bind [fd00::1]:8443 ssl crt "/etc/tls" ssl-min-ver TLSv1.2 alpn http/1.1 proto h1',
+    ]
 
 
 def test_when_a_process_stops_then_it_is_given_the_longest_wait_scoring_and_uploads() -> None:

@@ -7,7 +7,7 @@ import pytest
 from slipway.problems import Problems
 from slipway.router.binary import unfit
 from slipway.router.load import Load, loads, requests, rows
-from slipway.router.options import Options, from_environment
+from slipway.router.options import Options, Tls, from_environment
 
 GIVEN = {"SLIPWAY_OBJECTS": "/objects", "SLIPWAY_RUN_DIR": "/run/slipway"}
 
@@ -58,6 +58,35 @@ def test_when_a_variable_is_wrong_then_the_error_says_what_it_must_be(
         from_environment(GIVEN | {name: value})
 
 
+def test_when_a_port_and_a_folder_with_a_certificate_are_given_then_https_is_on(tmp_path: Path) -> None:
+    (tmp_path / "models.pem").touch()
+    given = GIVEN | {"TLS_PORT": "8443", "TLS_DIR": str(tmp_path)}
+    assert from_environment(given).tls == Tls(8443, tmp_path)
+    assert from_environment(given).ports == [8080, 8081, 8443]
+
+
+@pytest.mark.parametrize("given", [{"TLS_PORT": "8443"}, {"TLS_DIR": "/etc/slipway/tls"}])
+def test_when_half_of_https_is_given_then_the_other_is_asked_for(given: dict[str, str]) -> None:
+    with pytest.raises(Problems, match="TLS_PORT and TLS_DIR go together: set both, or neither"):
+        from_environment(GIVEN | given)
+
+
+@pytest.mark.parametrize("names", [(), ("tls.key",), ("models.ocsp", "models.issuer")])
+def test_when_a_folder_has_no_certificate_then_the_error_says_what_belongs_there(
+    names: tuple[str, ...], tmp_path: Path
+) -> None:
+    for name in names:
+        (tmp_path / name).touch()
+    (tmp_path / "folder").mkdir()
+    for folder in (tmp_path, tmp_path / "missing"):
+        with pytest.raises(Problems) as caught:
+            from_environment(GIVEN | {"TLS_PORT": "https", "TLS_DIR": str(folder)})
+        port, certificate = caught.value.lines
+        assert port.startswith('TLS_PORT = "https": must be a whole number')
+        assert certificate.startswith(f'TLS_DIR = "{folder}"'[:60])
+        assert certificate.endswith("mount tls.crt and tls.key there, or one file with certificate and key")
+
+
 def test_when_several_variables_are_wrong_then_all_are_told() -> None:
     with pytest.raises(Problems) as caught:
         from_environment({"PORT": "x"})
@@ -81,8 +110,8 @@ def described(
         (described(), None),
         (described("3.2.1"), "is version 3.2; 2.8 is needed"),
         (described("2.6.12-1+deb12u1"), "is version 2.6; 2.8 is needed"),
-        (described(options="USE_LUA=1"), "was built without the Prometheus exporter"),
-        (described(options=""), "was built without Lua and the Prometheus exporter"),
+        (described(options="USE_LUA=1 USE_OPENSSL=1"), "was built without the Prometheus exporter"),
+        (described(options=""), "was built without Lua and TLS and the Prometheus exporter"),
         ("nginx version: nginx/1.22.1", "is not HAProxy"),
         ("", "is not HAProxy"),
     ],

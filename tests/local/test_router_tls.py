@@ -1,0 +1,154 @@
+"""The router by HTTPS: certificates as a Secret and as the key vault's driver bring them."""
+
+import asyncio
+import datetime
+import ipaddress
+import re
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from tests.local.router_parts import KEY, RouterProcess, free_ports, replicas, running, scenario
+
+PEM = serialization.Encoding.PEM
+
+
+def certificate() -> tuple[bytes, bytes]:
+    """Make a certificate for this machine that signs itself, and its key, both PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "models.example.com")])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(minutes=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
+        )
+        .sign(key, hashes.SHA256())
+    )
+    plain = serialization.NoEncryption()
+    return made.public_bytes(PEM), key.private_bytes(PEM, serialization.PrivateFormat.PKCS8, plain)
+
+
+def as_secret(folder: Path, public: bytes, key: bytes) -> None:
+    """Write what a mounted Secret looks like: links to links into a folder with a date."""
+    dated = folder / "..2026_11_24_08_00_00.123456789"
+    dated.mkdir(parents=True)
+    (folder / "..data").symlink_to(dated.name)
+    for name, content in (("tls.crt", public), ("tls.key", key)):
+        (dated / name).write_bytes(content)
+        (dated / name).chmod(0o440)
+        (folder / name).symlink_to(f"..data/{name}")
+
+
+def as_vault(folder: Path, public: bytes, key: bytes) -> None:
+    """Write what the key vault's CSI driver does: one file, the key first."""
+    folder.mkdir()
+    (folder / "models-example-com.pem").write_bytes(key + public)
+
+
+def variables(folder: Path) -> dict[str, str]:
+    return {"TLS_PORT": str(free_ports(1)[0]), "TLS_DIR": str(folder)}
+
+
+def uri(router: RouterProcess) -> str:
+    return f"https://127.0.0.1:{router.environment['TLS_PORT']}/api/v1/service/echo/score"
+
+
+def trusting(public: bytes) -> ssl.SSLContext:
+    return ssl.create_default_context(cadata=public.decode())
+
+
+@pytest.mark.parametrize("mount", [as_secret, as_vault])
+@scenario
+async def test_when_a_certificate_is_mounted_then_scores_come_by_https_and_http(
+    mount: Callable[[Path, bytes, bytes], None], tmp_path: Path
+) -> None:
+    public, key = certificate()
+    folder = tmp_path / "tls"
+    mount(folder, public, key)
+    headers = {"authorization": f"Bearer {KEY}"}
+    async with (
+        running(tmp_path, **variables(folder)) as router,
+        replicas() as [one],
+        httpx.AsyncClient(headers=headers, verify=trusting(public), trust_env=False) as http,
+    ):
+        router.deploy("echo", one)
+        router.start()
+        await router.up("echo", 1)
+        by_tls = await http.post(uri(router), json={"id": 1})
+        assert (by_tls.status_code, by_tls.http_version) == (200, "HTTP/1.1")
+        assert len(by_tls.headers["x-ms-request-id"]) == 36
+        assert (await http.post(router.uri("echo"), json={"id": 2})).status_code == 200
+        large = await http.post(uri(router), content=b"x" * 2_000_000)  # takes the detour
+        assert large.json()["size"] == 2_000_000
+        assert (await http.post(uri(router), headers={"authorization": "Bearer no"})).status_code == 401
+        assert key.splitlines()[1].decode() not in router.log
+        assert not any(
+            key.splitlines()[1] in file.read_bytes() for file in router.directory.iterdir() if file.is_file()
+        )
+
+
+@scenario
+async def test_when_a_client_speaks_tls_before_1_2_then_it_is_refused(tmp_path: Path) -> None:
+    public, key = certificate()
+    as_vault(tmp_path / "tls", public, key)
+    async with running(tmp_path, **variables(tmp_path / "tls")) as router:
+        router.start()
+        await router.until(lambda _: True)
+        port = int(router.environment["TLS_PORT"])
+
+        async def version(least: ssl.TLSVersion, most: ssl.TLSVersion) -> str | None:
+            context = trusting(public)
+            context.set_ciphers("ALL:@SECLEVEL=0")  # or the client would not even try
+            context.set_alpn_protocols(["h2", "http/1.1"])
+            context.maximum_version, context.minimum_version = most, least
+            _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
+            found = writer.get_extra_info("ssl_object")
+            writer.close()
+            assert found.selected_alpn_protocol() == "http/1.1"
+            return found.version()
+
+        with (
+            pytest.warns(DeprecationWarning, match="TLSv1"),
+            pytest.raises(ssl.SSLError, match=r"(?i)alert protocol version"),
+        ):
+            await version(ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1)
+        assert await version(ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_2) == "TLSv1.2"
+        assert await version(ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3) == "TLSv1.3"
+
+
+@scenario
+async def test_when_a_certificate_cannot_be_used_then_the_router_does_not_start(tmp_path: Path) -> None:
+    public, key = certificate()
+    _, other = certificate()
+    empty, alone, strange = (tmp_path / name for name in ("empty", "alone", "strange"))
+    empty.mkdir()
+    alone.mkdir()
+    (alone / "tls.crt").write_bytes(public)
+    as_secret(strange, public, other)
+    for folder, said in (
+        (empty, "is a folder without a certificate; mount tls.crt and tls.key there"),
+        (alone, "HAProxy refuses the configuration: .*[Nn]o [Pp]rivate [Kk]ey found in"),
+        (strange, "HAProxy refuses the configuration: .*inconsistencies between private key and certificate"),
+    ):
+        root = tmp_path / f"root-{folder.name}"
+        root.mkdir()
+        async with running(root, **variables(folder)) as router:
+            router.start()
+            assert router.process is not None
+            assert await asyncio.to_thread(router.process.wait, 10) == 1
+            assert not any(line in router.log for line in (key + other).decode().splitlines()[1:-1])
+            assert re.search(said, router.log), router.log
