@@ -41,6 +41,8 @@ class Resource:
     protect: bool = False
     outputs: Inputs = field(default_factory=dict[str, Any])
     uses: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    managed: bool = True
+    """not only read: the engine shows no inputs of what belongs to somebody else"""
 
 
 @dataclass(frozen=True)
@@ -135,6 +137,7 @@ def whole(args: StackValidationArgs) -> Stack:
             given.opts.protect,
             given.props,
             {name: tuple(used.urn for used in of) for name, of in given.property_dependencies.items()},
+            managed=not _shown or given.urn in _shown,
         )
         for given in args.resources
     )

@@ -48,7 +48,7 @@ def stack_rule(name: str, reason: str, *types: str) -> Callable[[Check], Policy]
         def validate(args: StackValidationArgs, report: ReportViolation) -> None:
             stack = whole(args)
             for resource in stack.of(*types):
-                for line in _lines(check, resource, stack):
+                for line in _lines(check, resource, stack) if resource.managed else ():
                     report(line, resource.urn)
 
         return StackValidationPolicy(name, reason, validate, EnforcementLevel.MANDATORY)

@@ -135,6 +135,11 @@ def test_when_no_settings_are_said_then_a_cluster_is_judged_as_production(prod: 
     assert broken(quiet(opened(prod))) == {"api-server-closed"}
 
 
+def test_when_a_cluster_is_only_read_then_it_is_not_judged(prod: Graph) -> None:
+    opened = Flip("", CLUSTER, fields("apiServerAccessProfile"), UNKNOWN)(prod)
+    assert broken(changed(opened, CLUSTER, lambda found: replace(found, external=True))) == set()
+
+
 def test_a_violation_names_field_value_rule_and_remedy(prod: Graph) -> None:
     flip = Flip("", CLUSTER, fields("networkProfile.networkPolicy"), "none")
     assert [line for _, line in violations(flip(prod), PROJECT)] == [
