@@ -23,8 +23,10 @@ from slipway.settings.kinds import name_of
 from slipway.spec import ROUTER, ROUTER_NAMESPACE
 
 POD_SECURITY = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")}
-PLATFORM_OUTPUTS = ("kubeconfig", "cluster_id", "registry", "tenant_id", "router_client_id")
+PLATFORM_OUTPUTS = ("kubeconfig", "cluster_id", "registry")
 """What a stack of layer `services` reads of its platform."""
+CERTIFICATE_OUTPUTS = ("tenant_id", "router_client_id")
+"""What it reads too where the router's certificate is in the key vault; other platforms have none of it."""
 
 Outputs = Mapping[str, pulumi.Input[Any]]
 
@@ -63,7 +65,10 @@ class Platform(pulumi.ComponentResource):
             platform = pulumi.StackReference(
                 settings.platform_stack, opts=pulumi.ResourceOptions(parent=self)
             )
-            return {name: platform.require_output(name) for name in PLATFORM_OUTPUTS}
+            tls = settings.router.tls
+            vault = tls is not None and tls.key_vault_certificate is not None
+            names = PLATFORM_OUTPUTS + (CERTIFICATE_OUTPUTS if vault else ())
+            return {name: platform.require_output(name) for name in names}
         from components.azure import AzurePlatform  # noqa: PLC0415 only such a stack imports azure-native
 
         return AzurePlatform("azure", settings, pulumi.ResourceOptions(parent=self)).outputs

@@ -8,7 +8,7 @@ import re
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import kubernetes_validate  # pyright: ignore[reportMissingTypeStubs]  # it has none
 import pulumi_kubernetes as k8s
@@ -27,6 +27,7 @@ from slipway.router.state import Limits, Service
 from slipway.spec import MAX_TIMEOUT_MS, SERVING, Serving
 
 PROJECT = Path(__file__).parents[2]
+BASE = "organization/slipway/base"
 SECURE = {"secure": "v1:abc:def"}
 LOCAL: dict[str, Any] = {
     "slipway:kubernetes": {"context": "kind-slipway"},
@@ -274,6 +275,27 @@ def test_given_keys_are_the_secret_and_unknown_until_pulumi_decrypts_them(tmp_pa
     secret = next(r for r in graph.registrations if r.type.endswith(":Secret"))
     assert isinstance(secret.inputs["stringData"], Secret)
     assert "v1:abc:def" not in json.dumps(to_json(graph))
+
+
+@pytest.mark.parametrize("vault", [False, True])
+def test_when_services_stand_on_a_platform_then_they_read_of_it_what_such_a_platform_has(
+    tmp_path: Path, *, vault: bool
+) -> None:
+    dev = yaml.safe_load((PROJECT / "stacks" / "Pulumi.dev.yaml").read_text())["config"]
+    platform: dict[str, Any] = {"kubeconfig": "kind: Config", "cluster_id": "id", "registry": "registry"}
+    layer: dict[str, Any] = {
+        "slipway:layer": "services",
+        "slipway:platform_stack": "organization/slipway/base",
+    }
+    if vault:
+        layer["slipway:router"] = {"tls": {"domains": ["a.example.com"], "key_vault_certificate": "a"}}
+        platform |= {"tenant_id": "tenant", "router_client_id": "client"}
+    project = project_with(tmp_path, dev | layer)
+    made = run(project, "test", stacks={BASE: platform}).registrations
+    assert not [found for found in made if found.type.startswith("azure-native:")]
+    classes = [found.inputs["spec"] for found in made if found.inputs.get("kind") == "SecretProviderClass"]
+    tenants: list[Any] = [fields["parameters"]["tenantId"] for fields in cast("list[Any]", classes)]
+    assert tenants == ["tenant"] * vault
 
 
 def test_when_a_stack_keeps_data_then_it_keeps_the_group_with_which_azure_would_delete_them() -> None:
