@@ -23,6 +23,7 @@ from slipway.settings import Azure, Settings
 
 STACK = "pulumi:pulumi:Stack"
 PLATFORM = "slipway:index:Platform"
+IMAGE = "slipway:index:Image"
 _VERSION = re.compile(r"/v\w+(?=:)")
 
 Inputs = Mapping[str, Any]
@@ -63,6 +64,11 @@ class Stack:
     def users(self, resource: Resource) -> list[Resource]:
         """Give the resources with an input that is made from this one."""
         return [user for user in self.resources.values() if resource.urn in sum(user.uses.values(), ())]
+
+    @cached_property
+    def images(self) -> frozenset[str]:
+        """Give the references of the images that the stack makes itself."""
+        return frozenset(known(image.outputs, "reference") for image in self.of(IMAGE)) - {None}
 
     @cached_property
     def _read(self) -> tuple[Settings | None, list[str]]:

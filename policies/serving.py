@@ -33,9 +33,11 @@ def settings_known(_: Resource, stack: Stack) -> Iterator[str]:
     DEPLOYMENT,
 )
 def one_router(deployment: Resource, stack: Stack) -> Iterator[str]:
-    routers = [found.urn for found in stack.of(DEPLOYMENT) if _is_router(found)]
-    if deployment.urn in routers and deployment.urn != min(routers):
-        yield f"is a router, and so is {min(routers)}; remove one"
+    if not _is_router(deployment):
+        return
+    first = min(found.urn for found in stack.of(DEPLOYMENT) if _is_router(found))
+    if deployment.urn != first:
+        yield f"is a router, and so is {first}; remove one"
 
 
 @resource_rule(

@@ -15,7 +15,6 @@ from slipway.settings.kinds import name_of
 from slipway.spec import WEBSERVICE
 
 DEPLOYMENT = "kubernetes:apps:Deployment"
-IMAGE = "slipway:index:Image"
 NAMESPACE = "kubernetes:core:Namespace"
 AFTER_BUILD = "digest: after build"
 """How `slipway plan` shows the image of an `Image` that was not built yet: the one unknown that passes."""
@@ -145,8 +144,7 @@ def _containers(resource: Resource, *kinds: str) -> Iterator[tuple[str, Any]]:
 
 def _foreign_images(resource: Resource, stack: Stack) -> Iterator[tuple[str, str]]:
     """Give the images that this stack does not make itself."""
-    own = {known(image.outputs, "reference") for image in stack.of(IMAGE)} | {AFTER_BUILD}
     for path, container in _containers(resource, "containers", "initContainers", "ephemeralContainers"):
         image = at(container, "image")
-        if image not in own:
+        if image not in stack.images and image != AFTER_BUILD:
             yield f"{path}.image", str(image)
