@@ -11,14 +11,11 @@ import shutil
 import sys
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import click
 
 from slipway.local.state import LocalError, State
-
-if TYPE_CHECKING:
-    from slipway.kube.resolve import Resolved
 
 T = TypeVar("T")
 STACK = f"{__name__}.stack"
@@ -61,13 +58,6 @@ def run_engine(work: Callable[[], T]) -> T:
         return work()
     except (EngineError, ProjectError) as error:
         raise LocalError(str(error)) from None
-
-
-def resolve(project: Path, stack: str, *, secrets_too: bool = True) -> Resolved:
-    """Give the stack's Kubernetes objects and the images they need."""
-    from slipway.kube.resolve import resolve as run_and_resolve
-
-    return run_engine(lambda: run_and_resolve(project, stack, secrets=secrets_too))
 
 
 def typed(text: str) -> str:

@@ -7,11 +7,15 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import click
 
-from slipway.cli.common import find_project, resolve, run_engine, stack_option
+from slipway.cli.common import find_project, run_engine, stack_option
 from slipway.local.state import LocalError
+
+if TYPE_CHECKING:
+    from slipway.engine import Value
 
 
 @click.command()
@@ -61,16 +65,25 @@ def plan(save: bool, ref: str | None, form: str, stack: str) -> None:
 
 @click.command()
 @click.option("--secrets", "file", type=click.Path(dir_okay=False, path_type=Path), help="Where Secrets go.")
+@click.option(
+    "--outputs",
+    "told",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="What `pulumi stack output --json` printed, for values that exist on Azure only.",
+)
 @stack_option
-def render(file: Path | None, stack: str) -> None:
+def render(file: Path | None, told: Path | None, stack: str) -> None:
     """Print the stack's Kubernetes objects as YAML; Secrets only into a file of their own (0600).
 
     Keys that the stack file does not hold are made anew each time.
     """
     from slipway.kube.render import render as render_objects
     from slipway.kube.render import render_secrets
+    from slipway.kube.resolve import resolve
 
-    resolved = resolve(find_project(stack)[0], stack, secrets_too=file is not None)
+    project, _ = find_project(stack)
+    outputs = None if told is None else _outputs(told)
+    resolved = run_engine(lambda: resolve(project, stack, secrets=file is not None, outputs=outputs))
     if file is not None:
         try:
             handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -80,3 +93,14 @@ def render(file: Path | None, stack: str) -> None:
             os.fchmod(handle, 0o600)  # it may have been there
             output.write(render_secrets(resolved.objects))
     click.echo(render_objects(resolved.objects), nl=False)
+
+
+def _outputs(file: Path) -> dict[str, Value]:
+    """Read what Pulumi printed. Raises LocalError."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise LocalError(f"{file}: {error}", "pulumi stack output --json > FILE") from None
+    if not isinstance(found, dict):
+        raise LocalError(f"{file} holds no outputs by name", "pulumi stack output --json > FILE")
+    return cast("dict[str, Value]", found)

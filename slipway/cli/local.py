@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING
 import click
 
 from slipway import running
-from slipway.cli.common import find_project, progress, resolve, stack_option, table, typed
+from slipway.cli.common import find_project, progress, run_engine, stack_option, table, typed
 from slipway.local.state import LocalError, State
 from slipway.spec import KEY_LENGTH
 
@@ -33,6 +33,7 @@ LINES = 5000  # of a log, as v1's get_logs
 @stack_option
 def up(stack: str) -> None:
     """Run the stack's router and web services as processes of this machine."""
+    from slipway.kube.resolve import resolve
     from slipway.local.realise import prune, realise
     from slipway.local.up import PortsBusy, verify
     from slipway.local.up import up as local_up
@@ -40,7 +41,7 @@ def up(stack: str) -> None:
     project, state = find_project(stack)
     with state.lock("slipway up"), progress() as say:
         say("running the program")
-        resolved = resolve(project, stack)
+        resolved = run_engine(lambda: resolve(project, stack, local=True))
         objects = [running.scaled(obj, state) for obj in resolved.objects]
         try:
             verify(state, objects, resolved.recipes)

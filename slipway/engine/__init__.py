@@ -47,14 +47,16 @@ def run(
     resolve: Resolver | None = None,
     invoke: Invoke | None = None,
     stacks: StackOutputs | None = None,
+    quiet: bool = False,
 ) -> Graph:
     """Run the program of `project` for `stack` in a process of its own.
 
     `resolve`, `invoke` and `stacks` answer what providers and other stacks would; the functions must be
-    importable, because they are called in that process. What the program prints goes to stderr. Raises
-    `ProjectError` for files that cannot be read, `EngineError` for a program that Pulumi would not run.
+    importable, because they are called in that process. What the program prints goes to stderr, or nowhere
+    with `quiet`. Raises `ProjectError` for files that cannot be read, `EngineError` for a program that
+    Pulumi would not run.
     """
-    return _ask(Request(load(project, stack), resolve, invoke, stacks))[0]
+    return _ask(Request(load(project, stack), resolve, invoke, stacks), quiet=quiet)[0]
 
 
 def check(project: Path, stack: str) -> tuple[Graph, tuple[str, ...]]:
@@ -66,7 +68,7 @@ def check(project: Path, stack: str) -> tuple[Graph, tuple[str, ...]]:
     return _ask(Request(load(project, stack), check=True))
 
 
-def _ask(request: Request) -> tuple[Graph, tuple[str, ...]]:
+def _ask(request: Request, *, quiet: bool = False) -> tuple[Graph, tuple[str, ...]]:
     reader, writer = os.pipe()
     with os.fdopen(reader, "rb") as answers:
         try:
@@ -74,6 +76,7 @@ def _ask(request: Request) -> tuple[Graph, tuple[str, ...]]:
                 # -P: modules of the working directory are the program's, not ours
                 [sys.executable, "-P", "-m", "slipway.engine.program", str(writer)],
                 stdin=subprocess.PIPE,
+                stderr=subprocess.DEVNULL if quiet else None,
                 pass_fds=[writer],
             )
         finally:

@@ -122,6 +122,8 @@ class Graph:
     """the keys that the stack file holds encrypted: to the program, unknown secrets"""
     unasked: tuple[str, ...] = ()
     """the functions of providers that the program called; what they would answer is unknown"""
+    exported: dict[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
+    """the outputs of the stack that are an output of a resource, as its URN and the property's name"""
 
     def __getitem__(self, urn: str) -> Registration:
         """Find a registration by its URN; KeyError if there is none."""

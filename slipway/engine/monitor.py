@@ -275,16 +275,16 @@ class Monitor:
             resolved = self._resolve(found) if self._resolve is not None else None
         except EngineError as refusal:
             self._fail(str(refusal))
-        if resolved is not None:
-            return replace(found, id=resolved.id, outputs=resolved.outputs)
-        secret = found.options.get("additionalSecretOutputs", [])
-        assert isinstance(secret, list)
-        hidden: dict[str, Value] = {
-            str(name): _secret(found.inputs.get(str(name), UNKNOWN)) for name in secret
-        }
         identity = wire.UNKNOWN_TEXT if urns.is_provider(found.type) else found.id
         shown = sdk.previewed(found.type, found.inputs) if found.type.startswith("azure-native:") else None
-        return replace(found, id=identity, outputs={**(shown or found.inputs), **hidden})
+        outputs = dict(found.inputs if shown is None else shown)
+        if resolved is not None:
+            identity = resolved.id
+            outputs |= resolved.outputs
+        secret = found.options.get("additionalSecretOutputs", [])
+        assert isinstance(secret, list)
+        outputs |= {str(name): _secret(outputs.get(str(name), UNKNOWN)) for name in secret}
+        return replace(found, id=identity, outputs=outputs)
 
     def _inherit(self, request: pb.RegisterResourceRequest) -> None:
         """Fill in what the parent passes on to all of its children."""

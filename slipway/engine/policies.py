@@ -17,6 +17,7 @@ import sys
 from collections.abc import Awaitable, Iterator, Mapping
 from inspect import isawaitable
 from pathlib import Path
+from types import ModuleType
 from typing import Any, cast
 
 import pulumi_policy
@@ -51,12 +52,11 @@ def violations(graph: Graph, project: Path) -> Iterator[tuple[bool, str]]:
 
 
 def _load(project: Path) -> list[pulumi_policy.Policy]:
-    """Import the rules as a module of the project, as its own tests do."""
-    sys.path.insert(0, str(project))
-    try:
-        return importlib.import_module("policies.rules").POLICIES
-    finally:
-        sys.path.remove(str(project))
+    """Import the rules from the project's own folder, whatever else is called `policies`."""
+    package = ModuleType("policies")
+    package.__path__ = [str(project / "policies")]
+    sys.modules["policies"] = package
+    return importlib.import_module("policies.rules").POLICIES
 
 
 def _judge(

@@ -19,6 +19,7 @@ import runpy
 import sys
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from pulumi.runtime import Settings, configure, run_in_stack, set_all_config
 from pulumi.runtime.proto import engine_pb2
 
 from slipway.engine.checks import mistakes
+from slipway.engine.exports import exported
 from slipway.engine.monitor import Monitor
 from slipway.engine.project import Project
 from slipway.engine.request import Answer, Request
@@ -73,8 +75,9 @@ def run(request: Request) -> Answer:
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     error = ""
+    exports: dict[str, tuple[str, str]] = {}
     try:
-        loop.run_until_complete(run_in_stack(lambda: _program(project.main)))
+        exports = loop.run_until_complete(_run(project.main))
     except SystemExit as exit_:
         error = "" if exit_.code in {None, 0} else f"the program ended with exit code {exit_.code}"
     except pulumi.RunError as failure:
@@ -88,7 +91,7 @@ def run(request: Request) -> Answer:
     error = error or monitor.failure
     if error:
         return Answer(error=error)
-    graph = monitor.graph()
+    graph = replace(monitor.graph(), exported=exports)
     try:
         return Answer(graph, tuple(mistakes(graph, project.root)) if request.check else ())
     except Exception as failure:  # of a policy
@@ -105,6 +108,11 @@ def _leave_aliases_to_us() -> None:
 
 def _no_alias(*_: object) -> str:
     return ""
+
+
+async def _run(main: Path) -> dict[str, tuple[str, str]]:
+    await run_in_stack(lambda: _program(main))
+    return await exported()  # in one task: the SDK keeps the stack in its context
 
 
 def _program(main: Path) -> None:

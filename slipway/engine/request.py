@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from slipway.engine.graph import Graph, Registration, Value
+from slipway.engine.graph import Graph, Registration, Unknown, Value
 from slipway.engine.project import Project
 
 
@@ -15,9 +15,9 @@ class EngineError(Exception):
 
 @dataclass(frozen=True)
 class Made:
-    """What a resource would be once it exists."""
+    """What a resource would be once it exists; outputs that are not here stay what they are in a preview."""
 
-    id: str
+    id: str | Unknown
     outputs: dict[str, Value]
 
 

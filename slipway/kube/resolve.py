@@ -1,10 +1,10 @@
 """From the graph to Kubernetes objects, with the values that Pulumi would get from providers.
 
 Kubernetes objects are what was asked for; random passwords and strings are drawn here; an image's
-reference is computed by the program. Everything else needs Pulumi and is refused by name if an object
-depends on it, with all refusals of a graph at once. What a stack file holds encrypted stays unknown:
-nothing is decrypted here. A secret value outside a Secret is refused too, so that objects other than
-Secrets can be shown and kept.
+reference is computed by the program. What else a value needs must be among the stack's outputs, as Pulumi
+told them; a value that stays unknown is refused by its place and its source, with all refusals of a graph
+at once. What a stack file holds encrypted stays unknown: nothing is decrypted here. A secret value outside
+a Secret is refused too, so that objects other than Secrets can be shown and kept.
 
 Left out: defaults, checks and generated names of an API server.
 """
@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
-from slipway.engine import Graph, Made, Reference, Registration, Secret, Unknown, Value, run
+from slipway.engine import UNKNOWN, Graph, Made, Reference, Registration, Secret, Unknown, Value, run
 from slipway.engine.graph import known as is_known
 from slipway.engine.graph import secrets as secrets_in
-from slipway.engine.mask import Mask
+from slipway.engine.mask import MASK, Mask
 from slipway.images.recipe import Recipe
 from slipway.kube.folder import Object
 from slipway.kube.random import PASSWORD, STRING, generate
@@ -28,6 +28,8 @@ from slipway.kube.render import in_order
 from slipway.problems import Problems
 
 IMAGE = "slipway:index:Image"
+STACK_REFERENCE = "pulumi:pulumi:StackReference"
+OUTPUTS = "export it from the stack and give --outputs, or run `pulumi up`"
 LONG = 16
 """Characters from which on a text that equals a secret is taken for it; `admin` is in many objects."""
 
@@ -50,7 +52,9 @@ class Resolver:
     def __call__(self, registration: Registration) -> Made | None:
         """Give what a resource would be, or None where only Pulumi can make it."""
         if registration.urn in self.known:
-            return Made(registration.name, {**registration.inputs, **self.known[registration.urn]})
+            told = dict(self.known[registration.urn])
+            identity = told.pop("id", UNKNOWN)
+            return Made(identity if isinstance(identity, str) else UNKNOWN, told)
         if registration.type in {PASSWORD, STRING}:
             return generate(registration)
         if is_object(registration):
@@ -61,20 +65,38 @@ class Resolver:
 def resolve(
     project: Path,
     stack: str,
-    known: Mapping[str, Mapping[str, Value]] | None = None,
     *,
     secrets: bool = True,
+    local: bool = False,
+    outputs: Mapping[str, Value] | None = None,
 ) -> Resolved:
     """Run the program and give its objects with all values in place.
 
-    `known` holds outputs of resources that exist already, by URN. Without `secrets`, Secrets are left out,
-    and so what they hold may be encrypted in the stack file. Raises `Problems` for what cannot be
-    realised without Pulumi, `EngineError` and `ProjectError` as `slipway.engine.run` does.
+    `outputs` are those of the stack, as `pulumi stack output --json` prints them; each tells the output of
+    a resource that the stack exports under its name. A program that reads another stack takes them for
+    that one's. Without `secrets`, Secrets are left out, and so what they hold may be encrypted in the
+    stack file. With `local`, the graph must be all that there is: nothing of a cloud. Raises `Problems`
+    for what cannot be realised without Pulumi, `EngineError` and `ProjectError` as `slipway.engine.run`.
     """
-    return from_graph(run(project, stack, resolve=Resolver(known or {})), secrets=secrets)
+    graph = run(project, stack, resolve=Resolver(), quiet=outputs is not None)
+    if outputs is not None:
+        others = [found for found in graph.registrations if found.type == STACK_REFERENCE]
+        stacks = {str(found.inputs.get("name")): outputs for found in others}
+        graph = run(project, stack, resolve=Resolver(told(graph, outputs)), stacks=stacks)
+    return from_graph(graph, secrets=secrets, local=local)
 
 
-def from_graph(graph: Graph, *, secrets: bool = True) -> Resolved:
+def told(graph: Graph, outputs: Mapping[str, Value]) -> dict[str, dict[str, Value]]:
+    """Give by URN the outputs of resources that a stack's outputs tell; what Pulumi masked tells nothing."""
+    found: dict[str, dict[str, Value]] = {}
+    for name, (urn, key) in graph.exported.items():
+        if name in outputs and outputs[name] != MASK:
+            hidden = isinstance(graph.outputs.get(name), Secret)
+            found.setdefault(urn, {})[key] = Secret(outputs[name]) if hidden else outputs[name]
+    return found
+
+
+def from_graph(graph: Graph, *, secrets: bool = True, local: bool = False) -> Resolved:
     """Give the objects of a graph that was run with a `Resolver`. Raises `Problems`."""
     found = [
         registration
@@ -82,12 +104,29 @@ def from_graph(graph: Graph, *, secrets: bool = True) -> Resolved:
         if is_object(registration) and (secrets or registration.inputs.get("kind") != "Secret")
     ]
     mask = Mask(text for text in secrets_in(graph) if len(text) >= LONG)
-    lines = [line for registration in found for line in _refusals(registration, graph, mask)]
+    remedy = "run `pulumi up`" if local else OUTPUTS
+    lines = [line for registration in found for line in _refusals(registration, graph, mask, remedy)]
+    lines += _of_program(graph, local=local)
     if lines:
         raise Problems(dict.fromkeys(lines))
     images = [registration for registration in graph.registrations if registration.type == IMAGE]
     recipes = {str(image.outputs["reference"]): _recipe(image) for image in images}
     return Resolved(in_order(_object(registration) for registration in found), recipes)
+
+
+def _of_program(graph: Graph, *, local: bool) -> Iterator[str]:
+    """Say what of a program keeps its objects from being all that there is."""
+    for function in graph.unasked:
+        if function.startswith("kubernetes:"):
+            yield f"{function}: is a function of Pulumi's provider that may make objects; run `pulumi up`"
+    others = [
+        found
+        for found in graph.registrations
+        if found.custom and not is_object(found) and not found.type.startswith(("pulumi:", "random:"))
+    ]
+    if local and others:
+        example = f"{len(others)} resources such as {others[0].type} `{others[0].name}`"
+        yield f"stack {graph.stack}: has {example}, which only Pulumi makes; run `pulumi up`"
 
 
 def is_object(registration: Registration) -> bool:
@@ -128,7 +167,7 @@ def _plain(value: Value) -> object:
             return value
 
 
-def _refusals(registration: Registration, graph: Graph, mask: Mask) -> Iterator[str]:
+def _refusals(registration: Registration, graph: Graph, mask: Mask, remedy: str) -> Iterator[str]:
     """Say why an object cannot be made here, one line a reason."""
     what = _named(registration)
     metadata = registration.inputs.get("metadata")
@@ -140,25 +179,19 @@ def _refusals(registration: Registration, graph: Graph, mask: Mask) -> Iterator[
         return
     if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str):
         yield f"{what}, metadata.name: is missing, and Pulumi would invent one; give the object a name"
-    for urn in registration.dependencies:
-        other = graph[urn]
-        if not is_object(other) and other.type not in {PASSWORD, STRING} and other.custom:
-            yield f"{what}: depends on {other.type} `{other.name}`, which only Pulumi makes; run `pulumi up`"
     for path in _paths(registration.inputs, ""):
-        yield from _unknown(what, path, registration, graph)
+        yield from _unknown(what, path, registration, graph, remedy)
     if registration.inputs.get("kind") != "Secret":
         for path in _leaks(registration.inputs, "", mask):
             rule = "holds a secret, which everyone who can read the object would see"
             yield f"{what}, {path}: {rule}; keep it in a Secret and refer to that"
 
 
-def _unknown(what: str, path: str, registration: Registration, graph: Graph) -> Iterator[str]:
+def _unknown(what: str, path: str, registration: Registration, graph: Graph, remedy: str) -> Iterator[str]:
     """Say where a value comes from that is not known."""
     top = re.split(r"[.\[]", path, maxsplit=1)[0]
     others = [graph[urn] for urn in registration.property_dependencies.get(top, ())]
     others = [other for other in others if other.type not in {PASSWORD, STRING}]
-    if not all(map(is_object, others)):
-        return  # said already, by the name of the resource
     if graph.encrypted_config and not others:
         keys = ", ".join(f"`{key}`" for key in graph.encrypted_config)
         commands = " and ".join(
@@ -171,7 +204,7 @@ def _unknown(what: str, path: str, registration: Registration, graph: Graph) -> 
     else:
         names = ", ".join(f"{other.type} `{other.name}`" for other in others)
         origin = names or "a provider's function or another stack"
-        yield f"{what}, {path}: is known only once it exists, from {origin}; run `pulumi up`"
+        yield f"{what}, {path}: is known only once it exists, from {origin}; {remedy}"
 
 
 def _paths(value: Value, path: str) -> Iterator[str]:

@@ -69,7 +69,7 @@ def load(path: Path, ref: str = "") -> Snapshot:
     try:
         return json.loads(_at(path, ref) if ref else path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ProjectError(f"{path} does not exist; run `slipway plan --save` and keep it in git") from None
+        raise ProjectError(f"{path} does not exist; make it with --save and keep it in git") from None
     except ValueError as error:
         raise ProjectError(f"{path}{f' at {ref}' if ref else ''}: is not JSON: {error}") from None
 

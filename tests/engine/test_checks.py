@@ -33,7 +33,6 @@ def write(project: Path, program: str, policies: str = "") -> None:
     header = "import pulumi\nimport pulumi_azure_native as az\nimport pulumi_kubernetes as k8s\n"
     (project / "__main__.py").write_text(f"{header}import pulumi_random as random\n\n{dedent(program)}")
     (project / "policies").mkdir(exist_ok=True)
-    (project / "policies" / "__init__.py").touch()
     (project / "policies" / "rules.py").write_text(policies)
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from slipway.engine import UNKNOWN, EngineError, Graph, Made, Registration, Secret, Value
 from slipway.kube.random import CLASSES, PASSWORD, STRING, draw, generate
-from slipway.kube.resolve import Resolver, from_graph
+from slipway.kube.resolve import Resolver, from_graph, told
 from slipway.problems import Problems
 
 KEY = "0123456789abcdefghij"
@@ -84,26 +84,61 @@ def test_when_an_object_is_resolved_then_its_outputs_are_its_inputs() -> None:
 
 def test_when_a_value_is_known_already_then_it_is_not_made_again() -> None:
     password = registration(PASSWORD, "key", {"length": 20})
-    made = Resolver({password.urn: {"result": Secret("kept")}})(password)
-    assert made is not None
-    assert made.outputs == {"length": 20, "result": Secret("kept")}
+    assert Resolver({password.urn: {"result": Secret("kept")}})(password) == Made(
+        UNKNOWN, {"result": Secret("kept")}
+    )
+    assert Resolver({password.urn: {"id": "none"}})(password) == Made("none", {})
 
 
 def test_when_a_type_is_not_ours_to_make_then_the_resolver_leaves_it_unknown() -> None:
     assert Resolver()(registration("azure-native:storage:StorageAccount", "data", {})) is None
 
 
-def test_when_an_object_depends_on_a_type_of_the_cloud_then_it_is_refused_by_name() -> None:
-    account = registration("azure-native:storage:StorageAccount", "data", {}, outputs={"name": UNKNOWN})
-    assert refusals(account, config_map({"a": UNKNOWN}, **depends_on(account))) == (
-        "ConfigMap here/values: depends on azure-native:storage:StorageAccount `data`, which only Pulumi "
-        "makes; run `pulumi up`",
+ACCOUNT = registration("azure-native:storage:StorageAccount", "data", {}, outputs={"name": UNKNOWN})
+
+
+def test_when_a_value_comes_from_a_type_of_the_cloud_then_place_source_and_remedy_are_named() -> None:
+    assert refusals(ACCOUNT, config_map({"a": UNKNOWN}, **depends_on(ACCOUNT))) == (
+        "ConfigMap here/values, data.a: is known only once it exists, from "
+        "azure-native:storage:StorageAccount `data`; "
+        "export it from the stack and give --outputs, or run `pulumi up`",
     )
 
 
-def test_when_nothing_depends_on_a_type_of_the_cloud_then_the_objects_are_given() -> None:
-    account = registration("azure-native:storage:StorageAccount", "data", {}, outputs={"name": UNKNOWN})
-    assert len(from_graph(graph(account, config_map({"a": "b"}))).objects) == 1
+def test_when_all_values_are_known_then_what_comes_before_an_object_does_not_matter() -> None:
+    assert len(from_graph(graph(ACCOUNT, config_map({"a": "b"}, **depends_on(ACCOUNT)))).objects) == 1
+
+
+def test_when_the_graph_has_more_than_this_machine_can_run_then_that_is_refused_there() -> None:
+    with pytest.raises(Problems) as caught:
+        from_graph(graph(ACCOUNT, config_map({"a": "b"})), local=True)
+    assert caught.value.lines == (
+        "stack dev: has 1 resources such as azure-native:storage:StorageAccount `data`, which only Pulumi "
+        "makes; run `pulumi up`",
+    )
+    password = registration(PASSWORD, "key", {"length": 20})
+    provider = registration("pulumi:providers:kubernetes", "cluster", {})
+    assert from_graph(graph(password, provider, config_map({"a": "b"})), local=True).objects
+
+
+def test_when_a_function_may_have_made_objects_then_they_are_not_given_without_them() -> None:
+    found = Graph("test", "dev", (config_map({"a": "b"}),), {}, unasked=("kubernetes:yaml:decode", "a:b:c"))
+    with pytest.raises(
+        Problems, match=r"^kubernetes:yaml:decode: is a function of Pulumi's provider that may"
+    ):
+        from_graph(found)
+
+
+def test_when_outputs_of_the_stack_are_told_then_they_are_those_of_the_resources_it_exports() -> None:
+    found = Graph(
+        "test",
+        "dev",
+        (ACCOUNT,),
+        {"name": UNKNOWN, "key": Secret(UNKNOWN), "masked": Secret(UNKNOWN), "more": UNKNOWN},
+        exported={name: (ACCOUNT.urn, f"{name}Of") for name in ("name", "key", "masked", "absent")},
+    )
+    outputs: dict[str, Value] = {"name": "a", "key": "k", "masked": "[secret]", "more": "m"}
+    assert told(found, outputs) == {ACCOUNT.urn: {"nameOf": "a", "keyOf": Secret("k")}}
 
 
 def test_when_config_is_encrypted_then_the_refusal_names_object_field_key_and_ways() -> None:
@@ -129,7 +164,7 @@ def test_when_a_field_of_another_object_is_unknown_then_the_refusal_names_both()
     )
     assert refusals(service, config_map({"list": [{"a": UNKNOWN}]}, **depends_on(service))) == (
         "ConfigMap here/values, data.list[0].a: is known only once it exists, from "
-        "kubernetes:core/v1:Service `front`; run `pulumi up`",
+        "kubernetes:core/v1:Service `front`; export it from the stack and give --outputs, or run `pulumi up`",
     )
 
 

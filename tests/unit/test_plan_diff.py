@@ -257,7 +257,7 @@ def project(tmp_path: Path) -> Path:
 def test_when_a_snapshot_is_saved_then_it_is_read_again_from_beside_its_stack_file(project: Path) -> None:
     path = path_of(project, "dev")
     assert path == project / "stacks" / "plan.dev.json"
-    with pytest.raises(ProjectError, match=r"does not exist; run `slipway plan --save`"):
+    with pytest.raises(ProjectError, match=r"does not exist; make it with --save"):
         load(path)
     found = snapshot(Graph("test", "dev", (pool(text="ü"), pool("q")), {"a": UNKNOWN}))
     save(found, path)
