@@ -19,6 +19,7 @@ from slipway.hosts.formats import table
 from slipway.settings import Azure
 from slipway.settings.capacity import agent_pools
 from slipway.settings.derived import firewall_ip
+from slipway.settings.needs import fqdn_tag
 from slipway.sizing.addresses import surge_nodes
 from slipway.sizing.snat import (
     CONNECTIONS_PER_NODE,
@@ -100,8 +101,7 @@ class Firewall(pulumi.ComponentResource):
         settings, address = args.azure.egress.firewall, firewall_ip(args.azure)
         assert settings is not None, "a firewall goes with userDefinedRouting"
         assert address is not None, "routes lead to the firewall's address"
-        of_azure = settings.ours or settings.id is not None  # no other maker knows Azure's tags
-        hosts = required(args.needs, fqdn_tag=of_azure and settings.aks_rules == "fqdn_tag")
+        hosts = required(args.needs, fqdn_tag=fqdn_tag(args.azure))
         checked: pulumi.Output[str] | None = None
         if settings.ours:
             addresses = _addresses(name, "firewall", args, self._child)

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from slipway.cli import azure, graph, local
+from slipway.cli import azure, graph, local, needs
 from slipway.cli.common import typed
 from slipway.local.state import LocalError
 
@@ -47,6 +47,7 @@ def main() -> None:
 for command in (
     azure.kube_token,
     *(graph.plan, graph.render),
+    *(needs.hosts, needs.size),
     *(local.up, local.down, local.status, local.score, local.keys, local.logs),
 ):
     main.add_command(command)

@@ -38,6 +38,16 @@ def needs(settings: Settings, azure: Azure) -> Needs:
     )
 
 
+def fqdn_tag(azure: Azure) -> bool:
+    """Tell whether rules name AKS's FQDN tag for its own hosts, which only Azure's firewalls know."""
+    firewall = azure.egress.firewall
+    return (
+        firewall is not None
+        and firewall.aks_rules == "fqdn_tag"
+        and (firewall.ours or firewall.id is not None)
+    )
+
+
 def features(settings: Settings, azure: Azure) -> frozenset[Feature]:
     """Give the features that are on, each of which has hosts of its own."""
     cluster, workspace, tls = azure.cluster, azure.workspace, settings.router.tls
