@@ -22,6 +22,8 @@ class AzurePlatform(pulumi.ComponentResource):
     """Resource group, network, egress, workspace, DNS and cluster of a stack."""
 
     outputs: dict[str, pulumi.Input[Any]]
+    ready: list[pulumi.Resource]
+    """what everything in the cluster must wait for"""
 
     def __init__(self, name: str, settings: Settings, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("slipway:index:AzurePlatform", name, {}, opts)
@@ -127,6 +129,7 @@ class AzurePlatform(pulumi.ComponentResource):
             ),
             pulumi.ResourceOptions(parent=self, depends_on=ready),
         )
+        self.ready = cluster.ready
         found = {
             "kubeconfig": cluster.kubeconfig,
             "cluster_id": cluster.id,

@@ -56,7 +56,7 @@ class Cluster(pulumi.ComponentResource):
 
     id: pulumi.Output[str]
     kubeconfig: pulumi.Output[str]
-    """secret; known once the pools and rights are there"""
+    """secret"""
     oidc_issuer: pulumi.Output[str]
     fqdn: pulumi.Output[str]
     """the API server's name, the private one of a private cluster"""
@@ -64,13 +64,15 @@ class Cluster(pulumi.ComponentResource):
     """the identity as which the router reads its certificate"""
     tenant_id: pulumi.Output[str] | None = None
     """that identity's tenant"""
+    ready: list[pulumi.Resource]
+    """what everything inside must wait for: pools and rights"""
 
     def __init__(self, name: str, args: ClusterArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("slipway:index:Cluster", name, {}, opts)
         self._name, self._args = name, args
         self._child = children(self, opts)
         attached = args.azure.cluster.id
-        self._ready: list[pulumi.CustomResource] = []
+        self.ready = []
         cluster = self._created() if attached is None else self._attached(attached)
         self.oidc_issuer = cluster.oidc_issuer_profile.apply(_issuer)
         self.fqdn = cluster.private_fqdn if args.azure.private else cluster.fqdn
@@ -145,7 +147,7 @@ class Cluster(pulumi.ComponentResource):
         )
         self.id = cluster.id
         self._parts(cluster)
-        self._ready += [self._pull(nodes.principal_id), *self._admins(cluster)]
+        self.ready += [self._pull(nodes.principal_id), *self._admins(cluster)]
         return cluster
 
     def _attached(self, cluster_id: str) -> az.containerservice.ManagedCluster:
@@ -163,7 +165,7 @@ class Cluster(pulumi.ComponentResource):
             return cluster_id
 
         self.id = cluster.agent_pool_profiles.apply(lambda pools: checked(pools or []))
-        self._ready.append(self._pull(cluster.identity_profile.apply(_nodes_principal)))
+        self.ready.append(self._pull(cluster.identity_profile.apply(_nodes_principal)))
         return cluster
 
     def _identity(self, use: str) -> az.managedidentity.UserAssignedIdentity:
@@ -201,7 +203,7 @@ class Cluster(pulumi.ComponentResource):
         args, azure, settings = self._args, self._args.azure, self._args.azure.cluster
         for pool in settings.pools:
             scaled = pulumi.ResourceOptions(ignore_changes=["count"] if pool.max_count is not None else None)
-            self._ready.append(
+            self.ready.append(
                 az.containerservice.AgentPool(
                     f"{self._name}-{pool.name}",
                     agent_pool_name=pool.name,
@@ -266,20 +268,17 @@ class Cluster(pulumi.ComponentResource):
             opts=self._child,
         )
         role, name = Role.KEY_VAULT_SECRETS_USER, f"{self._name}-certificate"
-        self._ready.append(assign(name, role, vault_id, identity.principal_id, opts=self._child))
+        self.ready.append(assign(name, role, vault_id, identity.principal_id, opts=self._child))
         self.router_client_id, self.tenant_id = identity.client_id, identity.tenant_id
 
     def _kubeconfig(self, cluster: az.containerservice.ManagedCluster) -> pulumi.Output[str]:
-        """Ask AKS for the way in, once what stands in the cluster could run there."""
+        """Ask AKS for the way in, by names that an edit of the cluster leaves known to a preview."""
         args, attached = self._args, self._args.azure.cluster.id
-        group = args.resource_group if attached is None else group_of(attached)
-        name = cluster.name if attached is None else self.id.apply(name_of)
-        ready = pulumi.Output.all(name, *(resource.id for resource in self._ready))
         credentials = az.containerservice.list_managed_cluster_user_credentials_output(
-            resource_group_name=group,
-            resource_name=ready.apply(lambda values: str(values[0])),
+            resource_group_name=args.resource_group if attached is None else group_of(attached),
+            resource_name=args.base if attached is None else self.id.apply(name_of),
             format="exec",
-            opts=pulumi.InvokeOutputOptions(parent=self),
+            opts=pulumi.InvokeOutputOptions(parent=self, depends_on=[cluster]),
         )
         cloud = args.azure.cloud
         return pulumi.Output.secret(

@@ -51,6 +51,7 @@ class Platform(pulumi.ComponentResource):
         if mistakes:
             raise Problems(mistakes)
         super().__init__("slipway:index:Platform", name, {"settings": _said(settings)}, opts)
+        self._ready: list[pulumi.Resource] = []
         azure = self._azure(settings)
         self.outputs = dict(azure)
         if settings.layer != "platform":
@@ -71,14 +72,16 @@ class Platform(pulumi.ComponentResource):
             return {name: platform.require_output(name) for name in names}
         from components.azure import AzurePlatform  # noqa: PLC0415 only such a stack imports azure-native
 
-        return AzurePlatform("azure", settings, pulumi.ResourceOptions(parent=self)).outputs
+        made = AzurePlatform("azure", settings, pulumi.ResourceOptions(parent=self))
+        self._ready = made.ready
+        return made.outputs
 
     def _services(
         self, args: PlatformArgs, recipes: Mapping[str, Recipe], azure: Outputs
     ) -> dict[str, pulumi.Output[str]]:
         settings = args.settings
         cluster = self._cluster(settings, azure)
-        in_cluster = pulumi.ResourceOptions(parent=self, provider=cluster)
+        in_cluster = pulumi.ResourceOptions(parent=self, provider=cluster, depends_on=self._ready)
         namespaces = {
             namespace: k8s.core.v1.Namespace(
                 namespace,

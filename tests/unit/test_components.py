@@ -104,6 +104,11 @@ def variety(tmp_path_factory: pytest.TempPathFactory) -> Graph:
     return run(project_with(tmp_path_factory.mktemp("variety"), VARIETY), "test", resolve=Resolver())
 
 
+@pytest.fixture(scope="module")
+def prod() -> Graph:
+    return run(PROJECT, "prod")
+
+
 @pytest.fixture(params=["local", "variety"])
 def graph(request: pytest.FixtureRequest) -> Graph:
     return request.getfixturevalue(request.param)
@@ -298,10 +303,22 @@ def test_when_services_stand_on_a_platform_then_they_read_of_it_what_such_a_plat
     assert tenants == ["tenant"] * vault
 
 
-def test_when_a_stack_keeps_data_then_it_keeps_the_group_with_which_azure_would_delete_them() -> None:
-    made = run(PROJECT, "dev").registrations
-    kept = {found.type for found in made if found.protect and found.options.get("retainOnDelete")}
+def test_when_a_stack_keeps_data_then_it_keeps_the_group_with_which_azure_would_delete_them(
+    prod: Graph,
+) -> None:
+    kept = {
+        found.type for found in prod.registrations if found.protect and found.options.get("retainOnDelete")
+    }
     assert {"azure-native:storage:StorageAccount", "azure-native:resources:ResourceGroup"} <= kept
+
+
+def test_when_a_stack_makes_its_cluster_then_what_is_in_it_waits_for_rights_and_pools(prod: Graph) -> None:
+    namespaces = [found for found in prod.registrations if found.type == "kubernetes:core/v1:Namespace"]
+    assert namespaces
+    for namespace in namespaces:
+        names = {urn.rpartition("::")[2] for urn in namespace.dependencies}
+        assert names >= {"cluster-pull", "cluster-certificate", "cluster-services", "cluster-gpu"}
+        assert any(name.startswith("cluster-admin-") for name in names)
 
 
 def test_mistakes_of_a_stack_come_at_once_and_before_any_resource(tmp_path: Path) -> None:
