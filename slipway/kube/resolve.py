@@ -81,7 +81,12 @@ def resolve(
     graph = run(project, stack, resolve=Resolver(), quiet=outputs is not None)
     if outputs is not None:
         others = [found for found in graph.registrations if found.type == STACK_REFERENCE]
-        stacks = {str(found.inputs.get("name")): outputs for found in others}
+        masked = [name for name, value in outputs.items() if value == MASK]
+        if others and masked and secrets:
+            rule = "is masked, and Secrets may need it; print all with --show-secrets"
+            raise Problems(f"output {name}: {rule}" for name in masked)
+        values = {name: Secret(MASK) if name in masked else value for name, value in outputs.items()}
+        stacks = {str(found.inputs.get("name")): values for found in others}
         graph = run(project, stack, resolve=Resolver(told(graph, outputs)), stacks=stacks)
     return from_graph(graph, secrets=secrets, local=local)
 

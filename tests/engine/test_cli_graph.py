@@ -184,16 +184,23 @@ def test_when_another_stack_is_read_then_outputs_are_taken_for_its_own(
         project,
         """
         pulumi.log.warn("once")
-        told = pulumi.StackReference("org/small/platform").require_output("client")
+        other = pulumi.StackReference("org/small/platform")
+        told = other.require_output("client")
+        k8s.Provider("p", kubeconfig=other.require_output("kubeconfig"))
         metadata = k8s.meta.v1.ObjectMetaArgs(name="a", namespace="here")
         k8s.core.v1.ConfigMap("a", metadata=metadata, data={"client": told})
         """,
     )
     assert slipway("render").exit_code == 1
     capfd.readouterr()
-    (project / "outputs.json").write_text('{"client": "1234"}')
+    (project / "outputs.json").write_text('{"client": "1234", "kubeconfig": "[secret]"}')
     assert yaml.safe_load(slipway("render", "--outputs", "outputs.json").stdout)["data"] == {"client": "1234"}
     assert capfd.readouterr().err == "warning: once\n"
+    result = slipway("render", "--outputs", "outputs.json", "--secrets", "secrets.yaml")
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "error: output kubeconfig: is masked, and Secrets may need it; print all with --show-secrets\n"
+    )
 
 
 @pytest.mark.parametrize("text", ["{", "[1]"])

@@ -209,11 +209,10 @@ def test_when_things_are_adopted_then_they_are_drawn_by_their_ids() -> None:
 def test_when_names_are_private_then_zones_and_own_records_are_shown() -> None:
     zone = azure("privatedns:PrivateZone", "z", {"privateZoneName": "example.com"})
     record: dict[str, Value] = {
-        "privateZoneName": "example.com",
         "relativeRecordSetName": "@",
         "aRecords": [{"ipv4Address": "10.0.0.10"}],
     }
-    _, inside = drawn(zone, azure("privatedns:PrivateRecordSet", "r", record))
+    _, inside = drawn(zone, azure("privatedns:PrivateRecordSet", "r", record, privateZoneName=zone))
     assert inside["example.com<br/>@ is 10.0.0.10"] == "Private DNS zones"
 
 

@@ -22,6 +22,7 @@ PARTS = {
     "operationalinsights:Workspace": ("Microsoft.OperationalInsights/workspaces", "Log Analytics"),
 }
 """Parts of a workspace by type, as ids and people call them."""
+ZONE = "privatedns:PrivateZone"
 OUTBOUND = {"loadBalancer": "AKS's outbound\nload balancer", "managedNATGateway": "AKS's NAT gateway"}
 _BALANCER = "service.beta.kubernetes.io/azure-load-balancer"
 
@@ -54,11 +55,11 @@ def workspace(find: Lookup) -> Box:
 def names(find: Lookup) -> Box:
     """Draw the private zones, with the addresses that the stack itself puts there."""
     nodes: dict[str, str] = {}
-    for zone in find.of("privatedns:PrivateZone"):
+    for zone in find.of(ZONE):
         records = [
             f"{find.at(found, 'relativeRecordSetName')} is {record.get('ipv4Address')}"
             for found in find.of("privatedns:PrivateRecordSet")
-            if find.at(found, "privateZoneName") == find.name(zone)
+            if find.used(found, "privateZoneName", ZONE, "privateDnsZones") == zone.urn
             for record in find.many(found, "aRecords")
         ]
         nodes[zone.urn] = "\n".join([find.name(zone), *records])
