@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from typing import Literal
@@ -21,6 +22,8 @@ FIELDS: tuple[str, ...] = (
     *("stage", "host", "protocol", "port", "direction", "rule"),
     *("why", "source", "symptom", "note", "stages", "zone"),
 )
+WHY = 100
+"""Letters of a line of the table that says why."""
 TITLES = ("HOST", "PORT", "RULE", "WHY", "SOURCE")
 _PASSED = {RuleKind.APPLICATION, RuleKind.NETWORK}
 
@@ -49,8 +52,10 @@ def table(hosts: Hosts) -> str:
 def _rows(one: Required) -> Iterator[tuple[str, ...]]:
     rule = (one.host, f"{one.protocol} {one.port}", str(one.kind))
     for reason in one.reasons:
-        yield (*rule, f"{reason.feature}: {reason.purpose}", reason.source)
+        why = textwrap.wrap(f"{reason.feature}: {reason.purpose}", WHY) or [""]
+        yield (*rule, why[0], reason.source)
         rule = ("", "", "")
+        yield from ((*rule, more, "") for more in why[1:])
 
 
 def _line(row: Iterable[str], widths: Iterable[int]) -> str:
