@@ -11,13 +11,30 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 Json = dict[str, Any]
+# The provider writes files instead of calling a cluster if it is configured so; the program is not touched.
+INTO_FILES = """
+import runpy
+
+import pulumi
+
+
+def into_files(args):
+    if args.type_ == "pulumi:providers:kubernetes":
+        return pulumi.ResourceTransformResult({"renderYamlToDirectory": "rendered"}, args.opts)
+
+
+pulumi.runtime.register_resource_transform(into_files)
+runpy.run_path("__main__.py", run_name="__main__")
+"""
 
 
 def available() -> bool:
@@ -29,24 +46,47 @@ class CommandError(Exception):
     """What the CLI said when it failed."""
 
 
-class Real:
-    """One project on the real engine; its copy and state lie in `folder`."""
+@dataclass(frozen=True)
+class Step:
+    """What an operation did with one resource: `create`, `update`, `replace`, `delete`, ..."""
 
-    def __init__(self, project: Path, folder: Path) -> None:
+    op: str
+    urn: str
+    changed: frozenset[str]
+    """the paths of changed inputs"""
+
+    @property
+    def name(self) -> str:
+        return self.urn.rpartition("::")[2]
+
+    @property
+    def type(self) -> str:
+        return self.urn.split("::")[2].rpartition("$")[2]
+
+
+class Real:
+    """One project on the real engine; its copy and state lie in `folder`, a new one.
+
+    `environment` is added to the one that the CLI sees.
+    """
+
+    def __init__(self, project: Path, folder: Path, environment: Mapping[str, str] | None = None) -> None:
         self.project = folder / project.name
         ignored = shutil.ignore_patterns(".git", ".venv", ".slipway", "__pycache__", "preview.json")
         shutil.copytree(project, self.project, ignore=ignored)
-        (folder / "state").mkdir()
+        (folder / "state").mkdir(parents=True)
         kept = {name: value for name, value in os.environ.items() if not name.startswith("PULUMI_")}
         self._env = kept | {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "PYTHONDONTWRITEBYTECODE": "1",
             "PULUMI_BACKEND_URL": f"file://{folder / 'state'}",
             "PULUMI_CONFIG_PASSPHRASE": "only for this test",
+            "PULUMI_DEBUG_COMMANDS": "true",  # for --event-log
             "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
             "PULUMI_DISABLE_REGISTRY_RESOLVE": "true",
             "PULUMI_HOME": str(folder / "home"),
             "PULUMI_SKIP_UPDATE_CHECK": "true",
+            **(environment or {}),
         }
         settings: Json = yaml.safe_load((self.project / "Pulumi.yaml").read_text())
         settings["runtime"] = "python"  # the interpreter is this one: the copy has none of its own
@@ -62,7 +102,23 @@ class Real:
         path.write_text(text)
         self.run("stack", "init", stack)
         for key, value in (secrets or {}).items():
-            self.run("config", "set", "--secret", "--stack", stack, key, value)
+            self.run("config", "set", "--secret", "--stack", stack, key, stdin=value)
+
+    def into_files(self, *, on: bool = True) -> Path:
+        """Let Kubernetes objects be written as YAML files from now on, or no more; give their folder."""
+        (self.project / "into_files.py").write_text(INTO_FILES)
+        settings: Json = yaml.safe_load((self.project / "Pulumi.yaml").read_text())
+        main = {"main": "into_files.py" if on else "."}
+        (self.project / "Pulumi.yaml").write_text(yaml.safe_dump(settings | main))
+        return self.project / "rendered"
+
+    @contextmanager
+    def config(self, stack: str) -> Generator[Json]:
+        """Give the config of a stack's file, to change it; without a file an empty one."""
+        path = self._stacks / f"Pulumi.{stack}.yaml"
+        content: Json = yaml.safe_load(path.read_text()) if path.exists() else {"config": {}}
+        yield content["config"]
+        path.write_text(yaml.safe_dump(content))
 
     def set(self, stack: str, key: str, value: str) -> None:
         """Change a value of the stack's config."""
@@ -88,13 +144,28 @@ class Real:
         """Deploy."""
         self.run("up", "--yes", "--skip-preview", "--stack", stack)
 
-    def run(self, *arguments: str) -> str:
+    def steps(self, *arguments: str) -> list[Step]:
+        """Run an operation; give what it did, in the order in which it was done, without what stays the same.
+
+        Raises `CommandError`.
+        """
+        log = self.project / "events.json"
+        self.run(*arguments, "--event-log", str(log))
+        done = [json.loads(line).get("resOutputsEvent") for line in log.read_text().splitlines()]
+        found = [event["metadata"] for event in done if event]
+        return [
+            Step(step["op"], step["urn"], frozenset(step.get("detailedDiff") or ()))
+            for step in found
+            if step["op"] != "same"
+        ]
+
+    def run(self, *arguments: str, stdin: str = "") -> str:
         """Run a command of the CLI and give its output. Raises `CommandError`."""
         done = subprocess.run(
             ["pulumi", *arguments, "--non-interactive"],
             cwd=self.project,
             env=self._env,
-            stdin=subprocess.DEVNULL,
+            input=stdin,
             capture_output=True,
             text=True,
             timeout=300,

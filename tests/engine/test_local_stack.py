@@ -16,21 +16,6 @@ from tests.engine.real import Real
 
 ROOT = Path(__file__).parents[2]
 STACK = "local"
-# The provider writes files instead of calling a cluster if it is configured so; the program is not touched.
-INTO_FILES = """
-import runpy
-
-import pulumi
-
-
-def into_files(args):
-    if args.type_ == "pulumi:providers:kubernetes":
-        return pulumi.ResourceTransformResult({"renderYamlToDirectory": "rendered"}, args.opts)
-
-
-pulumi.runtime.register_resource_transform(into_files)
-runpy.run_path("__main__.py", run_name="__main__")
-"""
 
 pytestmark = pytest.mark.skipif(
     not real.available(),
@@ -54,11 +39,9 @@ def test_when_the_local_stack_is_previewed_then_our_graph_equals_it(stack: Real)
 
 
 def test_when_the_local_stack_is_deployed_into_files_then_they_equal_what_we_render(stack: Real) -> None:
-    (stack.project / "into_files.py").write_text(INTO_FILES)
-    settings = yaml.safe_load((stack.project / "Pulumi.yaml").read_text())
-    (stack.project / "Pulumi.yaml").write_text(yaml.safe_dump(settings | {"main": "into_files.py"}))
+    folder = stack.into_files()
     stack.up(STACK)
-    files = sorted((stack.project / "rendered").rglob("*.yaml"))
+    files = sorted(folder.rglob("*.yaml"))
     applied = {key(obj): obj for file in files for obj in yaml.safe_load_all(file.read_text())}
     resolved = resolve(ROOT, STACK)
     assert sorted(applied) == sorted(key(obj) for obj in resolved.objects)
