@@ -1,4 +1,4 @@
-"""The plans kept in git beside the stacks: what this version would do to an environment made by the last one."""
+"""The plans kept in git beside the stacks: what this version would do to what the last one made."""
 
 from __future__ import annotations
 
