@@ -120,7 +120,9 @@ def test_when_a_resource_is_previewed_then_only_what_azure_makes_up_is_unknown(a
     assert (shown["location"], shown["tags"]) == ("westeurope", {"a": "b"})
     assert shown["principalId"] is shown["clientId"] is UNKNOWN
     made = azure.create(IDENTITY, "aks", **GROUP, resourceName="aks")
-    assert azure.update(made, preview=True, tags={"a": "c"})["principalId"] is UNKNOWN
+    changed = azure.update(made, preview=True, tags={"a": "c"})
+    assert changed["principalId"] is UNKNOWN
+    assert changed["name"] == made.outputs["name"]  # what stands under it is not replaced
     assert azure.read(made) == made
 
 

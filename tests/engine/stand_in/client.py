@@ -85,7 +85,14 @@ class Client:
 
     def update(self, made: Made, /, *, preview: bool = False, **changes: Any) -> Properties:
         old, new = write_struct(made.inputs), write_struct(made.inputs | changes)
-        request = pb.UpdateRequest(id=made.id, urn=made.urn, old_inputs=old, news=new, preview=preview)
+        request = pb.UpdateRequest(
+            id=made.id,
+            urn=made.urn,
+            olds=write_struct(made.outputs),
+            old_inputs=old,
+            news=new,
+            preview=preview,
+        )
         return read_struct(self._call("Update", request, pb.UpdateResponse).properties)
 
     def read(self, made: Made) -> Made | None:

@@ -34,6 +34,8 @@ from tests.engine.stand_in.world import Resource, World, azure, identity, plain
 
 BEFORE_DELETE = "__createBeforeDelete"
 """azure-native's own input: it made up the name, so a replacement may stand beside the old resource"""
+STABLE = ("name", "location")
+"""Outputs that azure-native's preview of an update takes from the state: Update in provider/pkg/provider"""
 FIXED_NAMES = {"blobServicesName": "default", "managementPolicyName": "default"}
 Properties = dict[str, Value]
 Context = grpc.ServicerContext
@@ -108,7 +110,9 @@ class Provider(ResourceProviderServicer):
     def Update(self, request: pb.UpdateRequest, context: Context) -> pb.UpdateResponse:  # noqa: N802
         type_, inputs = _type(request.urn, context), wire.read_struct(request.news)
         if request.preview:
-            return pb.UpdateResponse(properties=_preview(type_, inputs))
+            olds = wire.read_struct(request.olds)
+            stable = {name: olds[name] for name in STABLE if name in olds}
+            return pb.UpdateResponse(properties=_preview(type_, inputs, stable))
         if self._world.find(request.id, type_) is None:
             _abort(context, azure("ResourceNotFound", f"The Resource '{request.id}' was not found.", 404))
         resource = Resource(type_, request.id, inputs)
@@ -193,10 +197,10 @@ def _abort(context: Context, message: str, code: grpc.StatusCode = grpc.StatusCo
     raise AssertionError  # abort has raised
 
 
-def _preview(type_: str, inputs: Properties) -> wire.Struct:
+def _preview(type_: str, inputs: Properties, stable: Properties | None = None) -> wire.Struct:
     shown = previewed(f"azure-native:{type_}", inputs)
     assert shown is not None
-    return wire.write_struct(shown)
+    return wire.write_struct(shown | (stable or {}))
 
 
 def _with_name(type_: str, news: Properties, olds: Properties, request: pb.CheckRequest) -> Properties:
