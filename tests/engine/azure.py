@@ -6,7 +6,7 @@ import base64
 import json
 import re
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
@@ -112,3 +112,12 @@ def previewed_in_cluster(stack: Real, name: str) -> list[Step]:
     stack.into_files()
     stack.run("stack", "import", "--stack", name, stdin=kept)
     return steps
+
+
+def lines(steps: Iterable[Step]) -> set[str]:
+    """Say what was done, but for our own components, which only show it."""
+    return {
+        " ".join([step.op, step.type.partition(":")[2], step.name, *sorted(step.changed)])
+        for step in steps
+        if not step.type.startswith("slipway:")
+    }
