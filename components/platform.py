@@ -17,8 +17,8 @@ from components.webservice import Webservice, WebserviceArgs
 from slipway.hosts.clouds import suffixes
 from slipway.images.recipe import Recipe, webservice_recipes
 from slipway.problems import KEY_FIELDS, Problems
-from slipway.settings import Azure, Settings, key_setting
-from slipway.settings.derived import router_ip, router_size
+from slipway.settings import Settings, key_setting
+from slipway.settings.derived import login_server, router_ip, router_size
 from slipway.settings.kinds import name_of
 from slipway.spec import ROUTER, ROUTER_NAMESPACE
 
@@ -143,12 +143,6 @@ class Platform(pulumi.ComponentResource):
 def scoring_uri(url: str, service: str) -> str:
     """Give v1's address of a web service behind the router's."""
     return f"{url}/api/v1/service/{service}/score"
-
-
-def login_server(azure: Azure) -> str:
-    """Give the host of the workspace's registry, which is known before the registry exists."""
-    name = name_of(azure.workspace.registry.id or azure.workspace.name)
-    return f"{name.lower()}.{suffixes(azure.cloud).registry}"
 
 
 def host(settings: Settings) -> str | None:

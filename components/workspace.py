@@ -17,6 +17,7 @@ import pulumi_azure_native as az
 from components.pods import children
 from slipway.hosts.clouds import suffixes
 from slipway.settings.azure import Azure
+from slipway.settings.derived import login_server
 from slipway.settings.kinds import name_of
 
 CONTAINERS = ("models", "outputs", "modeldata")
@@ -94,7 +95,7 @@ class Workspace(pulumi.ComponentResource):
         workspace, ends = args.azure.workspace, suffixes(args.azure.cloud)
         registry, storage, vault = workspace.registry, workspace.storage, workspace.key_vault
 
-        self.login_server = f"{name_of(registry.id or workspace.name).lower()}.{ends.registry}"
+        self.login_server = login_server(args.azure)
         self.blob_endpoint = f"https://{name_of(storage.id or workspace.name)}.blob.{ends.storage}/"
         self.vault_uri = f"https://{name_of(vault.id or workspace.name).lower()}.{ends.vault}/"
         known = pulumi.Output[str].from_input

@@ -8,10 +8,8 @@ from typing import Any
 
 from policies.graph import Inputs, Resource, Stack, at, known, many
 from policies.rule import resource_rule, stack_rule
-from slipway.hosts import suffixes
 from slipway.problems import problem
-from slipway.settings import Azure
-from slipway.settings.kinds import name_of
+from slipway.settings.derived import login_server
 from slipway.spec import WEBSERVICE
 
 DEPLOYMENT = "kubernetes:apps:Deployment"
@@ -127,12 +125,6 @@ def one_autoscaler(scaler: Resource, stack: Stack) -> Iterator[str]:
 def template(resource: Resource) -> Inputs:
     """Give metadata and spec of the pod that an object makes."""
     return at(resource.inputs, *PODS[resource.type])
-
-
-def login_server(azure: Azure) -> str:
-    """Give the host of the workspace's registry."""
-    name = name_of(azure.workspace.registry.id or azure.workspace.name)
-    return f"{name.lower()}.{suffixes(azure.cloud).registry}"
 
 
 def _containers(resource: Resource, *kinds: str) -> Iterator[tuple[str, Any]]:

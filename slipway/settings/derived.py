@@ -1,11 +1,13 @@
-"""What follows from a stack's settings before anything exists: address ranges, fixed addresses, sizes."""
+"""What follows from a stack's settings before anything exists: ranges, fixed addresses, sizes, a name."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 
+from slipway.hosts.clouds import suffixes
 from slipway.settings.azure import Azure, Subnet
+from slipway.settings.kinds import name_of
 from slipway.settings.stack import Settings
 from slipway.sizing.ranges import subnets
 from slipway.sizing.resources import MIB_PER_GB, Resources
@@ -107,3 +109,9 @@ def router_ip(azure: Azure) -> IPv4Address | None:
     """Give the address of the router's internal load balancer, which DNAT rules and records name."""
     range_ = prefixes(azure).get("router")
     return range_[ROUTER_HOST] if range_ is not None and range_.num_addresses > ROUTER_HOST else None
+
+
+def login_server(azure: Azure) -> str:
+    """Give the host of the workspace's registry, which is known before the registry exists."""
+    name = name_of(azure.workspace.registry.id or azure.workspace.name)
+    return f"{name.lower()}.{suffixes(azure.cloud).registry}"
