@@ -109,6 +109,8 @@ def pool(azure: Azure, settings: AgentPool, subnet: pulumi.Input[str] | None) ->
     return {
         "type": "VirtualMachineScaleSets",
         "os_type": "Linux",
+        # nodes do not follow the control plane by themselves (github.com/Azure/AKS/issues/3087)
+        "orchestrator_version": azure.cluster.kubernetes_version,
         "vm_size": settings.vm_size,
         "os_disk_size_gb": settings.os_disk_gb,
         "count": settings.count,

@@ -207,6 +207,15 @@ def test_only_the_number_of_autoscaled_nodes_is_azures(graph: Graph) -> None:
     assert [system[name] for name in fields[:4]] == [1, True, 1, 3]
 
 
+def test_when_a_cluster_has_a_version_then_its_pools_have_it_too(graph: Graph) -> None:
+    for stack, version in (("prod", "1.34"), ("dev", "1.34.2"), ("private", None)):
+        cluster = given(graph, stack, "ManagedCluster")
+        apart = [one.inputs for one in of(graph, "AgentPool", f"{stack}-")]
+        assert cluster.get("kubernetesVersion") == version
+        pools = [*cluster["agentPoolProfiles"], *apart]
+        assert [pool.get("orchestratorVersion") for pool in pools] == [version] * len(pools)
+
+
 def test_nodes_with_accelerators_say_so_and_keep_other_pods_away(graph: Graph) -> None:
     gpu, fpga, fixed = (given(graph, f"prod-{name}") for name in ("gpu", "fpga", "fixed"))
     assert gpu["nodeTaints"] == ["nvidia.com/gpu=present:NoSchedule"]
