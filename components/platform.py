@@ -175,6 +175,7 @@ def _certificate(
         return Certificate(certificate, key)
     workspace = settings.azure.workspace
     return VaultCertificate(
+        cloud=settings.azure.cloud,
         name=tls.key_vault_certificate,
         vault=name_of(workspace.key_vault.id or workspace.name),
         tenant_id=azure["tenant_id"],

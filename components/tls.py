@@ -18,6 +18,15 @@ from slipway.spec import ROUTER_NAMESPACE
 NAME = "slipway-router-tls"
 FOLDER = "/etc/slipway/tls"
 DRIVER = "secrets-store.csi.k8s.io"
+CLOUDS = {
+    "Public": "AzurePublicCloud",
+    "USGovernment": "AzureUSGovernmentCloud",
+    "China": "AzureChinaCloud",
+}
+"""Clouds as the CSI driver's provider names them; without a name it looks for the vault in the public one.
+
+Source: Azure/secrets-store-csi-driver-provider-azure, "Using the Azure Key Vault Provider", `cloudName`.
+"""
 
 
 @dataclass(frozen=True)
@@ -30,8 +39,9 @@ class Certificate:
 
 @dataclass(frozen=True)
 class VaultCertificate:
-    """A certificate by its name in a key vault, read as the identity `client_id`."""
+    """A certificate by its name in a key vault of a cloud, read as the identity `client_id`."""
 
+    cloud: str
     name: str
     vault: pulumi.Input[str]
     tenant_id: pulumi.Input[str]
@@ -66,6 +76,7 @@ def volume(
                 spec={  # a custom resource: the SDK has no class for it
                     "provider": "azure",
                     "parameters": {
+                        "cloudName": CLOUDS[given.cloud],
                         "keyvaultName": given.vault,
                         "tenantId": given.tenant_id,
                         "clientID": given.client_id,
