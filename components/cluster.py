@@ -257,7 +257,7 @@ class Cluster(pulumi.ComponentResource):
     def _router_identity(self, vault_id: pulumi.Input[str]) -> None:
         """Let the router's pods read the key vault's secrets, among them the certificate, as an identity."""
         identity = self._identity("router")
-        az.managedidentity.FederatedIdentityCredential(
+        trust = az.managedidentity.FederatedIdentityCredential(
             f"{self._name}-router",
             federated_identity_credential_resource_name=ROUTER,
             resource_name_=identity.name,
@@ -268,7 +268,7 @@ class Cluster(pulumi.ComponentResource):
             opts=self._child,
         )
         role, name = Role.KEY_VAULT_SECRETS_USER, f"{self._name}-certificate"
-        self.ready.append(assign(name, role, vault_id, identity.principal_id, opts=self._child))
+        self.ready += [trust, assign(name, role, vault_id, identity.principal_id, opts=self._child)]
         self.router_client_id, self.tenant_id = identity.client_id, identity.tenant_id
 
     def _kubeconfig(self, cluster: az.containerservice.ManagedCluster) -> pulumi.Output[str]:
