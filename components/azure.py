@@ -79,6 +79,8 @@ class AzurePlatform(pulumi.ComponentResource):
             ready=ready,
         )
         self.outputs["registry"] = workspace.login_server
+        if from_nodes:  # the first one of a firewall of ours is the router's public address
+            self.outputs["egress_ips"] = from_nodes
         if firewall is not None and firewall.rules is not None:
             self.outputs["egress_rules"] = firewall.rules
         if dns.entries:
