@@ -1,103 +1,311 @@
-"""The shipped stacks on Azure, every input of every resource spelled out, and what a setting changes."""
+"""The stacks on Azure, whole: the shipped ones line by line in `golden/`, and what holds in each variant.
+
+A variant is one choice of each kind: network model, way out, reach of the API server, certificate, cloud.
+"""
+
+from __future__ import annotations
 
 import difflib
 import json
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 import yaml
 
-from slipway.engine import Graph, Registration, check
+from slipway.engine import Graph, Registration, Secret, run
 from slipway.engine.graph import secrets
-from slipway.engine.mask import Mask
-from slipway.plan.values import masked
+from slipway.engine.sdk import mistakes
+from slipway.plan import to_json
 from slipway.roles import Role
-from tests.unit.azure_stacks import merged
+from tests.unit.azure_stacks import (
+    GROUP,
+    SMALLEST,
+    VNET,
+    merged,
+    net,
+    pool,
+    pools,
+    stack,
+    subnet_id,
+)
+from tests.unit.stack_text import PLANTED, answer, make, spelled_out
 
 PROJECT = Path(__file__).parents[2]
-LONG = ("rules", "securityRules")
-"""Lists whose items take a line each."""
+Config = dict[str, Any]
+Change = Callable[[Config], None]
+Golden = Callable[[str, str], None]
+BASE = {"organization/slipway/base": {
+    "kubeconfig": Secret(f"{PLANTED}kubeconfig"), "cluster_id": "c", "registry": "r",
+    "tenant_id": "t", "router_client_id": "id",
+}}  # fmt: skip
 
 
-def spelled_out(graph: Graph) -> list[str]:
-    """Give a line for each input of Azure's resources, and for each rule of a firewall or security group."""
-    mask = Mask(secrets(graph))
-    azure = [found for found in graph.registrations if found.type.startswith("azure-native:")]
-    return [
-        line for found in sorted(azure, key=lambda one: (one.type, one.name)) for line in _lines(found, mask)
-    ]
+def realised(config: Mapping[str, Any], name: str = "test") -> Graph:
+    """Run the program on a configuration, with Azure and keys as `make` has them."""
+    with TemporaryDirectory() as text:
+        folder = Path(text)
+        for part in ("__main__.py", "Pulumi.yaml", "components", "examples"):
+            (folder / part).symlink_to(PROJECT / part)
+        (folder / "stacks").mkdir()
+        content = yaml.safe_dump({"config": dict(config)})
+        (folder / "stacks" / f"Pulumi.{name}.yaml").write_text(content, encoding="utf-8")
+        return run(folder, name, resolve=make, invoke=answer, stacks=BASE, quiet=True)
 
 
-def _lines(found: Registration, mask: Mask) -> Iterator[str]:
-    head = f"{found.type.rsplit(':', 1)[-1]} {found.name}"
-    options = ["protected"] * found.protect + [f"ignores {name}" for name in found.ignore_changes]
-    yield f"{head}: {', '.join(options)}".removesuffix(": ")
-    for path, value in _leaves(masked(found.inputs, mask), ""):
-        role = next((role.title for role in Role if role.definition == value), None)
-        yield f"{head} {path} = {role or json.dumps(value)}"
+@cache
+def shipped(name: str, change: Change) -> Graph:
+    """Give a shipped stack with a change."""
+    config = stack(f"stacks/Pulumi.{name}.yaml")
+    change(config)
+    return realised(config, name)
 
 
-def _leaves(value: object, path: str) -> Iterator[tuple[str, object]]:
-    match value:
-        case dict() if value:
-            for name, inner in cast("dict[str, object]", value).items():
-                yield from _leaves(inner, f"{path}.{name}".removeprefix("."))
-        case list() if any(isinstance(item, dict) for item in cast("list[object]", value)):
-            for index, item in enumerate(cast("list[object]", value)):
-                place = f"{path}[{_key(item, index)}]"
-                if path.endswith(LONG):
-                    yield place, item
-                else:
-                    yield from _leaves(item, place)
-        case _:
-            yield path, value
+def as_it_is(_: Config) -> None:
+    """Change nothing."""
 
 
-def _key(item: object, index: int) -> object:
-    """Name an item of a list, so that one more changes no other line."""
-    return cast("dict[str, object]", item).get("name", index) if isinstance(item, dict) else index
+@pytest.mark.parametrize("name", ["dev", "prod"])
+def test_a_shipped_stack_is_spelled_out(name: str, golden: Golden) -> None:
+    golden(f"{name}.txt", spelled_out(shipped(name, as_it_is)))
 
 
-def planned(folder: Path, stack: str, change: Mapping[str, Any]) -> list[str]:
-    """Plan a shipped stack with settings changed; what is planned has no mistake of types or policies."""
-    for name in ("__main__.py", "Pulumi.yaml", "components", "policies", "examples"):
-        (folder / name).symlink_to(PROJECT / name)
-    given = yaml.safe_load((PROJECT / "stacks" / f"Pulumi.{stack}.yaml").read_text(encoding="utf-8"))
-    (folder / "stacks").mkdir()
-    config = {"config": merged(given["config"], change)}
-    (folder / "stacks" / f"Pulumi.{stack}.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
-    graph, mistakes = check(folder, stack)
-    assert mistakes == ()
-    return spelled_out(graph)
+def without_gpu_service(config: Config) -> None:
+    del config["slipway:webservices"][1]
 
 
-@pytest.mark.parametrize("stack", ["dev", "prod"])
-def test_a_shipped_stack_is_spelled_out(
-    stack: str, tmp_path: Path, golden: Callable[[str, str], None]
-) -> None:
-    golden(f"{stack}.txt", "\n".join(planned(tmp_path, stack, {})) + "\n")
+def without_gpu(config: Config) -> None:
+    without_gpu_service(config)
+    del config["slipway:azure"]["cluster"]["pools"][1]
 
 
-GPU = {"pools": [{"name": "gpu", "vm_size": "Standard_NC8as_T4_v3", "count": 1}]}
-DEFENDER = {"defender": {"sensor": True}}
+def without(feature: str) -> Change:
+    def change(config: Config) -> None:
+        del config["slipway:azure"]["cluster"][feature]
+
+    return change
 
 
-@pytest.mark.parametrize(
-    ("stack", "cluster"),
-    [("dev", GPU), ("dev", DEFENDER), ("prod", {"defender": {"sensor": False}})],
-    ids=["gpu", "defender", "no-defender"],
-)
-def test_a_setting_changes_exactly_the_listed_lines(
-    stack: str,
-    cluster: dict[str, Any],
-    tmp_path: Path,
-    golden: Callable[[str, str], None],
-    request: pytest.FixtureRequest,
-) -> None:
-    before = (PROJECT / "tests/unit/golden" / f"{stack}.txt").read_text(encoding="utf-8").splitlines()
-    after = planned(tmp_path, stack, {"slipway:azure": {"cluster": cluster}})
-    changes = [line for line in difflib.ndiff(before, after) if line[0] in "+-"]
-    assert changes
-    golden(f"{stack}-{request.node.callspec.id}.diff", "\n".join(changes) + "\n")
+def with_(**features: Any) -> Change:
+    def change(config: Config) -> None:
+        config["slipway:azure"]["cluster"] |= features
+
+    return change
+
+
+def without_azureml(config: Config) -> None:
+    config["slipway:azure"]["hosts"] = {"azureml": False}
+
+
+CLUSTER, APPLICATION = "~ ManagedCluster cluster", "~ FirewallPolicyRuleCollectionGroup firewall-application"
+COLLECTED = ("+ DataCollectionRule cluster-rule", "+ DataCollectionRuleAssociation cluster-rule")
+FEATURES: dict[str, tuple[str, Change, Change, set[str]]] = {
+    "GPU": (
+        "prod",
+        without_gpu,
+        without_gpu_service,
+        {"+ AgentPool cluster-gpu", APPLICATION, "~ Namespace slipway", "~ Namespace slipway-services"},
+    ),
+    "Defender's sensor": ("prod", without("defender"), as_it_is, {CLUSTER, APPLICATION}),
+    "Defender's plan": (
+        "prod",
+        as_it_is,
+        with_(defender={"sensor": True, "plan": True}),
+        {"+ Pricing cluster-defender-plan"},
+    ),
+    "Container insights": (
+        "prod",
+        without("monitor"),
+        as_it_is,
+        {
+            *(CLUSTER, APPLICATION, *COLLECTED),
+            "+ FirewallPolicyRuleCollectionGroup firewall-network",
+            "~ AzureFirewall firewall",
+        },
+    ),
+    "Azure Policy": ("prod", as_it_is, with_(azure_policy=True), {CLUSTER, APPLICATION}),
+    "hosts of Azure ML v1": ("prod", without_azureml, as_it_is, {APPLICATION}),
+    "all of them without a firewall": (
+        "dev",
+        as_it_is,
+        with_(azure_policy=True, defender={"sensor": True}, monitor=True),
+        {CLUSTER, *COLLECTED},
+    ),
+}
+"""The stack without it, with it, and which resources are made (+) and changed (~) when it is turned on."""
+
+
+def test_when_a_feature_is_turned_on_then_exactly_the_listed_lines_change(golden: Golden) -> None:
+    lines: list[str] = []
+    for feature, (name, before, after, _) in FEATURES.items():
+        old, new = (spelled_out(shipped(name, change)).splitlines() for change in (before, after))
+        changed = [line for line in difflib.ndiff(old, new) if line[0] in "+-"]
+        lines += [f"{feature}, stack {name}", *(f"  {line[0]} {line[2:].strip()}" for line in changed), ""]
+    golden("features.txt", "\n".join(lines))
+
+
+@pytest.mark.parametrize("feature", FEATURES)
+def test_when_a_feature_is_turned_on_then_no_other_resource_changes(feature: str) -> None:
+    name, before, after, expected = FEATURES[feature]
+    old, new = (told(shipped(name, change)) for change in (before, after))
+    changed = {f"~ {one}" for one in old.keys() & new.keys() if old[one] != new[one]}
+    added, removed = new.keys() - old.keys(), old.keys() - new.keys()
+    assert changed | {f"+ {one}" for one in added} | {f"- {one}" for one in removed} == expected
+
+
+def told(graph: Graph) -> dict[str, tuple[object, ...]]:
+    """Give all that the engine is told of each resource but where it comes from."""
+    return {
+        f"{kind(one)} {one.name}": (
+            one.inputs,
+            one.dependencies,
+            one.protect,
+            one.ignore_changes,
+            one.options,
+        )
+        for one in graph.registrations
+        if one.custom
+    }
+
+
+def kind(one: Registration) -> str:
+    return one.type.rpartition(":")[2]
+
+
+HUB = {
+    role: {"id": subnet_id(role), "size": size}
+    for role, size in {
+        "system": "10.224.64.0/22",
+        "user": "10.224.0.0/18",
+        "router": "10.224.68.0/24",
+        "private_endpoints": "10.224.69.0/24",
+    }.items()
+}
+ADOPTED_NETWORK = net(id=VNET, address_space="10.224.0.0/16", subnets=HUB)
+ENDPOINTS = {"workspace": {name: {"private_endpoint": True} for name in ("registry", "storage", "key_vault")}}
+BALANCER: Config = {}
+NAT: Config = {"egress": {"outbound_type": "userAssignedNATGateway"}}
+OURS: Config = {"egress": {"outbound_type": "userDefinedRouting"}}
+THEIRS = merged(OURS, {"egress": {"firewall": {"private_ip": "10.225.0.4", "public_ip": "20.0.0.4"}}})
+AZURES = merged(THEIRS, {"egress": {"firewall": {
+    "id": f"{GROUP}/providers/Microsoft.Network/azureFirewalls/hub", "aks_rules": "exact",
+}}})  # fmt: skip
+OPEN: Config = {}
+LIMITED: Config = {"deployer_ranges": ["203.0.113.0/24"]}
+PRIVATE: Config = {"private": True}
+SECURE = {"secure": "v1:abc:def"}
+PLAIN: Config = {}
+LEAF: Config = {"slipway:router": {"tls": {"leaf_domain_label": "models"}}}
+SECRET: Config = {
+    "slipway:router": {"tls": {"domains": ["models.example.com"]}},
+    "slipway:router.tls_certificate": SECURE,
+    "slipway:router.tls_key": SECURE,
+}
+VAULT: Config = {
+    "slipway:router": {"tls": {"domains": ["models.example.com"], "key_vault_certificate": "models"}}
+}
+SERVICE = {
+    "name": "echo",
+    "source_directory": "examples/echo",
+    "entry_script": "score.py",
+    "egress": [{"host": "features.example.com", "reason": "looks up features"}],
+}
+EXTRA = pools(pool("extra", max_count=3), pool("gpu", vm_size="Standard_NC8as_T4_v3"))
+LONGEST = {
+    "cluster": {"name": "c" * 45, "pools": [{"name": "p" * 12}]},
+    "workspace": {"name": "w" * 24},
+}
+
+
+def on_azure(*changes: Config, **keys: Any) -> Config:
+    """Configure a stack: changes of its Azure, and other keys."""
+    azure = merged(SMALLEST, {"cluster": {"admin_group_ids": ["11111111-2222-3333-4444-555555555555"]}})
+    for change in changes:
+        azure = merged(azure, change)
+    return {"slipway:azure": azure, "slipway:webservices": [SERVICE], **keys}
+
+
+def in_cloud(cloud: str, location: str) -> Config:
+    """Move stack prod to another cloud; Defender's sensor is not in all of them."""
+    config = stack("stacks/Pulumi.prod.yaml")
+    config["slipway:azure"] |= {"cloud": cloud, "location": location}
+    without("defender")(config)
+    return config
+
+
+def layer(name: str, **keys: Any) -> Config:
+    return stack("stacks/Pulumi.prod.yaml") | {"slipway:layer": name, **keys}
+
+
+KUBENET, NODE_SUBNET, OVERLAY = net(model="kubenet"), net(model="azure"), net(model="overlay")
+VARIANTS: dict[str, Config] = {
+    "kubenet, load balancer": on_azure(KUBENET, BALANCER, OPEN, **LEAF),
+    "kubenet, NAT gateway, private": on_azure(KUBENET, NAT, PRIVATE, ENDPOINTS, **VAULT),
+    "kubenet, our firewall": on_azure(KUBENET, OURS, LIMITED, EXTRA, **SECRET),
+    "kubenet, their firewall, private": on_azure(KUBENET, THEIRS, PRIVATE, **PLAIN),
+    "node subnet, load balancer, private": on_azure(NODE_SUBNET, BALANCER, PRIVATE, EXTRA, **SECRET),
+    "node subnet, NAT gateway": on_azure(NODE_SUBNET, NAT, LIMITED, ENDPOINTS, **LEAF),
+    "node subnet, our firewall, private": on_azure(NODE_SUBNET, OURS, PRIVATE, ENDPOINTS, **VAULT),
+    "node subnet, their firewall": on_azure(NODE_SUBNET, AZURES, LIMITED, EXTRA, **VAULT),
+    "overlay, load balancer": on_azure(OVERLAY, BALANCER, LIMITED, EXTRA, ENDPOINTS, **VAULT),
+    "overlay, NAT gateway, private": on_azure(OVERLAY, NAT, PRIVATE, EXTRA, **SECRET),
+    "overlay, our firewall": on_azure(OVERLAY, OURS, OPEN, **PLAIN),
+    "overlay, Azure's firewall, adopted network": on_azure(
+        OVERLAY, ADOPTED_NETWORK, AZURES, LIMITED, EXTRA, ENDPOINTS, **VAULT
+    ),
+    "all adopted": stack("examples/existing/Pulumi.existing.yaml"),
+    "attached, AKS's NAT gateway": merged(
+        stack("examples/existing/Pulumi.existing.yaml"),
+        {"slipway:azure": {"egress": {"outbound_type": "managedNATGateway"}}},
+    ),
+    "US Government": in_cloud("USGovernment", "usgovvirginia"),
+    "China": in_cloud("China", "chinanorth3"),
+    "layer platform": layer("platform"),
+    "layer services": layer("services", **{"slipway:platform_stack": "organization/slipway/base"}),
+    "longest names": on_azure(OURS, LIMITED, ENDPOINTS, LONGEST, **VAULT),
+}
+every = pytest.mark.parametrize("variant", VARIANTS)
+Variants = Callable[[str], Graph]
+
+
+@pytest.fixture(scope="module")
+def variants() -> Iterator[Variants]:
+    with ThreadPoolExecutor(2) as two:
+        made = {name: two.submit(realised, config) for name, config in VARIANTS.items()}
+        yield lambda name: made[name].result()
+
+
+@every
+def test_every_input_is_one_that_the_sdk_has(variants: Variants, variant: str) -> None:
+    made = [one for one in variants(variant).registrations if one.custom and not one.external]
+    assert [f"{one.name}: {line}" for one in made for line in mistakes(one.type, one.inputs)] == []
+
+
+@every
+def test_no_secret_is_in_the_plan(variants: Variants, variant: str) -> None:
+    graph = variants(variant)
+    assert any(text.startswith(PLANTED) for text in secrets(graph)) or variant == "layer platform"
+    assert PLANTED not in json.dumps(to_json(graph))
+
+
+def test_what_a_cluster_may_do_follows_from_its_roles(variants: Variants) -> None:
+    roles = {role.definition: role for role in Role}
+    found = {
+        str(one.inputs["scope"]): next(
+            role for role in Role if role.definition == one.inputs["roleDefinitionId"]
+        )
+        for one in variants("kubenet, our firewall").registrations
+        if kind(one) == "RoleAssignment"
+        and one.inputs["principalId"] == "<UserAssignedIdentity cluster-cluster-identity.principalId>"
+    }
+    assert found == {
+        "<Subnet network-system>": Role.NETWORK_CONTRIBUTOR,
+        "<Subnet network-user>": Role.NETWORK_CONTRIBUTOR,
+        "<Subnet network-router>": Role.NETWORK_CONTRIBUTOR,
+        "<RouteTable network-nodes>": Role.NETWORK_CONTRIBUTOR,
+        "<UserAssignedIdentity cluster-kubelet-identity>": Role.MANAGED_IDENTITY_OPERATOR,
+    }
