@@ -6,10 +6,10 @@ STACK ?= local
 CODE := __main__.py benchmarks components examples/diabetes examples/echo policies slipway tests
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test lint format install record lock schema wheel clean
+.PHONY: help up down test test-cluster lint format install record lock schema wheel clean
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 up: install ## the local stack, running, and one scored request
 	$(BIN)/slipway up -s $(STACK)
@@ -20,6 +20,10 @@ down: ## stop everything that `make up` started
 
 test: install ## unit, local and engine tests
 	$(BIN)/pytest
+
+test-cluster: install ## tests on a real registry, container runtime and Blob storage; installs Debian packages as root
+	$(BIN)/python -m tests.cluster.prepare
+	$(BIN)/pytest tests/cluster
 
 lint: install ## style, types, import arrows, dependencies
 	$(BIN)/ruff check $(CODE)

@@ -1,0 +1,52 @@
+"""Installs what the tests of this folder need beside Python packages; `make test-cluster` calls it.
+
+Debian's packages need root, the emulator of Azure's storage needs npm. What is there already is left alone.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+HERE = Path(__file__).parent
+DEBIAN = {
+    "docker-registry": "docker-registry",
+    "containerd": "containerd",
+    "runc": "runc",
+    "buildah": "buildah",
+}
+"""The package of each program."""
+NODE_MODULES = HERE / "node_modules"
+
+
+def main() -> int:
+    """Install what is missing; return 1, with the command to type, where that cannot be done here."""
+    missing = sorted({package for program, package in DEBIAN.items() if shutil.which(program) is None})
+    if missing:
+        install = ["apt-get", "install", "--yes", "--quiet", "--no-install-recommends", *missing]
+        if os.geteuid() != 0 or shutil.which("apt-get") is None:
+            print(f"missing: {', '.join(missing)}\nhint: as root, {' '.join(install)}", file=sys.stderr)
+            return 1
+        environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+        _step("look up Debian's packages", ["apt-get", "update", "--quiet"], environment)
+        _step(f"install {', '.join(missing)}", install, environment)
+    if not (NODE_MODULES / ".bin" / "azurite").exists():
+        if shutil.which("npm") is None:
+            print("missing: npm\nhint: install Node.js 20 or newer", file=sys.stderr)
+            return 1
+        quiet = ["--no-audit", "--no-fund", "--loglevel=error"]
+        _step("install azurite", ["npm", "ci", *quiet], dict(os.environ))
+    return 0
+
+
+def _step(what: str, command: list[str], environment: dict[str, str]) -> None:
+    print(f"{what} ...", flush=True)
+    begin = time.monotonic()
+    subprocess.run(command, check=True, cwd=HERE, env=environment, stdout=subprocess.DEVNULL)
+    print(f"{what}: {time.monotonic() - begin:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
