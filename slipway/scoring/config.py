@@ -34,6 +34,13 @@ class Config:
     max_concurrent_requests: int
     """N: how many requests may be inside `run()` at once."""
     scoring_timeout_ms: int
+    worker_count: int
+    """Processes that `run()` is called in; 1 is the server's own."""
+    worker_preload: bool
+    """Whether `init()` is called once, before processes are forked, and not in each of them."""
+    max_batch_size: int
+    """How many requests one call of `run()` may get; above 1, it is given lists."""
+    batch_wait_ms: int
     service_name: str
     service_version: str
     service_path_prefix: str
@@ -65,14 +72,31 @@ def from_environment(environment: Mapping[str, str]) -> Config:
     log_level = (environment.get("AZUREML_LOG_LEVEL") or "INFO").upper()
     if log_level not in LOG_LEVELS:
         mistakes.append(f"AZUREML_LOG_LEVEL = {log_level!r}, must be one of {', '.join(LOG_LEVELS)}")
+    preload = (environment.get("WORKER_PRELOAD") or "false").lower()
+    if preload not in ("true", "false"):
+        mistakes.append(f"WORKER_PRELOAD = {preload!r}, must be true or false")
+    port = number("PORT", 5001, 0, 65_535)
+    requests = number("REPLICA_MAX_CONCURRENT_REQUESTS", 1, 1, 1_000)
+    workers = number("WORKER_COUNT", 1, 1, 1_000)
+    batch_size = number("MAX_BATCH_SIZE", 1, 1, 1_000)
+    if workers * batch_size > requests:
+        mistakes.append(
+            f"WORKER_COUNT = {workers} with MAX_BATCH_SIZE = {batch_size} needs "
+            f"REPLICA_MAX_CONCURRENT_REQUESTS >= {workers * batch_size}, not {requests}: "
+            "a worker without requests would only hold memory; raise the limit or lower one of the two"
+        )
     config = Config(
         host=environment.get("POD_IP") or "127.0.0.1",
-        port=number("PORT", 5001, 0, 65_535),
+        port=port,
         app_root=Path(environment.get("AML_APP_ROOT") or "/var/azureml-app"),
         entry_script=entry_script,
         source_directory=environment.get("AZUREML_SOURCE_DIRECTORY") or None,
-        max_concurrent_requests=number("REPLICA_MAX_CONCURRENT_REQUESTS", 1, 1, 1_000),
+        max_concurrent_requests=requests,
         scoring_timeout_ms=number("SCORING_TIMEOUT_MS", 60_000, 1, 3_600_000),
+        worker_count=workers,
+        worker_preload=preload == "true",
+        max_batch_size=batch_size,
+        batch_wait_ms=number("BATCH_WAIT_MS", 5, 0, 60_000),
         service_name=environment.get("SERVICE_NAME") or "ML service",
         service_version=environment.get("SERVICE_VERSION") or "1.0",
         service_path_prefix=environment.get("SERVICE_PATH_PREFIX") or "",

@@ -63,13 +63,13 @@ class Contract:
         if not parameters:
             raise ContractError("run() needs to accept an argument for input data.")
         schema = sys.modules.get("inference_schema.schema_util")
-        decorated = schema is not None and bool(schema.is_schema_decorated(run))
-        if self.raw and decorated:
+        self.decorated = schema is not None and bool(schema.is_schema_decorated(run))
+        if self.raw and self.decorated:
             raise ContractError("run() cannot be decorated with both @rawhttp and @input_schema")
         self._parse: Parse
         if self.raw:
             self._parse = _raw(parameters[0].name)
-        elif decorated:
+        elif self.decorated:
             self._parse = _by_schema(parameters)
         else:
             self._parse = _text(parameters[0].name)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import faulthandler
 import fcntl
-import inspect
 import io
 import os
 import signal
@@ -20,6 +19,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from types import FrameType
@@ -28,13 +28,15 @@ from typing import Any, List, NoReturn, Optional, Set, cast
 import uvicorn
 
 from slipway.scoring.app import App
+from slipway.scoring.begin import Begun, begin
 from slipway.scoring.config import Config, ConfigError, from_environment
-from slipway.scoring.gate import GIVE_UP_AFTER, Gate
+from slipway.scoring.gate import Gate
 from slipway.scoring.log import configure, log
-from slipway.scoring.response import user_traceback
-from slipway.scoring.script import Script, ScriptError, load
-from slipway.scoring.swagger import Swagger
-from slipway.scoring.workers import Job, Tasks, Threads, Workers
+from slipway.scoring.processes import Processes
+from slipway.scoring.response import Response, error, timed_out, user_traceback
+from slipway.scoring.script import ScriptError
+from slipway.scoring.template import Ready, serve
+from slipway.scoring.workers import Batch, Tasks, Threads, Workers, limits_of
 
 LAME_DUCK = 2.0
 """Seconds of service after SIGTERM: readiness is asked each second, plus one for whoever asks."""
@@ -72,6 +74,7 @@ class Server:
             )
         )
         self._workers: Optional[Workers] = None
+        self._gate: Optional[Gate] = None
         self._draining = False
         self._tasks: Set["asyncio.Task[None]"] = set()
         self._thread = threading.Thread(target=self._run, name="http", daemon=True)
@@ -89,17 +92,24 @@ class Server:
         os.register_at_fork(after_in_child=_forget_signals)
         self._thread.start()
 
-    def open(self, script: Script, workers: Workers) -> None:
+    def open(self, workers: Workers, ready: Ready) -> None:
         """Become ready."""
-        swagger = Swagger(self._config, script.contract.run)
-        self._loop.call_soon_threadsafe(self._open, script, workers, swagger)
+        self._loop.call_soon_threadsafe(self._open, workers, ready)
 
-    def _open(self, script: Script, workers: Workers, swagger: Swagger) -> None:
-        gate = Gate(workers)
+    def fork(self, template: int, control: socket.socket) -> Workers:
+        """Start worker processes, and become ready when all of them are."""
+        limits, count = limits_of(self._config), self._config.worker_count
+        workers = Processes(limits, count, template, control, self._loop)
+        ready = partial(self._open, workers)
+        self._loop.call_soon_threadsafe(workers.begin, ready, self._fail)
+        return workers
+
+    def _open(self, workers: Workers, ready: Ready) -> None:
+        gate = self._gate = Gate(workers)
         self._workers = workers
-        self._app.open(gate, swagger, raw=script.contract.raw)
-        self._spawn(gate.watch(lambda job: self._give_up(gate, job)))
-        self._spawn(self._prove_alive(workers.timeout_ms / 1000))
+        self._app.open(gate, ready.swagger, raw=ready.raw)
+        self._spawn(gate.watch(self._give_up))
+        self._spawn(self._prove_alive(self._config.scoring_timeout_ms / 1000))
         log.info("ready: %s", self._config.script)
 
     def _run(self) -> None:
@@ -138,17 +148,28 @@ class Server:
         await asyncio.sleep(0.1)  # what was accepted last is read before uvicorn closes idle connections
         self._uvicorn.should_exit = True
 
-    def _give_up(self, gate: Gate, job: Job) -> None:
+    def _give_up(self, batch: Batch) -> None:
+        timeout_ms = self._config.scoring_timeout_ms
         log.critical(
             "run() still goes on %.1f s after scoring_timeout_ms (%d ms); only a restart can free its slot. "
             "Where it is:",
-            time.monotonic() - job.started - self._config.scoring_timeout_ms / 1000,
-            self._config.scoring_timeout_ms,
+            time.monotonic() - batch.started - timeout_ms / 1000,
+            timeout_ms,
         )
         faulthandler.dump_traceback()
+        self._end(4, timed_out(timeout_ms), "run() did not end in its time")
+
+    def _fail(self, code: int) -> None:
+        why = "its worker processes cannot be replaced"
+        self._end(code, error(500, f"This replica ends, because {why}.", run_failed=True), why)
+
+    def _end(self, code: int, started: Response, why: str) -> None:
+        """End the process soon, with an answer to everyone before."""
+        if self._gate is None:
+            leave(code)
         self._app.draining = True
-        gate.answer_all()
-        self._loop.call_later(0.2, leave, 4)
+        self._gate.answer_all(started, why)
+        self._loop.call_later(0.2, leave, code)
 
     async def _prove_alive(self, timeout: float) -> None:
         """End the process when this loop has not run for longer than any `run()` may take.
@@ -157,7 +178,7 @@ class Server:
         needs no lock, shows where it is, and exits with 1.
         """
         while True:
-            faulthandler.dump_traceback_later(timeout + GIVE_UP_AFTER + 2, exit=True)
+            faulthandler.dump_traceback_later(timeout + Workers.grace + 2, exit=True)
             await asyncio.sleep(1)
 
     def _spawn(self, work: Any) -> None:
@@ -186,6 +207,15 @@ def main(arguments: List[str]) -> int:
         log.critical("%s", problem)
         return 3
     configure(config.log_level)
+    sys.argv = [str(config.script), *arguments]
+    template = 0
+    control, its = socket.socketpair()
+    if config.worker_count > 1:
+        template = os.fork()
+        if not template:
+            control.close()
+            return serve(config, its, _begin)
+    its.close()
     try:
         listener = _listen(config.host, config.port)
     except OSError as problem:
@@ -194,32 +224,26 @@ def main(arguments: List[str]) -> int:
     log.info("listening on http://%s:%d", *listener.getsockname()[:2])
     server = Server(config, listener)
     server.start()
-    sys.argv = [str(config.script), *arguments]
-    try:
-        script = load(config)
-        workers = _begin(script, config)
-        server.open(script, workers)
-    except ScriptError as problem:
-        log.critical("%s", problem)
-        leave(3)
-    except BaseException as problem:
-        log.critical("the entry script failed before it could serve\n%s", user_traceback(problem))
-        leave(3)
+    if template:
+        workers = server.fork(template, control)
+    else:
+        contract, swagger, loop = _begin(config)
+        limits = limits_of(config)
+        workers = Tasks(contract, limits, loop) if contract.asynchronous else Threads(contract, limits)
+        server.open(workers, Ready(swagger, contract.raw))
     workers.serve()
     return 0
 
 
-def _begin(script: Script, config: Config) -> Workers:
-    """Call `init()`, and make the workers for this kind of `run()`."""
-    loop = asyncio.new_event_loop()  # a plain run() may ask for the main thread's loop too
-    asyncio.set_event_loop(loop)
-    begun = script.init()
-    if inspect.isawaitable(begun):
-        loop.run_until_complete(begun)
-    slots, timeout_ms = config.max_concurrent_requests, config.scoring_timeout_ms
-    if script.contract.asynchronous:
-        return Tasks(script.contract, slots, timeout_ms, loop)
-    return Threads(script.contract, slots, timeout_ms)
+def _begin(config: Config) -> Begun:
+    """Begin, or say why that is impossible and end this process."""
+    try:
+        return begin(config)
+    except ScriptError as problem:
+        log.critical("%s", problem)
+    except BaseException as problem:
+        log.critical("the entry script failed before it could serve\n%s", user_traceback(problem))
+    return leave(3)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -1,10 +1,11 @@
-"""The gate: N workers on one queue. Never more than N requests are inside `run()`, first come first served.
+"""Who calls `run()`: never more than the limit at once, first come first served.
 
 The user's code owns the main thread, HTTP lives in another one (`server.py`). So `init()` and `run()` share a
 thread, as under Azure ML (sessions and connections of older libraries belong to one); probes are answered
 while `run()` computes; and a `run()` past its time can be interrupted, for only the main thread's can.
-`Threads` runs a plain `run()`; worker 0 is the main thread, and at N = 1 the only one. `Tasks` runs an async
-one, on an event loop in the main thread. A worker is free only when its `run()` has really ended.
+`Threads` calls a plain `run()`; worker 0 is the main thread, and at a limit of 1 the only one. `Tasks` calls
+an async one, on an event loop in the main thread. A worker is free only when its `run()` has really ended.
+The third kind, `processes.py`, hands both of them to processes of their own.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from contextlib import suppress
 from queue import SimpleQueue
 from time import monotonic
 from types import FrameType
-from typing import Any, Deque, Dict, List, Optional, Tuple
+from typing import Any, Callable, Deque, Dict, List, NamedTuple, Optional, Tuple, Union
 
+from slipway.scoring.config import Config
 from slipway.scoring.contract import Contract, Refused, Request
 from slipway.scoring.log import log
 from slipway.scoring.response import Response, Timed, conclude, error
@@ -29,51 +31,79 @@ Outcome = Tuple[Any, Optional[BaseException]]
 """What `run()` returned, or what it raised."""
 
 
-class Job:
-    """One request on its way through the gate. Made and awaited in the server's loop, run by a worker."""
+class Limits(NamedTuple):
+    """How `run()` may be called."""
 
-    __slots__ = ("abandoned", "future", "inside", "interrupted", "request", "started")
+    calls: int
+    """How many calls at once."""
+    timeout_ms: int
+    max_batch_size: int = 1
+    """How many requests one call may get. Above 1, `run()` is given lists, and returns one."""
+    batch_wait_ms: int = 0
+    """How long a request waits for others, at most."""
 
-    def __init__(self, request: Request, future: "asyncio.Future[Response]") -> None:
-        self.request: Optional[Request] = request
-        self.future = future
-        self.abandoned = False
-        self.started = 0.0
+
+def limits_of(config: Config) -> Limits:
+    """Let as many full batches be inside `run()` as N requests are."""
+    return Limits(
+        config.max_concurrent_requests // config.max_batch_size,
+        config.scoring_timeout_ms,
+        config.max_batch_size,
+        config.batch_wait_ms,
+    )
+
+
+class Batch:
+    """The requests of one call of `run()`: one, or several where `max_batch_size` is above 1."""
+
+    __slots__ = ("done", "inside", "interrupted", "read", "requests", "size", "started")
+
+    def __init__(
+        self, requests: List[Request], done: Callable[[List[Response]], None], started: float = 0.0
+    ) -> None:
+        self.requests = requests
+        """Empty once nobody waits for the answer any more: then no worker starts it."""
+        self.size = len(requests)
+        self.done = done
+        """To be called once, from any thread, with a response for each request."""
+        self.started = started
         """`time.monotonic()` of the call of `run()`, 0 before."""
+        self.read: List[Union[Dict[str, Any], Response]] = []
+        """What each request became: arguments, or the answer if it could not become any."""
         self.inside = False
         """Whether the user's code runs now: an interrupt may be raised there and nowhere else."""
         self.interrupted = False
 
     def abandon(self) -> None:
-        """Leave the queue: no worker will start this one. Its body is let go at once."""
-        self.abandoned = True
-        self.request = None
+        """Let no worker start it, and its bodies go."""
+        self.requests = []
 
-    def deliver(self, response: Response) -> None:
-        """Hand over the response, from any thread."""
-        with suppress(RuntimeError):  # the server's loop has ended, and with it whoever waited
-            self.future.get_loop().call_soon_threadsafe(self.resolve, response)
-
-    def resolve(self, response: Response) -> None:
-        if not self.future.done():
-            self.future.set_result(response)
+    def overdue(self, timeout_ms: int) -> bool:
+        return self.started > 0 and (monotonic() - self.started) * 1000 > timeout_ms
 
 
 class Workers(ABC):
-    """What both kinds share. `serve` is for the main thread, the other methods for the server's."""
+    """What all kinds share. `serve` is for the main thread, the other methods for the server's."""
 
-    def __init__(self, contract: Contract, slots: int, timeout_ms: int) -> None:
-        self.slots = slots
-        self.timeout_ms = timeout_ms
-        self.running: List[Optional[Job]] = [None] * slots
-        self._contract = contract
+    grace = 5.5
+    """Seconds after an interrupt that `run()` has to end. The router answers 504 after 5, so before."""
 
-    @abstractmethod
-    def submit(self, job: Job) -> None: ...
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.running: List[Optional[Batch]] = [None] * limits.calls
 
     @abstractmethod
-    def interrupt(self, job: Job) -> None:
+    def submit(self, batch: Batch) -> None:
+        """Call `run()` for it as soon as the limit and those before it allow."""
+
+    @abstractmethod
+    def interrupt(self, batch: Batch) -> None:
         """Try to end a `run()` that is past its time; it may go on none the less."""
+
+    def end(self, batch: Batch) -> bool:
+        """End a `run()` that went on past `grace`; false if nothing but the end of this process can."""
+        del batch
+        return False
 
     @abstractmethod
     def serve(self) -> None:
@@ -82,41 +112,96 @@ class Workers(ABC):
     @abstractmethod
     def stop(self) -> None: ...
 
-    def _begin(self, job: Job, request: Request) -> "Dict[str, Any] | Response":
-        """Give the arguments of `run()`, which is called next, or the answer if they cannot be read."""
+
+class Caller(Workers):
+    """Workers in this process: how requests become a call of `run()`, and its end becomes responses."""
+
+    def __init__(self, contract: Contract, limits: Limits) -> None:
+        super().__init__(limits)
+        self._contract = contract
+        self._lists = limits.max_batch_size > 1
+
+    def _begin(self, batch: Batch) -> Optional[Dict[str, Any]]:
+        """Give the arguments of `run()`, which is called next, or `None` if no request can be read."""
+        batch.read = [self._read(request) for request in batch.requests]
+        batch.requests = []
+        found = [one for one in batch.read if not isinstance(one, Response)]
+        batch.started = batch.started or monotonic()
+        if not found:
+            return None
+        if not self._lists:
+            return found[0]
+        return {name: [one[name] for one in found] for name in found[0]}
+
+    def _read(self, request: Request) -> Union[Dict[str, Any], Response]:
         try:
-            arguments = self._contract.arguments(request)
+            return self._contract.arguments(request)
         except Refused as refused:
             return refused.response
         except Exception:
             log.exception("the request could not be read")
             return error(500, "An unexpected internal error occurred. Check the logs for more info.")
-        job.started = monotonic()
-        return arguments
 
-    def _conclude(self, job: Job, outcome: Outcome) -> Response:
-        return conclude(Timed((monotonic() - job.started) * 1000, *outcome), self.timeout_ms)
+    def _conclude(self, batch: Batch, outcome: Optional[Outcome]) -> List[Response]:
+        """Give a response for each request, in their order."""
+        read, batch.read = batch.read, []
+        if outcome is None:
+            return [one for one in read if isinstance(one, Response)]
+        elapsed_ms = (monotonic() - batch.started) * 1000
+        if not self._lists:
+            return [conclude(Timed(elapsed_ms, *outcome), self.limits.timeout_ms)]
+        number = sum(not isinstance(one, Response) for one in read)
+        concluded = iter(self._split(elapsed_ms, outcome, number))
+        return [one if isinstance(one, Response) else next(concluded) for one in read]
+
+    def _split(self, elapsed_ms: float, outcome: Outcome, number: int) -> List[Response]:
+        """Give each request of a batch its own item; an exception among them is that request's failure."""
+        returned, failure = outcome
+        results: List[Any] = [*returned] if type(returned) in (list, tuple) else []
+        timeout_ms = self.limits.timeout_ms
+        if failure is not None or elapsed_ms > timeout_ms:  # said once in the log, and to each
+            return [conclude(Timed(elapsed_ms, None, failure), timeout_ms)] * number
+        if len(results) != number:
+            kind = type(returned).__name__
+            rule = (
+                f"run() was given {number} requests and returned {kind} with {len(results)} results; "
+                f"with max_batch_size = {self.limits.max_batch_size} it must return a list of equal length"
+            )
+            log.error("%s", rule)
+            return [error(500, f"The result of run() is no response: {rule}", run_failed=True)] * number
+        return [
+            conclude(
+                Timed(elapsed_ms, None, item)
+                if isinstance(item, BaseException)
+                else Timed(elapsed_ms, item, None),
+                timeout_ms,
+            )
+            for item in results
+        ]
 
 
-class Threads(Workers):
-    """For a plain `run()`."""
+class Threads(Caller):
+    """For a plain `run()`. `take` waits for the next batch; `None` is the end."""
 
-    def __init__(self, contract: Contract, slots: int, timeout_ms: int) -> None:
-        super().__init__(contract, slots, timeout_ms)
-        self._queue: SimpleQueue[Optional[Job]] = SimpleQueue()
+    def __init__(
+        self, contract: Contract, limits: Limits, take: Optional[Callable[[], Optional[Batch]]] = None
+    ) -> None:
+        super().__init__(contract, limits)
+        self._queue: SimpleQueue[Optional[Batch]] = SimpleQueue()
+        self._take = take or self._queue.get
 
-    def submit(self, job: Job) -> None:
-        self._queue.put(job)
+    def submit(self, batch: Batch) -> None:
+        self._queue.put(batch)
 
-    def interrupt(self, job: Job) -> None:
-        if job is self.running[0]:
+    def interrupt(self, batch: Batch) -> None:
+        if batch is self.running[0]:
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGALRM)
 
     def serve(self) -> None:
         previous = signal.signal(signal.SIGALRM, self._raise_in_run)
         others = [
             threading.Thread(target=self._work, args=(index,), name=f"run-{index}", daemon=True)
-            for index in range(1, self.slots)
+            for index in range(1, self.limits.calls)
         ]
         for thread in others:
             thread.start()
@@ -126,59 +211,60 @@ class Threads(Workers):
         signal.signal(signal.SIGALRM, previous)
 
     def stop(self) -> None:
-        for _ in range(self.slots):
+        for _ in range(self.limits.calls):
             self._queue.put(None)
 
     def _raise_in_run(self, _number: int, _frame: Optional[FrameType]) -> None:
-        job = self.running[0]
-        if job is not None and job.interrupted and job.inside:
-            job.inside = False
-            raise TimeoutError(f"run() exceeded scoring_timeout_ms ({self.timeout_ms} ms)")
+        batch = self.running[0]
+        timeout_ms = self.limits.timeout_ms
+        if batch is not None and batch.inside and batch.overdue(timeout_ms):
+            batch.inside = False
+            raise TimeoutError(f"run() exceeded scoring_timeout_ms ({timeout_ms} ms)")
 
     def _work(self, index: int) -> None:
         while True:
-            job = self._queue.get()
-            if job is None:
+            batch = self._take()
+            if batch is None:
                 return
-            request = job.request
-            if request is not None and not job.abandoned:
-                self.running[index] = job
-                found = self._begin(job, request)
-                if not isinstance(found, Response):
-                    found = self._conclude(job, self._run(job, found))
+            if batch.requests:
+                self.running[index] = batch
+                arguments = self._begin(batch)
+                outcome = None if arguments is None else self._run(batch, arguments)
+                del arguments
+                responses = self._conclude(batch, outcome)
                 self.running[index] = None
-                job.deliver(found)
-                del found
-            del job, request  # a body must not live on while this worker waits
+                batch.done(responses)
+                del outcome, responses
+            del batch  # a body must not live on while this worker waits
 
-    def _run(self, job: Job, arguments: Dict[str, Any]) -> Outcome:
+    def _run(self, batch: Batch, arguments: Dict[str, Any]) -> Outcome:
         try:
-            job.inside = True
+            batch.inside = True
             try:
                 return self._contract.run(**arguments), None
             finally:  # in the outer `try`: an interrupt may still come here
-                job.inside = False
+                batch.inside = False
         except BaseException as problem:  # even SystemExit ends a request only
             return None, problem
 
 
-class Tasks(Workers):
-    """For an async `run()`: at most N tasks on the user's event loop, which was async `init()`'s too."""
+class Tasks(Caller):
+    """For an async `run()`: tasks on the user's event loop, which was async `init()`'s too."""
 
-    def __init__(
-        self, contract: Contract, slots: int, timeout_ms: int, loop: asyncio.AbstractEventLoop
-    ) -> None:
-        super().__init__(contract, slots, timeout_ms)
+    def __init__(self, contract: Contract, limits: Limits, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(contract, limits)
         self._loop = loop
-        self._waiting: Deque[Job] = deque()
-        self._free = list(range(slots))
+        self._waiting: Deque[Batch] = deque()
+        self._free = list(range(limits.calls))
         self._tasks: Dict[int, asyncio.Task[None]] = {}
 
-    def submit(self, job: Job) -> None:
-        self._loop.call_soon_threadsafe(self._enter, job)
+    def submit(self, batch: Batch) -> None:
+        with suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(self.enter, batch)
 
-    def interrupt(self, job: Job) -> None:
-        self._loop.call_soon_threadsafe(self._cancel, job)
+    def interrupt(self, batch: Batch) -> None:
+        del batch
+        self._loop.call_soon_threadsafe(self.cancel_overdue)
 
     def serve(self) -> None:
         self._loop.run_forever()
@@ -192,37 +278,41 @@ class Tasks(Workers):
     def stop(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
 
-    def _enter(self, job: Job) -> None:
-        self._waiting.append(job)
+    def enter(self, batch: Batch) -> None:
+        """`submit` for the loop's own thread."""
+        self._waiting.append(batch)
         self._next()
 
     def _next(self) -> None:
         while self._free and self._waiting:
-            job = self._waiting.popleft()
-            if job.request is not None and not job.abandoned:
+            batch = self._waiting.popleft()
+            if batch.requests:
                 index = self._free.pop()
-                self.running[index] = job
-                self._tasks[index] = self._loop.create_task(self._work(index, job, job.request))
+                self.running[index] = batch
+                self._tasks[index] = self._loop.create_task(self._work(index, batch))
 
-    def _cancel(self, job: Job) -> None:
-        if job.inside and job in self.running:
-            self._tasks[self.running.index(job)].cancel()
+    def cancel_overdue(self) -> None:
+        """`interrupt`, for the loop's own thread."""
+        for index, batch in enumerate(self.running):
+            if batch is not None and batch.inside and batch.overdue(self.limits.timeout_ms):
+                batch.inside = False
+                self._tasks[index].cancel()
 
-    async def _work(self, index: int, job: Job, request: Request) -> None:
-        found = self._begin(job, request)
-        if not isinstance(found, Response):
-            found = self._conclude(job, await self._run(job, found))
+    async def _work(self, index: int, batch: Batch) -> None:
+        arguments = self._begin(batch)
+        outcome = None if arguments is None else await self._run(batch, arguments)
+        responses = self._conclude(batch, outcome)
         self.running[index] = None
         self._free.append(index)
-        job.deliver(found)
+        batch.done(responses)
         self._next()
 
-    async def _run(self, job: Job, arguments: Dict[str, Any]) -> Outcome:
+    async def _run(self, batch: Batch, arguments: Dict[str, Any]) -> Outcome:
         try:
-            job.inside = True
+            batch.inside = True
             result = self._contract.run(**arguments)
             return (await result if inspect.isawaitable(result) else result), None
         except BaseException as problem:  # a cancelled run() too: the task itself goes on to answer
             return None, problem
         finally:
-            job.inside = False
+            batch.inside = False

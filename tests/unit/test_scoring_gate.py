@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from slipway.scoring.contract import Contract, Request
 from slipway.scoring.gate import Gate
 from slipway.scoring.response import Response
-from slipway.scoring.workers import Tasks, Threads, Workers
+from slipway.scoring.workers import Limits, Tasks, Threads, Workers
 
 MS = st.integers(0, 4)
 ARRIVALS = st.lists(st.tuples(MS, st.none() | MS), min_size=1, max_size=12)
@@ -92,9 +92,9 @@ def test_whatever_comes_and_goes_then_n_and_the_order_hold_and_all_that_stay_are
     diary = Diary()
     workers: Workers
     if kind == "threads":
-        workers = Threads(Contract(diary.run), slots, 10_000)
+        workers = Threads(Contract(diary.run), Limits(slots, 10_000))
     else:
-        workers = Tasks(Contract(diary.run_async), slots, 10_000, asyncio.new_event_loop())
+        workers = Tasks(Contract(diary.run_async), Limits(slots, 10_000), asyncio.new_event_loop())
     answers = serve(workers, arrivals)
     assert diary.most <= slots
     assert diary.inside == 0
