@@ -136,6 +136,8 @@ def _pod(spec: WebserviceSpec, image: pulumi.Input[str], selector: dict[str, str
         "REPLICA_MAX_CONCURRENT_REQUESTS": str(spec.replica_max_concurrent_requests),
         "TMPDIR": "/tmp",  # noqa: S108  # the mounted volume, the one place that can be written to
     }
+    if spec.max_batch_size > 1:
+        own |= {"MAX_BATCH_SIZE": str(spec.max_batch_size), "BATCH_WAIT_MS": str(spec.batch_wait_ms)}
     variables = own | spec.environment.environment_variables
     return k8s.core.v1.PodSpecArgs(
         automount_service_account_token=False,

@@ -35,7 +35,16 @@ MAX_MODELS = 1_000
 MODEL_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9\-._]{0,254}")
 KEY_RULE = "a key is one or more visible ASCII characters without a space at either end; give another"
 RESERVED_VARIABLES = frozenset(
-    {"POD_IP", "PORT", "SERVICE_NAME", "SCORING_TIMEOUT_MS", "REPLICA_MAX_CONCURRENT_REQUESTS", "TMPDIR"}
+    {
+        "BATCH_WAIT_MS",
+        "MAX_BATCH_SIZE",
+        "POD_IP",
+        "PORT",
+        "REPLICA_MAX_CONCURRENT_REQUESTS",
+        "SCORING_TIMEOUT_MS",
+        "SERVICE_NAME",
+        "TMPDIR",
+    }
 )
 """Environment variables that Slipway gives a scoring container itself."""
 
@@ -181,6 +190,10 @@ class WebserviceSpec(Serving):
     """gigabytes of at least 0.001"""
     memory_gb_limit: Quantity | None = None
     """gigabytes of at least `memory_gb`"""
+    max_batch_size: Positive = 1
+    """a number of requests of at least 1; above 1, `run` is given lists of requests and returns lists"""
+    batch_wait_ms: Annotated[int, Field(ge=0, le=MAX_TIMEOUT_MS)] = 5
+    """whole milliseconds from 0 to 300000, for which a request waits for others at most"""
     gpu_cores: Annotated[int, Field(ge=0)] = 0
     """a whole number of GPUs"""
     accelerator: ExtendedResource = "nvidia.com/gpu"
@@ -229,6 +242,7 @@ class WebserviceSpec(Serving):
             for request, limit in (("cpu_cores", "cpu_cores_limit"), ("memory_gb", "memory_gb_limit"))
             if getattr(self, limit) is not None and getattr(self, limit) < getattr(self, request)
         ]
+        mistakes += self._concurrency()
         if self.secondary_key is not None and self.primary_key is None:
             mistakes.append("secondary_key without primary_key: give primary_key too")
         mistakes += [
@@ -263,6 +277,29 @@ class WebserviceSpec(Serving):
             f"models: two models are named `{name}`; rename one of the files"
             for name in sorted({name for name in names if names.count(name) > 1})
         ]
+        return mistakes
+
+    def _concurrency(self) -> list[str]:
+        """Hold worker processes and batches against the limit of requests, which counts those of both."""
+        mistakes: list[str] = []
+        workers = self.environment.environment_variables.get("WORKER_COUNT", "1")
+        variable = "environment.environment_variables.WORKER_COUNT"
+        if not (workers.isascii() and workers.isdigit() and int(workers)):
+            return [f"{variable} = {workers} is no number of processes: give a whole number of at least 1"]
+        limit, needed = self.replica_max_concurrent_requests, int(workers) * self.max_batch_size
+        if needed > limit:
+            mistakes.append(
+                f"max_batch_size = {self.max_batch_size} with {variable} = {workers} is above "
+                f"replica_max_concurrent_requests = {limit}: raise that to {needed}, or lower one of the two"
+            )
+        if (
+            self.max_batch_size == 1
+            and self.batch_wait_ms != type(self).model_fields["batch_wait_ms"].default
+        ):
+            mistakes.append(
+                f"batch_wait_ms = {self.batch_wait_ms} without batches has no effect: set max_batch_size, or "
+                "remove it"
+            )
         return mistakes
 
 

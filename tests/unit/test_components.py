@@ -57,6 +57,7 @@ VARIETY: dict[str, Any] = {
             "namespace": "team-a",
             "autoscale_min_replicas": 2,
             "replica_max_concurrent_requests": 4,
+            "max_batch_size": 4,
             "cpu_cores": 0.5,
             "cpu_cores_limit": 2.0,
             "memory_gb": 1.5,

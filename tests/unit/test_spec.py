@@ -117,6 +117,16 @@ def test_values_just_inside_pass_and_just_outside_are_refused(
         ({"primary_key": "k", "secondary_key": "schlüssel"}, "secondary_key: a key is one or more"),
         ({"collect_model_data": True}, "not available in this version"),
         ({"environment": {"environment_variables": {"PORT": "1"}}}, "rename yours"),
+        ({"environment": {"environment_variables": {"WORKER_COUNT": "many"}}}, "WORKER_COUNT = many is no"),
+        (
+            {
+                "environment": {"environment_variables": {"WORKER_COUNT": "2"}},
+                "max_batch_size": 3,
+                "replica_max_concurrent_requests": 5,
+            },
+            "is above replica_max_concurrent_requests = 5: raise that to 6, or lower one of the two",
+        ),
+        ({"batch_wait_ms": 9}, "batch_wait_ms = 9 without batches has no effect: set max_batch_size"),
     ],
 )
 def test_rules_across_fields_name_the_remedy(fields: dict[str, Any], line: str) -> None:
