@@ -8,14 +8,20 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import Any, Awaitable, Callable, Dict, List, Optional
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Awaitable, Callable, Dict, List, Optional
 from urllib.parse import parse_qs
 
 from slipway.scoring.config import BODY_LIMIT
-from slipway.scoring.contract import Request, identify
+from slipway.scoring.contract import Ids, Request, identify
+from slipway.scoring.cors import Cors
 from slipway.scoring.gate import Gate, Receive
+from slipway.scoring.log import log_request
 from slipway.scoring.response import JSON, TEXT, Headers, Response, error
 from slipway.scoring.swagger import Swagger
+
+if TYPE_CHECKING:
+    from slipway.scoring.telemetry import Span, Telemetry
 
 Scope = Dict[str, Any]
 Send = Callable[[Dict[str, Any]], Awaitable[None]]
@@ -35,7 +41,16 @@ TOO_LARGE = error(413, f"The body of the request is larger than {BODY_LIMIT} byt
 HEALTHY = Response(200, TEXT, b"Healthy")
 READY = Response(200, TEXT, b"Ready")
 EMPTY = Response(200, [*TEXT, JSON[1]], b"")
+OPTIONS = Response(200, [*TEXT, (b"allow", b"GET, HEAD, OPTIONS")], b"")
 CLOSE = (b"connection", b"close")
+
+PROBES = ("/", "/ready")
+METHODS = {
+    "/": ("GET", "HEAD", "OPTIONS"),
+    "/ready": ("GET", "HEAD", "OPTIONS"),
+    "/swagger.json": ("GET", "HEAD", "OPTIONS"),
+    "/score": ("POST", "GET", "OPTIONS", "HEAD"),
+}
 
 
 class TooLarge(Exception):
@@ -45,8 +60,12 @@ class TooLarge(Exception):
 class App:
     """Serves from the start; `open` tells that `init()` is done, `draining` that the end has begun."""
 
-    def __init__(self, server_version: str) -> None:
+    def __init__(
+        self, server_version: str, cors: Optional[Cors] = None, telemetry: Optional[Telemetry] = None
+    ) -> None:
         self.draining = False
+        self._cors = cors
+        self._telemetry = telemetry
         self._server_version: Headers = (
             [(b"x-ms-server-version", server_version.encode("latin-1"))] if server_version else []
         )
@@ -59,55 +78,70 @@ class App:
         self._gate, self._swagger, self._raw = gate, swagger, raw
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began = perf_counter()
+        method, path = scope["method"], scope["path"]
         headers: Dict[bytes, bytes] = dict(scope["headers"])
-        wrong_id, echo = identify(headers)
-        echo += self._server_version
-        body = b""
-        if scope["method"] not in ("GET", "HEAD"):
-            try:
-                received = await _body(headers, receive)
-            except TooLarge:
-                await _refuse(TOO_LARGE, echo, receive, send)
-                return
-            if received is None:
-                return
-            body = received
-        response: Optional[Response]
-        if wrong_id is not None:
-            response = error(431, wrong_id)
-        elif scope["path"] == "/score":
-            response = await self._score(scope, body, receive)
-        else:
-            response = self._other(scope["path"], scope["method"], scope["query_string"])
+        ids = identify(headers)
+        span: Optional[Span] = None
+        if self._telemetry is not None and path not in PROBES:
+            route = path if path in METHODS else ""
+            span = self._telemetry.begin(method, path, route, headers, ids.request)
+        response: Optional[Response] = None
+        try:
+            body = b"" if method in ("GET", "HEAD") else await _body(headers, receive)
+            if body is not None:
+                traceparent = span.traceparent if span else ""
+                response = await self._answer(scope, ids, traceparent, body, receive)
+        except TooLarge:
+            response = TOO_LARGE
         if response is not None:
-            if self.draining:
-                echo.append(CLOSE)
-            await send(_start(response, echo))
-            await send({"type": "http.response.body", "body": response.body})
+            more = [*ids.echo, *self._server_version]
+            if self._cors is not None and path in METHODS:
+                more += self._cors.headers(method, headers)
+            if response is TOO_LARGE:
+                await _refuse(response, more, receive, send)
+            else:
+                if self.draining:
+                    more.append(CLOSE)
+                await send(_start(response, more))
+                await send({"type": "http.response.body", "body": response.body})
+        if path not in PROBES:
+            status = None if response is None else response.status
+            elapsed = perf_counter() - began
+            size = len(response.body) if response else 0
+            log_request(ids.request, method, path, status, milliseconds=elapsed * 1000, size=size)
+            if span:
+                span.end(status, elapsed)
 
-    async def _score(self, scope: Scope, body: bytes, receive: Receive) -> Optional[Response]:
-        method: str = scope["method"]
-        if method not in ("POST", "GET", "OPTIONS", "HEAD"):
-            return NOT_ALLOWED
+    async def _answer(
+        self, scope: Scope, ids: Ids, traceparent: str, body: bytes, receive: Receive
+    ) -> Optional[Response]:
+        """Answer what was read to its end; `None` if the client went away before its turn came."""
+        method, path = scope["method"], scope["path"]
+        if path not in METHODS or method not in METHODS[path]:
+            return NOT_ALLOWED if path in METHODS else NOT_FOUND
+        if ids.wrong is not None:
+            return error(431, ids.wrong)
+        if path != "/score":
+            return OPTIONS if method == "OPTIONS" else self._other(path, scope["query_string"])
         if self._gate is None:
             return NOT_READY
         if method == "OPTIONS" and not self._raw:
             return EMPTY
-        request = Request(method, scope["path"], scope["query_string"], scope["headers"], body)
+        request = Request(
+            method, path, scope["query_string"], scope["headers"], body, ids.request, traceparent
+        )
         return await self._gate.score(request, receive)
 
-    def _other(self, path: str, method: str, query: bytes) -> Response:
-        if path not in ("/", "/ready", "/swagger.json"):
-            return NOT_FOUND
-        if method not in ("GET", "HEAD"):
-            return NOT_ALLOWED
+    def _other(self, path: str, query: bytes) -> Response:
         if path == "/":
             return HEALTHY
         if self._swagger is None:
             return NOT_READY
         if path == "/ready":
             return DRAINING if self.draining else READY
-        return self._swagger.response(parse_qs(query.decode("latin-1")).get("version", ["2"])[0])
+        versions = parse_qs(query.decode("latin-1"), keep_blank_values=True).get("version", ["2"])
+        return self._swagger.response(versions[0])
 
 
 def _start(response: Response, more: Headers) -> Dict[str, Any]:

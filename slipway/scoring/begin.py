@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from typing import NamedTuple
+from importlib import import_module
+from typing import TYPE_CHECKING, NamedTuple, Optional, cast
 
-from slipway.scoring.config import Config
+from slipway.scoring.config import Config, ConfigError
 from slipway.scoring.contract import Contract
 from slipway.scoring.script import ScriptError, load
 from slipway.scoring.swagger import Swagger
+
+if TYPE_CHECKING:
+    from slipway.scoring.telemetry import Telemetry
 
 
 class Begun(NamedTuple):
@@ -40,3 +44,18 @@ def begin(config: Config) -> Begun:
             "MAX_BATCH_SIZE it is given lists: remove one of the two."
         )
     return Begun(script.contract, Swagger(config, script.contract.run), loop)
+
+
+def observe(config: Config) -> "Optional[Telemetry]":
+    """Begin to export telemetry if the environment asks for it; raise `ConfigError` without its packages.
+
+    Its threads do not survive a fork, so each process does this after the last one.
+    """
+    if not config.app_insights:
+        return None
+    try:
+        return cast("Telemetry", import_module("slipway.scoring.telemetry").start(config.service_name))
+    except ImportError as problem:
+        raise ConfigError(
+            f"AML_APP_INSIGHTS_ENABLED is true, and its packages are not installed: {problem}"
+        ) from None

@@ -6,12 +6,20 @@ and all mistakes are told at once.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import List, Mapping, Optional
+from typing import List, Mapping, Optional, Tuple
 
 BODY_LIMIT = 104_857_600
 """Bytes of payload that Azure ML's front end let through."""
+
+AZURE_DESTINATION = "APPLICATIONINSIGHTS_CONNECTION_STRING"
+DESTINATIONS = (
+    AZURE_DESTINATION,
+    *(f"OTEL_EXPORTER_OTLP_{signal}ENDPOINT" for signal in ("", "TRACES_", "METRICS_", "LOGS_")),
+)
+"""Variables any of which says where traces, metrics and logs go."""
 
 LOG_LEVELS = ("CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG")
 
@@ -47,6 +55,9 @@ class Config:
     server_version: str
     """What `x-ms-server-version` says; empty for no such header."""
     log_level: str
+    cors_origins: Tuple[str, ...]
+    app_insights: bool
+    """Whether traces, metrics and logs are exported."""
 
     @property
     def script(self) -> Path:
@@ -85,6 +96,22 @@ def from_environment(environment: Mapping[str, str]) -> Config:
             f"REPLICA_MAX_CONCURRENT_REQUESTS >= {workers * batch_size}, not {requests}: "
             "a worker without requests would only hold memory; raise the limit or lower one of the two"
         )
+    cors_origins = tuple(
+        origin.strip() for origin in environment.get("AML_CORS_ORIGINS", "").split(",") if origin.strip()
+    )
+    for origin in cors_origins:
+        try:
+            re.compile("" if origin == "*" else origin)
+        except re.error as problem:
+            mistakes.append(f"AML_CORS_ORIGINS: {origin!r} is no regular expression: {problem}")
+    app_insights = (environment.get("AML_APP_INSIGHTS_ENABLED") or "false").lower()
+    if app_insights not in ("true", "false"):
+        mistakes.append(f"AML_APP_INSIGHTS_ENABLED = {app_insights!r}, must be true or false")
+    if app_insights == "true" and not any(environment.get(name) for name in DESTINATIONS):
+        mistakes.append(
+            "AML_APP_INSIGHTS_ENABLED is true, and nothing says where traces, metrics and logs go: "
+            "set OTEL_EXPORTER_OTLP_ENDPOINT or APPLICATIONINSIGHTS_CONNECTION_STRING"
+        )
     config = Config(
         host=environment.get("POD_IP") or "127.0.0.1",
         port=port,
@@ -102,6 +129,8 @@ def from_environment(environment: Mapping[str, str]) -> Config:
         service_path_prefix=environment.get("SERVICE_PATH_PREFIX") or "",
         server_version=environment.get("HTTP_X_MS_SERVER_VERSION") or "",
         log_level=log_level,
+        cors_origins=cors_origins,
+        app_insights=app_insights == "true",
     )
     if mistakes:
         raise ConfigError("\n".join(mistakes))

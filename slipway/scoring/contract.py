@@ -11,23 +11,25 @@ import inspect
 import json
 import sys
 import uuid
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple, cast
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, cast
 from urllib.parse import parse_qs
 
-from slipway.scoring import rawhttp
+from slipway.scoring import calls, rawhttp
 from slipway.scoring.response import Headers, error
 
 ID_LIMIT = 100
 
 
 class Request(NamedTuple):
-    """What was received, as it was received."""
+    """What was received, as it was received; `id` and `traceparent` are what the server made of it."""
 
     method: str
     path: str
     query: bytes
     headers: Headers
     body: bytes
+    id: str = ""
+    traceparent: str = ""
 
 
 class Refused(Exception):
@@ -75,12 +77,14 @@ class Contract:
             self._parse = _text(parameters[0].name)
 
     def arguments(self, request: Request) -> Dict[str, Any]:
-        """Raise `Refused` if the request is none that `run()` can be called with."""
+        """Begin a call, whose end `conclude` is, and give the arguments of `run()` for it.
+
+        Raises `Refused` if the request is none that `run()` can be called with.
+        """
         arguments = self._parse(request)
         if self._wants_headers:
-            arguments["request_headers"] = {
-                name.decode("latin-1").title(): value.decode("latin-1") for name, value in request.headers
-            }
+            arguments["request_headers"] = header_values(request.headers)
+        calls.enter(request.id, request.traceparent)
         return arguments
 
 
@@ -100,9 +104,7 @@ def _text(parameter: str) -> Parse:
 
 def _raw(parameter: str) -> Parse:
     def parse(request: Request) -> Dict[str, Any]:
-        headers = [
-            (name.decode("latin-1").title(), value.decode("latin-1")) for name, value in request.headers
-        ]
+        headers = list(header_values(request.headers).items())
         query = request.query.decode("latin-1")
         return {parameter: rawhttp.AMLRequest(request.method, request.path, query, headers, request.body)}
 
@@ -140,6 +142,15 @@ def _json_object(request: Request) -> Dict[str, Any]:
     return cast("Dict[str, Any]", value)
 
 
+def header_values(headers: Headers) -> Dict[str, str]:
+    """Name the headers as WSGI does, as in `X-Ms-Request-Id`; of a repeated one the values are joined."""
+    values: Dict[str, str] = {}
+    for field, content in headers:
+        name, value = field.decode("latin-1").title(), content.decode("latin-1")
+        values[name] = f"{values[name]},{value}" if name in values else value
+    return values
+
+
 def query_values(query: bytes) -> Dict[str, Any]:
     """Read each value as JSON if it is JSON, else as text; a repeated name gives a list.
 
@@ -152,7 +163,7 @@ def query_values(query: bytes) -> Dict[str, Any]:
         except (ValueError, RecursionError):
             return text
 
-    names = parse_qs(query.decode("latin-1"), keep_blank_values=True)
+    names = parse_qs(query.decode("latin-1"), keep_blank_values=True, errors=rawhttp.PERCENT)
     values: Dict[str, Any] = {
         name: value(texts[0]) if len(texts) == 1 else [value(text) for text in texts]
         for name, texts in names.items()
@@ -160,19 +171,29 @@ def query_values(query: bytes) -> Dict[str, Any]:
     return values
 
 
-def identify(headers: Dict[bytes, bytes]) -> Tuple[Optional[str], Headers]:
-    """Return what is wrong with the request's ids, if anything, and the headers that answer them."""
+class Ids(NamedTuple):
+    """A request's own id, what is wrong with its ids, if anything, and the headers that answer them."""
+
+    request: str
+    wrong: Optional[str]
+    echo: Headers
+
+
+def identify(headers: Dict[bytes, bytes]) -> Ids:
+    """Read or make the ids of a request."""
     request_id = headers.get(b"x-request-id") or str(uuid.uuid4()).encode()
     legacy = headers.get(b"x-ms-request-id", b"")
     client = headers.get(b"x-ms-client-request-id", b"") or legacy
     echo: Headers = [(b"TraceId", headers[b"traceid"])] if b"traceid" in headers else []
+    text = request_id[:ID_LIMIT].decode("latin-1")
     if len(request_id) > ID_LIMIT:
-        return f"x-request-id must not exceed {ID_LIMIT} characters", echo
+        return Ids(text, f"x-request-id must not exceed {ID_LIMIT} characters", echo)
     echo.append((b"x-request-id", request_id))
     legacy = legacy or client or request_id
     if len(legacy) > ID_LIMIT or len(client) > ID_LIMIT:
-        return f"x-ms-request-id and x-ms-client-request-id must not exceed {ID_LIMIT} characters", echo
+        wrong = f"x-ms-request-id and x-ms-client-request-id must not exceed {ID_LIMIT} characters"
+        return Ids(text, wrong, echo)
     echo.append((b"x-ms-request-id", legacy))
     if client:
         echo.append((b"x-ms-client-request-id", client))
-    return None, echo
+    return Ids(text, None, echo)

@@ -9,11 +9,12 @@ as a response. Left out: cookies, streaming, and everything that Flask keeps in 
 
 from __future__ import annotations
 
+import codecs
 import io
 import json
 import sys
 import types
-from email.parser import BytesHeaderParser
+from email.parser import HeaderParser
 from importlib.util import find_spec
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, TypeVar, Union
 from urllib.parse import parse_qsl
@@ -25,9 +26,21 @@ PACKAGES = (
     "azureml_inference_server_http.api",
 )
 
+PERCENT = "slipway.percent"
+"""Way to decode text of a query or form: bytes that are no UTF-8 stay percent-encoded, as in Flask."""
+
 Run = TypeVar("Run", bound=Callable[..., Any])
 
 _marked: List[Callable[..., Any]] = []
+
+
+def _percent(problem: UnicodeError) -> Tuple[str, int]:
+    assert isinstance(problem, UnicodeDecodeError)
+    wrong = problem.object[problem.start : problem.end]
+    return "".join(f"%{byte:02X}" for byte in wrong), problem.end
+
+
+codecs.register_error(PERCENT, _percent)
 
 
 def rawhttp(run: Run) -> Run:
@@ -64,21 +77,49 @@ class Values(Dict[str, Any]):
     """First values by name, as Flask's `request.args` and `request.form` show them; `getlist` has all."""
 
     def __init__(self, pairs: List[Tuple[str, Any]]) -> None:
-        super().__init__(reversed(pairs))
-        self._pairs = pairs
+        super().__init__()
+        for name, value in pairs:
+            self.setdefault(name, value)
+        self.pairs = pairs
 
     def getlist(self, name: str) -> List[Any]:
-        return [value for key, value in self._pairs if key == name]
+        return [value for key, value in self.pairs if key == name]
+
+    def to_dict(self, flat: bool = True) -> Dict[str, Any]:
+        return dict(self) if flat else {name: self.getlist(name) for name in self}
 
 
 class File(io.BytesIO):
     """One file of a `multipart/form-data` body; reads like an open file."""
 
-    def __init__(self, content: bytes, name: str, filename: str, content_type: str) -> None:
+    def __init__(self, content: bytes, name: str, filename: str, content_type: Optional[str]) -> None:
         super().__init__(content)
         self.name = name
         self.filename = filename
         self.content_type = content_type
+        self.mimetype = (content_type or "").partition(";")[0].strip().lower()
+
+    @property
+    def stream(self) -> io.BytesIO:
+        return self
+
+    def save(self, target: Any) -> None:
+        """Write the content to a path or to an open file."""
+        if hasattr(target, "write"):
+            target.write(self.getvalue())
+        else:
+            with open(target, "wb") as file:  # noqa: PTH123 - a path of any kind
+                file.write(self.getvalue())
+
+
+class Given(Headers):
+    """A request's headers; one that is missing is a `KeyError`, as in Flask."""
+
+    def __getitem__(self, name: str) -> str:
+        value = self.get(name)
+        if value is None:
+            raise KeyError(name)
+        return value
 
 
 class AMLRequest:
@@ -90,9 +131,9 @@ class AMLRequest:
         self.method = method
         self.path = path
         self.query_string = query.encode("latin-1")
-        self.headers = Headers(headers)
+        self.headers = Given(headers)
         self.data = body
-        self.args = Values(parse_qsl(query, keep_blank_values=True))
+        self.args = Values(parse_qsl(query, keep_blank_values=True, errors=PERCENT))
         self._form: Optional[Tuple[Values, Values]] = None
 
     @property
@@ -101,8 +142,21 @@ class AMLRequest:
         return f"{self.path}?{self.query_string.decode('latin-1')}"
 
     @property
+    def host(self) -> str:
+        return self.headers.get("Host") or ""
+
+    @property
+    def base_url(self) -> str:
+        return f"http://{self.host}{self.path}"
+
+    @property
     def url(self) -> str:
-        return f"http://{self.headers.get('Host', '')}{self.full_path}".rstrip("?")
+        return f"http://{self.host}{self.full_path}".rstrip("?")
+
+    @property
+    def values(self) -> Values:
+        """What came in the query and, in a POST, in the form."""
+        return Values([*self.args.pairs, *(self.form.pairs if self.method == "POST" else ())])
 
     @property
     def content_type(self) -> Optional[str]:
@@ -157,7 +211,9 @@ class AMLRequest:
             fields: List[Tuple[str, Any]] = []
             files: List[Tuple[str, Any]] = []
             if self.mimetype == "application/x-www-form-urlencoded":
-                fields.extend(parse_qsl(self.data.decode("utf-8", "replace"), keep_blank_values=True))
+                fields.extend(
+                    parse_qsl(self.data.decode("utf-8", "replace"), keep_blank_values=True, errors=PERCENT)
+                )
             elif self.mimetype == "multipart/form-data":
                 for part in _multipart(self.content_type or "", self.data):
                     (files if isinstance(part[1], File) else fields).append(part)
@@ -174,9 +230,7 @@ def is_json(content_type: Optional[str]) -> bool:
 
 
 def _multipart(content_type: str, body: bytes) -> List[Tuple[str, Union[str, File]]]:
-    header = BytesHeaderParser().parsebytes(
-        f"Content-Type: {content_type}\r\n\r\n".encode("latin-1", "replace")
-    )
+    header = HeaderParser().parsestr(f"Content-Type: {content_type}\r\n\r\n")
     boundary = header.get_boundary()
     if not boundary:
         return []
@@ -185,21 +239,21 @@ def _multipart(content_type: str, body: bytes) -> List[Tuple[str, Union[str, Fil
         if chunk.startswith(b"--"):
             break
         head, _, content = chunk.partition(b"\r\n\r\n")
-        fields = BytesHeaderParser().parsebytes(head.lstrip() + b"\r\n\r\n")
+        fields = HeaderParser().parsestr(head.lstrip().decode("utf-8", "replace") + "\r\n\r\n")
         name = str(fields.get_param("name", "", "Content-Disposition"))
         filename = fields.get_filename()
         if filename is None:
             parts.append((name, content.decode("utf-8", "replace")))
         else:
-            parts.append((name, File(content, name, filename, fields.get_content_type())))
+            parts.append((name, File(content, name, filename, fields.get("Content-Type"))))
     return parts
 
 
 class AMLResponse:
     """What `run()` may return to choose status, headers and body itself.
 
-    `message`: text or bytes; with `json_str` anything that JSON can hold; `None` is an empty JSON object.
-    A comma in a header's value separates repeated headers, as in Azure ML.
+    `message`: text or bytes, or an iterable of them; with `json_str` anything that JSON can hold; `None` is
+    an empty JSON object. A comma in a header's value separates repeated headers, as in Azure ML.
     """
 
     def __init__(
@@ -219,7 +273,9 @@ class AMLResponse:
         elif isinstance(message, (bytes, bytearray)):
             self.data = bytes(message)
         else:
-            raise TypeError(f"AMLResponse needs text, bytes or json_str=True, not {type(message).__name__}")
+            self.data = b"".join(
+                part.encode() if isinstance(part, str) else bytes(memoryview(part)) for part in message
+            )
         self.status_code = status_code
         self.headers = Headers([])
         given = response_headers or {}
@@ -232,3 +288,6 @@ class AMLResponse:
 
     def get_data(self, as_text: bool = False) -> Union[bytes, str]:
         return self.data.decode("utf-8") if as_text else self.data
+
+    def set_data(self, value: Union[bytes, str]) -> None:
+        self.data = value.encode() if isinstance(value, str) else bytes(value)

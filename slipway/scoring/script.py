@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from importlib.util import module_from_spec, spec_from_file_location
+from types import ModuleType
 from typing import Any, Callable, NamedTuple
 
 from slipway.scoring import rawhttp
@@ -58,7 +59,10 @@ def load(config: Config) -> Script:
                 f"The entry script {path} has no function {name}(). Azure ML's contract is two functions: "
                 "init(), called once before the first request, and run(data), called for each request."
             )
+    # Scripts that an SDK generated around the user's: theirs is `init`, which prepares, the user's is `run`.
+    driven = getattr(module, "driver_module", None)
+    scored = driven if isinstance(driven, ModuleType) and hasattr(driven, "run") else module
     try:
-        return Script(module.init, Contract(module.run))
+        return Script(module.init, Contract(scored.run))
     except ContractError as problem:
         raise ScriptError(f"The entry script {path} cannot be called: {problem}") from None

@@ -23,13 +23,15 @@ from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from types import FrameType
-from typing import Any, List, NoReturn, Optional, Set, cast
+from typing import TYPE_CHECKING, Any, Callable, List, NoReturn, Optional, Set, cast
 
 import uvicorn
 
 from slipway.scoring.app import App
-from slipway.scoring.begin import Begun, begin
+from slipway.scoring.begin import Begun, begin, observe
+from slipway.scoring.calls import mark_output
 from slipway.scoring.config import Config, ConfigError, from_environment
+from slipway.scoring.cors import Cors
 from slipway.scoring.gate import Gate
 from slipway.scoring.log import configure, log
 from slipway.scoring.processes import Processes
@@ -37,6 +39,9 @@ from slipway.scoring.response import Response, error, timed_out, user_traceback
 from slipway.scoring.script import ScriptError
 from slipway.scoring.template import Ready, serve
 from slipway.scoring.workers import Batch, Tasks, Threads, Workers, limits_of
+
+if TYPE_CHECKING:
+    from slipway.scoring.telemetry import Telemetry
 
 LAME_DUCK = 2.0
 """Seconds of service after SIGTERM: readiness is asked each second, plus one for whoever asks."""
@@ -51,13 +56,20 @@ EXIT_AFTER = 3.0
 """Seconds that threads and exit handlers of the script have at the end."""
 
 
+_at_end: List[Callable[[], None]] = []
+"""What `leave` does first."""
+
+
 class Server:
     """uvicorn in a thread. `start` and `open` are for the main thread, the rest happens in the server's."""
 
-    def __init__(self, config: Config, listener: socket.socket) -> None:
+    def __init__(
+        self, config: Config, listener: socket.socket, telemetry: Optional[Telemetry] = None
+    ) -> None:
         self._config = config
         self._listener = listener
-        self._app = App(config.server_version)
+        cors = Cors(list(config.cors_origins)) if config.cors_origins else None
+        self._app = App(config.server_version, cors, telemetry)
         self._loop = _new_loop()
         self._uvicorn = uvicorn.Server(
             uvicorn.Config(
@@ -195,8 +207,9 @@ class Server:
 
 def main(arguments: List[str]) -> int:
     """Serve the entry script that the environment names until SIGTERM; return the exit code."""
-    configure("INFO")
     faulthandler.enable()
+    mark_output()
+    configure("INFO")
     # Lines appear when they are printed, whatever they hold.
     cast("io.TextIOWrapper[io.BufferedWriter]", sys.stdout).reconfigure(
         line_buffering=True, errors="backslashreplace"
@@ -222,12 +235,21 @@ def main(arguments: List[str]) -> int:
         log.critical("cannot listen on POD_IP:PORT = %s:%d: %s", config.host, config.port, problem)
         return 1
     log.info("listening on http://%s:%d", *listener.getsockname()[:2])
-    server = Server(config, listener)
+    try:
+        telemetry = observe(config)
+    except ConfigError as problem:
+        log.critical("%s", problem)
+        return 3
+    if telemetry is not None:
+        _at_end.append(telemetry.stop)
+    server = Server(config, listener, telemetry)
     server.start()
     if template:
         workers = server.fork(template, control)
     else:
         contract, swagger, loop = _begin(config)
+        if telemetry is not None:
+            telemetry.listen()
         limits = limits_of(config)
         workers = Tasks(contract, limits, loop) if contract.asynchronous else Threads(contract, limits)
         server.open(workers, Ready(swagger, contract.raw))
@@ -296,6 +318,8 @@ def leave(code: int) -> NoReturn:
 
     Only the main thread flushes what was printed: another would wait while that one is stuck in `print`.
     """
+    for work in _at_end:
+        work()
     if threading.current_thread() is threading.main_thread():
         with suppress(OSError, ValueError):
             sys.stdout.flush()

@@ -1,15 +1,15 @@
 """`/swagger.json`: the user's own description of the service, else a generated one.
 
 A user's `swagger.json` or `swagger2.json` (version 2) and `swagger3.json` (version 3) in the application's
-folder win. The names in a generated one (operations, definitions) are Azure ML's, since clients are generated
-from them. With `@input_schema` the samples come from there; without, input and output are any object.
+folder win. A generated one is Azure ML's word for word, since clients are generated from it. With
+`@input_schema` the samples come from there; without, input and output are any object.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable, Dict, Optional, Tuple
 
 from slipway.scoring.config import Config
 from slipway.scoring.response import JSON, Response, error
@@ -18,6 +18,21 @@ from slipway.scoring.script import ScriptError
 ALIASES = {"2": "2", "2.0": "2", "3": "3", "3.0": "3", "3.1": "3.1"}
 
 Document = Dict[str, Any]
+
+HEALTH = "Simple health check endpoint to ensure the service is up at any given point."
+HEALTHY = "If service is up and running, this response will be returned with the content 'Healthy'"
+SCORE = "Run web service's model and get the prediction output"
+PAYLOAD = "The input payload for executing the real-time machine learning service."
+SCORED = "The service processed the input correctly and provided a result prediction, if applicable."
+DOCUMENT = "Get the Swagger specification."
+SPECIFICATION = "The Swagger specification."
+FAILED = "The service failed to execute due to an error."
+BEARER: Document = {
+    "type": "apiKey",
+    "name": "Authorization",
+    "in": "header",
+    "description": "For example: Bearer abc123",
+}
 
 
 class Swagger:
@@ -49,7 +64,7 @@ class Swagger:
         return Response(200, JSON, document)
 
 
-def _own(config: Config, names: "tuple[str, ...]") -> Optional[Document]:
+def _own(config: Config, names: Tuple[str, ...]) -> Optional[Document]:
     for name in names:
         path = config.app_root / name
         if path.is_file():
@@ -82,38 +97,56 @@ def _info(config: Config) -> Document:
     return {"title": name, "description": description, "version": config.service_version}
 
 
-def _paths(config: Config, health: Document, score: Document, document: Document) -> Document:
+def _paths(config: Config, operations: Tuple[Document, Document, Document]) -> Document:
     prefix = config.service_path_prefix.strip("/")
     prefix = f"/{prefix}" if prefix else ""
+    health, score, document = operations
     return {
-        f"{prefix}/": {"get": {"operationId": "ServiceHealthCheck", **health}},
-        f"{prefix}/score": {"post": {"operationId": "RunMLService", **score}},
-        f"{prefix}/swagger.json": {"get": {"operationId": "GetSwaggerSpec", **document}},
+        f"{prefix}/": {"get": {"operationId": "ServiceHealthCheck", "description": HEALTH, **health}},
+        f"{prefix}/score": {
+            "post": {
+                "operationId": "RunMLService",
+                "description": SCORE,
+                "security": [{"Bearer": []}],
+                **score,
+            }
+        },
+        f"{prefix}/swagger.json": {
+            "get": {"operationId": "GetSwaggerSpec", "description": DOCUMENT, **document}
+        },
     }
+
+
+def _responses(success: Document, failure: Document) -> Document:
+    return {"responses": {"200": success, "default": {"description": FAILED, **failure}}}
 
 
 def _version2(config: Config, schemas: Document) -> Document:
-    def answers(schema: Document) -> Document:
-        failed = {"description": "The service failed.", "schema": {"$ref": "#/definitions/ErrorResponse"}}
-        return {"responses": {"200": {"description": "Success.", "schema": schema}, "default": failed}}
+    def answers(description: str, schema: Document, **more: Any) -> Document:
+        failed = {"schema": {"$ref": "#/definitions/ErrorResponse"}}
+        return _responses({"description": description, "schema": schema, **more}, failed)
 
-    body = {"name": "serviceInputPayload", "in": "body", "schema": {"$ref": "#/definitions/ServiceInput"}}
-    version = {"name": "version", "in": "query", "required": False, "type": "integer", "enum": [2, 3]}
-    bearer = {"type": "apiKey", "name": "Authorization", "in": "header"}
-    score: Document = {
-        "security": [{"Bearer": []}],
-        "parameters": [body],
-        **answers({"$ref": "#/definitions/ServiceOutput"}),
-    }
     text = {"type": "string"}
+    body = {
+        "name": "serviceInputPayload",
+        "in": "body",
+        "description": PAYLOAD,
+        "schema": {"$ref": "#/definitions/ServiceInput"},
+    }
+    version = {"name": "version", "in": "query", "required": False, "type": "integer", "enum": [2, 3]}
+    operations = (
+        answers(HEALTHY, text, examples={"application/json": "Healthy"}),
+        {"parameters": [body], **answers(SCORED, {"$ref": "#/definitions/ServiceOutput"})},
+        {"parameters": [version], **answers(SPECIFICATION, text)},
+    )
     return {
         "swagger": "2.0",
         "info": _info(config),
         "schemes": ["https"],
         "consumes": ["application/json"],
         "produces": ["application/json"],
-        "securityDefinitions": {"Bearer": bearer},
-        "paths": _paths(config, answers(text), score, {"parameters": [version], **answers(text)}),
+        "securityDefinitions": {"Bearer": BEARER},
+        "paths": _paths(config, operations),
         "definitions": schemas,
     }
 
@@ -122,31 +155,29 @@ def _version3(config: Config, schemas: Document, version: str) -> Document:
     def content(schema: Document, kind: str = "application/json") -> Document:
         return {"content": {kind: {"schema": schema}}}
 
-    def answers(body: Document) -> Document:
+    def answers(description: str, body: Document) -> Document:
         failed = content({"$ref": "#/components/schemas/ErrorResponse"})
-        return {
-            "responses": {
-                "200": {"description": "Success.", **body},
-                "default": {"description": "The service failed.", **failed},
-            }
-        }
+        return _responses({"description": description, **body}, failed)
 
-    text = answers(content({"type": "string"}, "text/plain"))
     which = {
         "name": "version",
         "in": "query",
         "required": False,
         "schema": {"type": "integer", "enum": [2, 3]},
     }
-    bearer = {"type": "http", "scheme": "bearer"}
-    score: Document = {
-        "security": [{"Bearer": []}],
-        "requestBody": content({"$ref": "#/components/schemas/ServiceInput"}),
-        **answers(content({"$ref": "#/components/schemas/ServiceOutput"})),
-    }
+    payload = {"description": PAYLOAD, **content({"$ref": "#/components/schemas/ServiceInput"})}
+    operations = (
+        answers(HEALTHY, content({"type": "string", "example": "Healthy"}, "text/plain")),
+        {
+            "requestBody": payload,
+            **answers(SCORED, content({"$ref": "#/components/schemas/ServiceOutput"})),
+        },
+        {"parameters": [which], **answers(SPECIFICATION, content({"type": "string"}, "text/plain"))},
+    )
     return {
         "openapi": "3.1.0" if version == "3.1" else "3.0.3",
         "info": _info(config),
-        "paths": _paths(config, text, score, {"parameters": [which], **text}),
-        "components": {"schemas": schemas, "securitySchemes": {"Bearer": bearer}},
+        "security": [{"Bearer": []}],
+        "paths": _paths(config, operations),
+        "components": {"schemas": schemas, "securitySchemes": {"Bearer": BEARER}},
     }

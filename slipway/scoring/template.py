@@ -30,7 +30,7 @@ import time
 from contextlib import suppress
 from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 
-from slipway.scoring.begin import Begun
+from slipway.scoring.begin import Begun, observe
 from slipway.scoring.config import Config
 from slipway.scoring.contract import Request
 from slipway.scoring.response import Response
@@ -187,6 +187,9 @@ def _work(config: Config, channel: Channel, begun: Begun) -> int:
     """Be a worker until the server closes the channel."""
     faulthandler.register(SHOW, all_threads=True)
     os.register_at_fork(after_in_child=_forget_signals)
+    telemetry = observe(config)
+    if telemetry is not None:
+        telemetry.listen()
     contract = begun.contract
     limits = limits_of(config)
     limits = limits._replace(calls=-(-limits.calls // config.worker_count))
@@ -200,6 +203,8 @@ def _work(config: Config, channel: Channel, begun: Begun) -> int:
     else:
         channel.send(ready)
         Threads(contract, limits, channel.take).serve()
+    if telemetry is not None:
+        telemetry.stop()
     return 0
 
 

@@ -169,9 +169,10 @@ ID = st.binary(max_size=110)
 def test_when_ids_are_short_then_every_answer_has_both_ids_and_else_the_long_one_is_refused(
     headers: dict[bytes, bytes],
 ) -> None:
-    wrong, echo = identify(headers)
-    answered = dict(echo)
-    assert (wrong is not None) == any(len(value) > 100 for value in headers.values())
-    if wrong is None:
+    ids = identify(headers)
+    answered = dict(ids.echo)
+    assert (ids.wrong is not None) == any(len(value) > 100 for value in headers.values())
+    assert 0 < len(ids.request) <= 100
+    if ids.wrong is None:
         assert answered[b"x-request-id"]
         assert answered[b"x-ms-request-id"]

@@ -1,0 +1,92 @@
+"""What surrounds one call of `run()`: the id of its request, on everything that is written meanwhile.
+
+The id is a context variable, so that it holds for threads and for async code alike. `mark_output` puts it in
+front of each line that is written to stdout or stderr in a call, by `print` or by `logging`. Lines of one
+call are kept whole. Left out: threads that the script starts itself, other programs, and what C code writes.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextvars import ContextVar
+from typing import Any, Callable, Dict, Iterable, List, Optional, TextIO, cast
+
+LONGEST = 65_536
+"""Characters after which a line is written although its end has not come."""
+
+
+class Call:
+    """A call of `run()`; `partial` holds, by stream, the line whose end has not come yet."""
+
+    __slots__ = ("id", "leave", "partial")
+
+    def __init__(self, request_id: str, leave: Optional[Callable[[], None]]) -> None:
+        self.id = request_id
+        self.leave = leave
+        self.partial: Dict["Marked", str] = {}
+
+
+current: ContextVar[Optional[Call]] = ContextVar("call", default=None)
+
+surround: Optional[Callable[[str], Callable[[], None]]] = None
+"""Called with the trace's context (W3C's `traceparent`) as a call begins; gives what is called at its end."""
+
+listeners: List[Callable[[str], None]] = []
+"""Called with what is printed in a call, whole lines of stdout."""
+
+
+def enter(request_id: str, traceparent: str) -> None:
+    """Begin a call, in the thread or task that will make it."""
+    current.set(Call(request_id, surround(traceparent) if surround is not None else None))
+
+
+def leave() -> None:
+    """End the call, in the same thread or task."""
+    call = current.get()
+    if call is not None:
+        for stream, text in list(call.partial.items()):
+            stream.put(call, text + "\n")
+        current.set(None)
+        if call.leave is not None:
+            call.leave()
+
+
+def mark_output() -> None:
+    """Put the id of the call in front of the lines of stdout and stderr, from now on."""
+    sys.stdout = cast("TextIO", Marked(sys.stdout, listeners))
+    sys.stderr = cast("TextIO", Marked(sys.stderr, []))
+
+
+class Marked:
+    """A text stream that marks what is written in a call, and passes on everything else."""
+
+    def __init__(self, stream: TextIO, listeners: List[Callable[[str], None]]) -> None:
+        self._stream = stream
+        self._listeners = listeners
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        call = current.get()
+        if call is None:
+            return self._stream.write(text)
+        whole, end, rest = (call.partial.pop(self, "") + text).rpartition("\n")
+        if len(rest) > LONGEST:
+            whole, end, rest = whole + end + rest, "\n", ""
+        if rest:
+            call.partial[self] = rest
+        if end:
+            self.put(call, whole + end)
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self.write(line)
+
+    def put(self, call: Call, lines: str) -> None:
+        """Write whole lines, at once so that those of other calls come before or after."""
+        mark = f"[{call.id}] "
+        self._stream.write(mark + lines[:-1].replace("\n", f"\n{mark}") + "\n")
+        for listener in self._listeners:
+            listener(lines[:-1])
