@@ -9,10 +9,14 @@ from __future__ import annotations
 
 import sys
 from contextvars import ContextVar
-from typing import Any, Callable, Dict, Iterable, List, Optional, TextIO, cast
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, Optional, Sequence, TextIO, cast
 
 LONGEST = 65_536
 """Characters after which a line is written although its end has not come."""
+
+
+if TYPE_CHECKING:
+    from slipway.scoring.contract import Request
 
 
 class Call:
@@ -35,13 +39,15 @@ listeners: List[Callable[[str], None]] = []
 """Called with what is printed in a call, whole lines of stdout."""
 
 
-def enter(request_id: str, traceparent: str) -> None:
-    """Begin a call, in the thread or task that will make it."""
-    current.set(Call(request_id, surround(traceparent) if surround is not None else None))
+def enter(requests: "Sequence[Request]") -> None:
+    """Begin a call, in the thread or task that will make it. A batch is named by its first request."""
+    first = requests[0]
+    name = first.id if len(requests) == 1 else f"{first.id} +{len(requests) - 1}"
+    current.set(Call(name, surround(first.traceparent) if surround is not None else None))
 
 
 def leave() -> None:
-    """End the call, in the same thread or task."""
+    """End the call if there is one, in the same thread or task."""
     call = current.get()
     if call is not None:
         for stream, text in list(call.partial.items()):

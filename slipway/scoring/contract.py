@@ -14,7 +14,7 @@ import uuid
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, cast
 from urllib.parse import parse_qs
 
-from slipway.scoring import calls, rawhttp
+from slipway.scoring import rawhttp
 from slipway.scoring.response import Headers, error
 
 ID_LIMIT = 100
@@ -77,14 +77,10 @@ class Contract:
             self._parse = _text(parameters[0].name)
 
     def arguments(self, request: Request) -> Dict[str, Any]:
-        """Begin a call, whose end `conclude` is, and give the arguments of `run()` for it.
-
-        Raises `Refused` if the request is none that `run()` can be called with.
-        """
+        """Raise `Refused` if the request is none that `run()` can be called with."""
         arguments = self._parse(request)
         if self._wants_headers:
             arguments["request_headers"] = header_values(request.headers)
-        calls.enter(request.id, request.traceparent)
         return arguments
 
 

@@ -11,7 +11,6 @@ import re
 import traceback
 from typing import Any, List, NamedTuple, Optional, Tuple
 
-from slipway.scoring import calls
 from slipway.scoring.log import log
 
 Headers = List[Tuple[bytes, bytes]]
@@ -50,14 +49,7 @@ def timed_out(timeout_ms: int) -> Response:
 
 
 def conclude(timed: Timed, timeout_ms: int) -> Response:
-    """Turn the end of a call of `run()` into a response; what failed goes to the log. Ends the call."""
-    try:
-        return _conclude(timed, timeout_ms)
-    finally:
-        calls.leave()
-
-
-def _conclude(timed: Timed, timeout_ms: int) -> Response:
+    """Turn the end of a call of `run()` into a response; what failed goes to the log."""
     if timed.elapsed_ms > timeout_ms:
         where = f"\n{user_traceback(timed.failure)}" if timed.failure else ""
         log.error("run() took %.0f ms; scoring_timeout_ms is %d%s", timed.elapsed_ms, timeout_ms, where)

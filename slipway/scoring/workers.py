@@ -22,6 +22,7 @@ from time import monotonic
 from types import FrameType
 from typing import Any, Callable, Deque, Dict, List, NamedTuple, Optional, Tuple, Union
 
+from slipway.scoring import calls
 from slipway.scoring.config import Config
 from slipway.scoring.contract import Contract, Refused, Request
 from slipway.scoring.log import log
@@ -123,12 +124,13 @@ class Caller(Workers):
 
     def _begin(self, batch: Batch) -> Optional[Dict[str, Any]]:
         """Give the arguments of `run()`, which is called next, or `None` if no request can be read."""
-        batch.read = [self._read(request) for request in batch.requests]
-        batch.requests = []
+        requests, batch.requests = batch.requests, []
+        batch.read = [self._read(request) for request in requests]
         found = [one for one in batch.read if not isinstance(one, Response)]
         batch.started = batch.started or monotonic()
         if not found:
             return None
+        calls.enter(requests)
         if not self._lists:
             return found[0]
         return {name: [one[name] for one in found] for name in found[0]}
@@ -144,6 +146,12 @@ class Caller(Workers):
 
     def _conclude(self, batch: Batch, outcome: Optional[Outcome]) -> List[Response]:
         """Give a response for each request, in their order."""
+        try:
+            return self._responses(batch, outcome)
+        finally:
+            calls.leave()
+
+    def _responses(self, batch: Batch, outcome: Optional[Outcome]) -> List[Response]:
         read, batch.read = batch.read, []
         if outcome is None:
             return [one for one in read if isinstance(one, Response)]
