@@ -206,6 +206,9 @@ def start(service_name: str) -> Telemetry:
 def _exporters() -> Tuple[Any, Any, Any]:
     """Give the exporters of spans, metrics and logs."""
     if os.environ.get(AZURE_DESTINATION):
+        for name in ("STATSBEAT_DISABLED_ALL", "SDKSTATS_DISABLED", "CONTROLPLANE_DISABLED"):
+            # The exporter's own telemetry and settings, on hosts that a cluster's firewall need not let pass.
+            os.environ.setdefault(f"APPLICATIONINSIGHTS_{name}", "true")
         azure = import_module("azure.monitor.opentelemetry.exporter")
         return (
             azure.AzureMonitorTraceExporter(),
