@@ -79,6 +79,8 @@ class AzurePlatform(pulumi.ComponentResource):
             ready=ready,
         )
         self.outputs["registry"] = workspace.login_server
+        if settings.layer == "platform" or any(spec.exports_to_workspace() for spec in settings.webservices):
+            self.outputs["insights_connection_string"] = workspace.insights_connection_string
         if from_nodes:  # the first one of a firewall of ours is the router's public address
             self.outputs["egress_ips"] = from_nodes
         if firewall is not None and firewall.rules is not None:

@@ -27,6 +27,8 @@ PLATFORM_OUTPUTS = ("kubeconfig", "cluster_id", "registry")
 """What a stack of layer `services` reads of its platform."""
 CERTIFICATE_OUTPUTS = ("tenant_id", "router_client_id")
 """What it reads too where the router's certificate is in the key vault; other platforms have none of it."""
+INSIGHTS_OUTPUT = "insights_connection_string"
+"""What it reads too where a web service exports telemetry to the workspace."""
 
 Outputs = Mapping[str, pulumi.Input[Any]]
 
@@ -69,6 +71,8 @@ class Platform(pulumi.ComponentResource):
             tls = settings.router.tls
             vault = tls is not None and tls.key_vault_certificate is not None
             names = PLATFORM_OUTPUTS + (CERTIFICATE_OUTPUTS if vault else ())
+            insights = any(spec.exports_to_workspace() for spec in settings.webservices)
+            names += (INSIGHTS_OUTPUT,) if insights else ()
             return {name: platform.require_output(name) for name in names}
         from components.azure import AzurePlatform  # noqa: PLC0415 only such a stack imports azure-native
 
@@ -122,6 +126,7 @@ class Platform(pulumi.ComponentResource):
                     image=existing or image(spec.name, recipes[spec.name]),
                     primary_key=args.keys.get(key_setting(spec.name, "primary_key")),
                     secondary_key=args.keys.get(key_setting(spec.name, "secondary_key")),
+                    insights=azure[INSIGHTS_OUTPUT] if spec.exports_to_workspace() else None,
                 ),
                 within(ROUTER_NAMESPACE, spec.namespace),
             )

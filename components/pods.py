@@ -83,6 +83,12 @@ def variable_of_pod(name: str, path: str) -> k8s.core.v1.EnvVarArgs:
     return k8s.core.v1.EnvVarArgs(name=name, value_from=k8s.core.v1.EnvVarSourceArgs(field_ref=source))
 
 
+def variable_of_secret(name: str, secret: str, key: str) -> k8s.core.v1.EnvVarArgs:
+    """Give an environment variable what a Secret of the pod's namespace holds."""
+    source = k8s.core.v1.SecretKeySelectorArgs(name=secret, key=key)
+    return k8s.core.v1.EnvVarArgs(name=name, value_from=k8s.core.v1.EnvVarSourceArgs(secret_key_ref=source))
+
+
 def cpu(cores: float) -> str:
     """Write cores as a Kubernetes quantity: 0.1 is `100m`."""
     return f"{round(cores * 1000)}m"

@@ -20,6 +20,8 @@ from slipway.spec import KEY_LENGTH, KEY_RULE, ROUTER_NAMESPACE, SERVING, WEBSER
 
 PORT = 5001
 """v1's port of a scoring container."""
+INSIGHTS = "APPLICATIONINSIGHTS_CONNECTION_STRING"
+"""The variable that Azure Monitor's exporter reads, and the key in the Secret that it comes from."""
 GRACE_SECONDS = 15
 """Beyond the scoring timeout: time for the router to notice, and for a stuck `run` to be cut off."""
 
@@ -32,6 +34,8 @@ class WebserviceArgs:
     image: pulumi.Input[str]
     primary_key: pulumi.Input[str] | None = None
     secondary_key: pulumi.Input[str] | None = None
+    insights: pulumi.Input[str] | None = None
+    """connection string of Application Insights, where the service exports to it"""
 
 
 class Webservice(pulumi.ComponentResource):
@@ -55,7 +59,7 @@ class Webservice(pulumi.ComponentResource):
                 strategy=pods.rolling_update(),
                 template=k8s.core.v1.PodTemplateSpecArgs(
                     metadata=k8s.meta.v1.ObjectMetaArgs(labels=labels),
-                    spec=_pod(spec, args.image, selector),
+                    spec=_pod(spec, args.image, selector, insights=args.insights is not None),
                 ),
             ),
             opts=merge(child, pulumi.ResourceOptions(ignore_changes=ignored)),
@@ -85,6 +89,13 @@ class Webservice(pulumi.ComponentResource):
             ),
             opts=child,
         )
+        if args.insights is not None:
+            k8s.core.v1.Secret(
+                f"{name}-insights",
+                metadata=pods.metadata(f"{spec.name}-insights", spec.namespace, labels),
+                string_data={INSIGHTS: pulumi.Output.secret(args.insights)},
+                opts=child,
+            )
         if spec.auth_enabled:
             k8s.core.v1.Secret(
                 f"{name}-keys",
@@ -122,7 +133,9 @@ def _annotations(spec: WebserviceSpec) -> dict[str, str]:
     return annotations
 
 
-def _pod(spec: WebserviceSpec, image: pulumi.Input[str], selector: dict[str, str]) -> k8s.core.v1.PodSpecArgs:
+def _pod(
+    spec: WebserviceSpec, image: pulumi.Input[str], selector: dict[str, str], *, insights: bool
+) -> k8s.core.v1.PodSpecArgs:
     requests = {"cpu": pods.cpu(spec.cpu_cores), "memory": pods.memory(spec.memory_gb)}
     limits = {"memory": pods.memory(spec.memory_gb_limit or spec.memory_gb)}
     if spec.cpu_cores_limit is not None:
@@ -138,6 +151,8 @@ def _pod(spec: WebserviceSpec, image: pulumi.Input[str], selector: dict[str, str
     }
     if spec.max_batch_size > 1:
         own |= {"MAX_BATCH_SIZE": str(spec.max_batch_size), "BATCH_WAIT_MS": str(spec.batch_wait_ms)}
+    if spec.enable_app_insights:
+        own["AML_APP_INSIGHTS_ENABLED"] = "true"
     variables = own | spec.environment.environment_variables
     return k8s.core.v1.PodSpecArgs(
         automount_service_account_token=False,
@@ -155,6 +170,11 @@ def _pod(spec: WebserviceSpec, image: pulumi.Input[str], selector: dict[str, str
                 env=[
                     pods.variable_of_pod("POD_IP", "status.podIP"),
                     *(pods.variable(key, value) for key, value in variables.items()),
+                    *(
+                        [pods.variable_of_secret(INSIGHTS, f"{spec.name}-insights", INSIGHTS)]
+                        if insights
+                        else ()
+                    ),
                 ],
                 resources=k8s.core.v1.ResourceRequirementsArgs(requests=requests, limits=limits),
                 security_context=pods.container_security(),

@@ -22,7 +22,7 @@ WEBSERVICE = "slipway/webservice"
 """Label of everything that belongs to one web service: its name."""
 ROUTER_NAMESPACE = "slipway"
 """Fixed, so that a second router in a cluster fails when it is created."""
-NOT_YET = ("collect_model_data", "enable_app_insights", "token_auth_enabled")
+NOT_YET = ("collect_model_data", "token_auth_enabled")
 """Parameters of v1 whose behaviour this version does not have."""
 ROUTER = "router"
 """What the router is called beside the web services, so none of them can have this name."""
@@ -36,6 +36,7 @@ MODEL_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9\-._]{0,254}")
 KEY_RULE = "a key is one or more visible ASCII characters without a space at either end; give another"
 RESERVED_VARIABLES = frozenset(
     {
+        "AML_APP_INSIGHTS_ENABLED",
         "BATCH_WAIT_MS",
         "MAX_BATCH_SIZE",
         "POD_IP",
@@ -215,7 +216,7 @@ class WebserviceSpec(Serving):
     collect_model_data: bool = False
     """true or false"""
     enable_app_insights: bool = False
-    """true or false"""
+    """true or false: export traces, metrics and logs, to the workspace or where a variable says"""
     blobfuse_enabled: bool = True
     """true or false; v1's, without effect here: models are part of the image"""
     primary_key: SecretStr | None = None
@@ -278,6 +279,14 @@ class WebserviceSpec(Serving):
             for name in sorted({name for name in names if names.count(name) > 1})
         ]
         return mistakes
+
+    def exports_to_workspace(self) -> bool:
+        """Tell whether telemetry goes to the workspace's Application Insights: no variable says otherwise."""
+        return self.enable_app_insights and not any(
+            name == "APPLICATIONINSIGHTS_CONNECTION_STRING"
+            or (name.startswith("OTEL_EXPORTER_OTLP_") and name.endswith("ENDPOINT"))
+            for name in self.environment.environment_variables
+        )
 
     def _concurrency(self) -> list[str]:
         """Hold worker processes and batches against the limit of requests, which counts those of both."""

@@ -23,6 +23,8 @@ from slipway.spec import WebserviceSpec
 RUNTIMES = {"scoring": ("scoring", "collect"), "router": ("",)}
 """Folders of the `slipway` package that each runtime's image holds."""
 SCORING_REQUIREMENTS = Path(slipway.__file__).parent / "scoring" / "requirements.txt"
+TELEMETRY_REQUIREMENTS = SCORING_REQUIREMENTS.with_name("telemetry.txt")
+"""What `enable_app_insights` adds to the user's own."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,10 @@ def webservice_recipe(spec: WebserviceSpec, project: Path) -> Recipe:
     return Recipe(
         runtime="scoring",
         python_version=spec.environment.python_version,
-        requirements=_requirement_lines(source / requirements, at) if requirements else (),
+        requirements=(
+            *(_requirement_lines(source / requirements, at) if requirements else ()),
+            *(_requirement_lines(TELEMETRY_REQUIREMENTS, at) if spec.enable_app_insights else ()),
+        ),
         source_directory=spec.source_directory,
         entry_script=entry_script,
         models=spec.models,

@@ -333,3 +333,62 @@ def test_mistakes_of_a_stack_come_at_once_and_before_any_resource(tmp_path: Path
     assert "slipway:webservices[one].entry_script" in message
     assert "slipway:webservices[two].source_directory" in message
     assert "Traceback" not in message
+
+
+def insights_pods(graph: Graph) -> list[tuple[dict[str, Any], list[Any]]]:
+    """Give the variables of the container `scoring` of each web service, and the Secrets of insights."""
+    secrets = [
+        found.inputs
+        for found in graph.registrations
+        if found.type.endswith(":Secret") and found.name.endswith("-insights")
+    ]
+    deployments = [found.inputs for found in graph.registrations if found.type.endswith(":Deployment")]
+    containers = [cast("Any", fields)["spec"]["template"]["spec"]["containers"][0] for fields in deployments]
+    return [
+        ({each["name"]: each for each in container["env"]}, secrets)
+        for container in containers
+        if container["name"] == "scoring"
+    ]
+
+
+@pytest.mark.parametrize("layer", ["all", "services"])
+def test_when_a_service_exports_to_the_workspace_then_its_pods_read_the_connection_string_from_a_secret(
+    tmp_path: Path, layer: str
+) -> None:
+    config = yaml.safe_load((PROJECT / "stacks" / "Pulumi.dev.yaml").read_text())["config"]
+    for spec in config["slipway:webservices"]:
+        spec["enable_app_insights"] = True
+    stacks: dict[str, dict[str, Any]] = {}
+    if layer == "services":
+        config |= {"slipway:layer": "services", "slipway:platform_stack": BASE}
+        stacks[BASE] = {
+            "kubeconfig": "kind: Config",
+            "cluster_id": "id",
+            "registry": "registry",
+            "insights_connection_string": "InstrumentationKey=1",
+        }
+    graph = run(project_with(tmp_path, config), "test", stacks=stacks)
+    found = insights_pods(graph)
+    assert found
+    for variables, secrets in found:
+        reference = variables["APPLICATIONINSIGHTS_CONNECTION_STRING"]["valueFrom"]["secretKeyRef"]
+        names = [secret["metadata"]["name"] for secret in secrets]
+        assert reference["name"] in names
+        assert reference["key"] == "APPLICATIONINSIGHTS_CONNECTION_STRING"
+        assert variables["AML_APP_INSIGHTS_ENABLED"]["value"] == "true"
+        for secret in secrets:
+            assert isinstance(secret["stringData"], Secret)
+    assert "InstrumentationKey=1" not in json.dumps(to_json(graph))
+
+
+def test_when_a_service_names_a_collector_then_it_needs_no_workspace(tmp_path: Path) -> None:
+    services = [dict(LOCAL["slipway:webservices"][0])]
+    services[0] |= {"enable_app_insights": True}
+    services[0]["environment"] = {
+        "environment_variables": {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}
+    }
+    graph = run(project_with(tmp_path, LOCAL | {"slipway:webservices": services}), "test")
+    ((variables, secrets),) = insights_pods(graph)
+    assert secrets == []
+    assert variables["AML_APP_INSIGHTS_ENABLED"]["value"] == "true"
+    assert "APPLICATIONINSIGHTS_CONNECTION_STRING" not in variables

@@ -85,6 +85,20 @@ def test_requirements_are_read_line_by_line(project: Path) -> None:
     assert Recipe.from_dict(recipe.to_dict()) == recipe
 
 
+def test_telemetry_joins_the_environment_only_where_it_is_asked_for(project: Path) -> None:
+    asked = {"environment": {"requirements": "requirements.txt"}}
+    plain = webservice_recipe(spec(**asked), project)
+    exporting = webservice_recipe(spec(**asked, enable_app_insights=True), project)
+    assert plain.requirements == exporting.requirements[: len(plain.requirements)]
+    added = [line.partition(">=")[0] for line in exporting.requirements[len(plain.requirements) :]]
+    assert added == [
+        "opentelemetry-sdk",
+        "opentelemetry-exporter-otlp-proto-http",
+        "azure-monitor-opentelemetry-exporter",
+    ]
+    assert environment_hash(plain) != environment_hash(exporting)
+
+
 def test_requirements_that_point_elsewhere_are_refused(project: Path) -> None:
     write(project / "src" / "requirements.txt", "-r other.txt\nnumpy\n-e .\n")
     with pytest.raises(Problems) as caught:

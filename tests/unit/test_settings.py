@@ -155,3 +155,12 @@ def test_the_schema_refuses_what_the_parser_refuses() -> None:
     ):
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate({"config": config}, schema())
+
+
+def test_telemetry_without_a_workspace_needs_a_collector() -> None:
+    exporting = SERVICE | {"enable_app_insights": True}
+    (line,) = lines_of({"slipway:webservices": [exporting]})
+    assert line.startswith("slipway:webservices[abc].enable_app_insights = true without azure: ")
+    collector = {"environment_variables": {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}}
+    named = exporting | {"environment": collector}
+    assert read(KUBERNETES | {"slipway:webservices": [named]}).webservices[0].enable_app_insights

@@ -39,6 +39,7 @@ def _webservices(settings: Settings) -> Iterator[str]:
     for spec in settings.webservices:
         yield from lines_of(_auth, settings, spec)
         yield from lines_of(_load, spec)
+        yield from lines_of(_telemetry, settings, spec)
         for host in spec.egress:
             yield from lines_of(_egress, spec, host)
 
@@ -59,6 +60,14 @@ def _load(spec: WebserviceSpec) -> Iterator[str]:
         yield (
             f"webservices[{spec.name}].{field} = {most}: the expected load needs {needed} replicas; "
             f"raise it to {needed}"
+        )
+
+
+def _telemetry(settings: Settings, spec: WebserviceSpec) -> Iterator[str]:
+    if settings.azure is None and spec.exports_to_workspace():
+        yield (
+            f"webservices[{spec.name}].enable_app_insights = true without azure: there is no workspace to "
+            "export to; name a collector in environment.environment_variables.OTEL_EXPORTER_OTLP_ENDPOINT"
         )
 
 
