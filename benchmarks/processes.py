@@ -211,11 +211,11 @@ def free_port() -> int:
         return one.getsockname()[1]
 
 
-def wait_for(look: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + SECONDS
+def wait_for(look: Callable[[], bool], what: str, seconds: float = SECONDS) -> None:
+    deadline = time.monotonic() + seconds
     while not look():
         if time.monotonic() > deadline:
-            raise SystemExit(f"error: no {what} within {SECONDS:g} s")
+            raise SystemExit(f"error: no {what} within {seconds:g} s")
         time.sleep(0.02)
 
 

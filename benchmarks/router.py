@@ -9,27 +9,19 @@ is held against the bar. added p50: what one request after the other takes longe
 """
 
 import contextlib
-import math
-import re
-import subprocess
 import sys
 import tempfile
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.processes import KEY, Router, cores, cpu_seconds, free_port, haproxy, pinned, program
+from benchmarks.processes import KEY, Router, cores, cpu_seconds, free_port, haproxy
 from benchmarks.report import Figure, arguments, finish
+from benchmarks.wrk import load, post
 from slipway.router import binary
 
 CONNECTIONS = 32
-UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
-SCRIPT = f"""
-wrk.method = "POST"
-wrk.body = '{{"data": [[0.0380759064, 0.0506801187, 0.0616962065, 0.0218723855, -0.0442234984]]}}'
-wrk.headers["authorization"] = "Bearer {KEY}"
-wrk.headers["content-type"] = "application/json"
-"""
+BODY = '{"data": [[0.0380759064, 0.0506801187, 0.0616962065, 0.0218723855, -0.0442234984]]}'
 REPLICA = """
 global
   nbthread 1
@@ -95,38 +87,20 @@ def peers(mode: str, root: Path) -> Generator[dict[str, Peer]]:
         }
 
 
-def measure(wrk: str, script: Path, peer: Peer, connections: int, seconds: float) -> Run:
-    """Let wrk load a peer for whole seconds, and refuse a run with any error in it."""
-    url = f"http://127.0.0.1:{peer.port}/api/v1/service/diabetes/score"
-    command = [
-        wrk,
-        "-t1",
-        f"-c{connections}",
-        f"-d{math.ceil(seconds)}s",
-        "--latency",
-        "-s",
-        str(script),
-        url,
-    ]
+def measure(script: Path, peer: Peer, connections: int, seconds: float) -> Run:
+    """Load a peer, and count what it used meanwhile."""
     before = cpu_seconds(peer.processes)
-    done = subprocess.run([*pinned(cores()[2]), *command], capture_output=True, text=True, check=False)
-    said = done.stdout + done.stderr
+    url = f"http://127.0.0.1:{peer.port}/api/v1/service/diabetes/score"
+    seen = load(script, url, connections, seconds, cores()[2])
     used = cpu_seconds(peer.processes) - before
-    rate = re.search(r"Requests/sec:\s+([\d.]+)", said)
-    total = re.search(r"(\d+) requests in", said)
-    p50 = re.search(r"50%\s+([\d.]+)(us|ms|s)\b", said)
-    if done.returncode or "Non-2xx" in said or "Socket errors" in said or not (rate and total and p50):
-        raise SystemExit(f"error: wrk saw errors\n{said}")
-    return Run(float(rate[1]), float(p50[1]) * UNITS[p50[2]], int(total[1]) / max(used, 0.01))
+    return Run(seen.per_second, seen.p50_ms, seen.total / max(used, 0.01))
 
 
 def main() -> int:
     options = arguments(__doc__, pairs=7, seconds=5).parse_args()
-    wrk = program("wrk", "apt-get install wrk (Debian, Ubuntu), brew install wrk (macOS)")
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory() as folder:
-        script = Path(folder) / "post.lua"
-        script.write_text(SCRIPT, encoding="ascii")
+        script = post(Path(folder), BODY, authorization=f"Bearer {KEY}")
         for mode in MODES:
             loaded: dict[str, list[Run]] = {"bare": [], "ours": []}
             alone: dict[str, list[Run]] = {"direct": [], "bare": [], "ours": []}
@@ -135,9 +109,9 @@ def main() -> int:
                     print(f"{mode}: pair {number + 1} of {options.pairs}", file=sys.stderr)
                     turn = -1 if number % 2 else 1  # no peer is always the first
                     for name in list(loaded)[::turn]:
-                        loaded[name].append(measure(wrk, script, found[name], CONNECTIONS, options.seconds))
+                        loaded[name].append(measure(script, found[name], CONNECTIONS, options.seconds))
                     for name in list(alone)[::turn]:
-                        alone[name].append(measure(wrk, script, found[name], 1, options.seconds / 2))
+                        alone[name].append(measure(script, found[name], 1, options.seconds / 2))
             figures += table(mode, loaded, alone)
     return finish("Router against bare HAProxy", figures, options)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.local.scoring_process import EXAMPLES, replica
-from tests.local.test_scoring_versions import REQUIREMENT, environment
+from tests.local.test_scoring_versions import REQUIREMENTS, environment
 
 DIABETES = EXAMPLES / "diabetes"
 COMPARE = """
@@ -24,7 +24,7 @@ print(numpy.abs(ours - again).max())
 @pytest.fixture(scope="module")
 def python(tmp_path_factory: pytest.TempPathFactory) -> str:
     root = tmp_path_factory.mktemp("diabetes")
-    return environment(root, sys.executable, "-r", str(DIABETES / "requirements.txt"), REQUIREMENT)
+    return environment(root, sys.executable, "-r", str(DIABETES / "requirements.txt"), *REQUIREMENTS)
 
 
 def test_when_the_diabetes_model_is_trained_again_then_it_predicts_the_same(

@@ -1,0 +1,52 @@
+"""Load from `wrk`: as many requests as a number of connections can send, one after the other on each."""
+
+import math
+import re
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.processes import pinned, program
+
+UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
+
+
+@dataclass(frozen=True)
+class Load:
+    """What wrk said of one run."""
+
+    total: int
+    per_second: float
+    p50_ms: float
+    p99_ms: float
+
+
+def post(folder: Path, body: str, **headers: str) -> Path:
+    """Write the script with which wrk sends one and the same POST; `_` in a header's name stands for `-`."""
+    lines = [
+        'wrk.method = "POST"',
+        f"wrk.body = '{body}'",
+        'wrk.headers["content-type"] = "application/json"',
+    ]
+    lines += [f'wrk.headers["{name.replace("_", "-")}"] = "{value}"' for name, value in headers.items()]
+    path = folder / "post.lua"
+    path.write_text("\n".join(lines) + "\n", encoding="ascii")
+    return path
+
+
+def load(script: Path, url: str, connections: int, seconds: float, cores: Sequence[int]) -> Load:
+    """Send for whole seconds, and refuse a run with any error in it."""
+    binary = program("wrk", "apt-get install wrk (Debian, Ubuntu), brew install wrk (macOS)")
+    options = ["-t1", f"-c{connections}", f"-d{math.ceil(seconds)}s", "--latency", "-s", str(script), url]
+    done = subprocess.run([*pinned(cores), binary, *options], capture_output=True, text=True, check=False)
+    said = done.stdout + done.stderr
+    rate = re.search(r"Requests/sec:\s+([\d.]+)", said)
+    total = re.search(r"(\d+) requests in", said)
+    times = {share: float(value) * UNITS[unit] for share, value, unit in _PERCENTILE.findall(said)}
+    if done.returncode or "Non-2xx" in said or "Socket errors" in said or not (rate and total and times):
+        raise SystemExit(f"error: wrk saw errors\n{said}")
+    return Load(int(total[1]), float(rate[1]), times["50"], times["99"])
+
+
+_PERCENTILE = re.compile(r"(50|99)%\s+([\d.]+)(us|ms|s)\b")
