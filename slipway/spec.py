@@ -194,7 +194,7 @@ class WebserviceSpec(Serving):
     max_batch_size: Positive = 1
     """a number of requests of at least 1; above 1, `run` is given lists of requests and returns lists"""
     batch_wait_ms: Annotated[int, Field(ge=0, le=MAX_TIMEOUT_MS)] = 5
-    """whole milliseconds from 0 to 300000, for which a request waits for others at most"""
+    """whole milliseconds from 0 to 300000 that a request waits for others, at most, when `run` is free"""
     gpu_cores: Annotated[int, Field(ge=0)] = 0
     """a whole number of GPUs"""
     accelerator: ExtendedResource = "nvidia.com/gpu"

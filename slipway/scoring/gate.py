@@ -2,7 +2,7 @@
 
 Lives in the server's event loop. A client that goes away while it waits leaves the queue; one that goes away
 while its `run()` works keeps the slot, because the slot is the work. Where batching is on, requests wait for
-each other here: a batch goes as soon as a call is free and it is full, or its first has waited long enough.
+each other here: once a call is free, a batch goes as soon as it is full or its first has waited long enough.
 A `run()` past `scoring_timeout_ms` is interrupted and answered 504 when it has ended; one that goes on for
 `Workers.grace` more is ended by the workers if they can, else handed to `give_up`.
 """
@@ -51,6 +51,7 @@ class Gate:
         self._jobs: Set[Job] = set()
         self._waiting: Deque[Job] = deque()
         self._calls = 0
+        self._free_since = 0.0
         self._timer: Optional[asyncio.TimerHandle] = None
 
     async def score(self, request: Request, receive: Receive) -> Optional[Response]:
@@ -89,6 +90,8 @@ class Gate:
         for job, response in zip(jobs, responses):
             job.resolve(response)
         if self._limits.max_batch_size > 1:
+            if self._calls == self._limits.calls:
+                self._free_since = monotonic()
             self._calls -= 1
             self._next()
 
@@ -102,7 +105,10 @@ class Gate:
                 self._waiting.popleft()  # its client has gone
             if not self._waiting:
                 return
-            left = self._waiting[0].arrived + self._limits.batch_wait_ms / 1000 - monotonic()
+            # Time in which run() was busy does not count: whoever came alone meanwhile would go alone again,
+            # a moment before those who are answered now ask anew.
+            since = max(self._waiting[0].arrived, self._free_since)
+            left = since + self._limits.batch_wait_ms / 1000 - monotonic()
             if len(self._waiting) < self._limits.max_batch_size and left > 0:
                 self._timer = asyncio.get_running_loop().call_later(left, self._next)
                 return

@@ -41,7 +41,7 @@ class Limits(NamedTuple):
     max_batch_size: int = 1
     """How many requests one call may get. Above 1, `run()` is given lists, and returns one."""
     batch_wait_ms: int = 0
-    """How long a request waits for others, at most."""
+    """How long a request waits for others, at most, while `run()` could be called."""
 
 
 def limits_of(config: Config) -> Limits:

@@ -14,6 +14,13 @@ from tests.local.scoring_process import ECHO, PACKAGE, replica, wait_until
 
 REQUIREMENTS = (PACKAGE / "scoring" / "requirements.txt").read_text().splitlines()
 LOWEST = [line.replace(">=", "==") for line in REQUIREMENTS]
+BATCHES = """
+import os
+def init(): pass
+def run(data):
+    if "5" in data: os._exit(1)
+    return [[text, os.getpid()] for text in data]
+"""
 SCRIPT = ECHO + "\nimport uvicorn\nprint('uvicorn', uvicorn.__version__)\n"
 
 
@@ -84,3 +91,12 @@ def test_with_each_uvicorn_then_limits_time_outs_departures_and_the_drain_hold(
         assert {future.result().status for future in late} == {200}
         assert server.exit_code() == 0
         assert server.log().count("Traceback") == 2  # of the failure and of the time-out
+
+    processes = {"WORKER_COUNT": "2", "WORKER_PRELOAD": "true", "MAX_BATCH_SIZE": "2"}
+    processes["REPLICA_MAX_CONCURRENT_REQUESTS"] = "4"
+    with replica(tmp_path, BATCHES, python=interpreter, wait_ready=True, **processes) as server:
+        assert server.score(1).json()[0] == "1"
+        assert server.score(5).message == "The worker process that ran this request ended: exit code 1."
+        assert server.score(2).json()[1] != server.process.pid
+        server.terminate()
+        assert server.exit_code() == 0
