@@ -110,7 +110,8 @@ class Processes(Workers):
         ours, its = socket.socketpair()
         ours.setblocking(False)
         worker = self._workers[index] = Worker(index, ours, self._received)
-        socket.send_fds(self._control, [COMMAND.pack(index, 0)], [its.fileno()])
+        with suppress(OSError):  # the template is gone, and `serve` is about to say so
+            socket.send_fds(self._control, [COMMAND.pack(index, 0)], [its.fileno()])
         its.close()
         task = self._loop.create_task(self._connect(worker, ours))
         self._tasks.add(task)
@@ -167,7 +168,8 @@ class Processes(Workers):
 
     def _signal(self, worker: Worker, number: int) -> None:
         if not self._ended and self._workers.get(worker.index) is worker:
-            self._control.send(COMMAND.pack(worker.index, number))
+            with suppress(OSError):
+                self._control.send(COMMAND.pack(worker.index, number))
 
     def _next(self) -> None:
         while self._free and self._waiting:
@@ -201,7 +203,9 @@ class Processes(Workers):
         batch.done(responses)
 
     def _told(self) -> None:
-        data = self._control.recv(COMMAND.size)
+        data = b""
+        with suppress(OSError):
+            data = self._control.recv(COMMAND.size)
         if data:
             self._died(*COMMAND.unpack(data))
         else:

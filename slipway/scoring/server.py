@@ -221,14 +221,14 @@ def main(arguments: List[str]) -> int:
         return 3
     configure(config.log_level)
     sys.argv = [str(config.script), *arguments]
-    template = 0
-    control, its = socket.socketpair()
+    template, control = 0, None
     if config.worker_count > 1:
-        template = os.fork()
+        control, its = socket.socketpair()
+        template = os.fork()  # before there are threads, connections, and anything of the script's
         if not template:
             control.close()
             return serve(config, its, _begin)
-    its.close()
+        its.close()
     try:
         listener = _listen(config.host, config.port)
     except OSError as problem:
@@ -244,7 +244,7 @@ def main(arguments: List[str]) -> int:
         _at_end.append(telemetry.stop)
     server = Server(config, listener, telemetry)
     server.start()
-    if template:
+    if control is not None:
         workers = server.fork(template, control)
     else:
         contract, swagger, loop = _begin(config)

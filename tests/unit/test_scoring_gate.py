@@ -26,28 +26,30 @@ class Diary:
         self.started: list[int] = []
         self.inside = 0
         self.most = 0
+        self.largest = 0
         self._lock = threading.Lock()
 
-    def enter(self, data: str) -> float:
-        number, duration = data.split()
+    def enter(self, data: str | list[str]) -> float:
+        requests = [text.split() for text in ([data] if isinstance(data, str) else data)]
         with self._lock:
-            self.started.append(int(number))
-            self.inside += 1
+            self.started += [int(number) for number, _ in requests]
+            self.inside += len(requests)
             self.most = max(self.most, self.inside)
-        return int(duration) / 1000
+            self.largest = max(self.largest, len(requests))
+        return max(int(duration) for _, duration in requests) / 1000
 
-    def leave(self) -> None:
+    def leave(self, data: str | list[str]) -> None:
         with self._lock:
-            self.inside -= 1
+            self.inside -= 1 if isinstance(data, str) else len(data)
 
-    def run(self, data: str) -> str:
+    def run(self, data: str | list[str]) -> str | list[str]:
         time.sleep(self.enter(data))
-        self.leave()
+        self.leave(data)
         return data
 
-    async def run_async(self, data: str) -> str:
+    async def run_async(self, data: str | list[str]) -> str | list[str]:
         await asyncio.sleep(self.enter(data))
-        self.leave()
+        self.leave(data)
         return data
 
 
@@ -84,25 +86,27 @@ def serve(workers: Workers, arrivals: list[tuple[int, int | None]]) -> list[Resp
 
 
 @pytest.mark.parametrize("kind", ["threads", "tasks"])
-@given(slots=st.integers(1, 4), arrivals=ARRIVALS)
-@settings(deadline=None, max_examples=40)
+@given(calls=st.integers(1, 4), size=st.integers(1, 3), wait_ms=MS, arrivals=ARRIVALS)
+@settings(deadline=None, max_examples=60)
 def test_whatever_comes_and_goes_then_n_and_the_order_hold_and_all_that_stay_are_answered(
-    kind: str, slots: int, arrivals: list[tuple[int, int | None]]
+    kind: str, calls: int, size: int, wait_ms: int, arrivals: list[tuple[int, int | None]]
 ) -> None:
     diary = Diary()
+    limits = Limits(calls, 10_000, size, wait_ms)
     workers: Workers
     if kind == "threads":
-        workers = Threads(Contract(diary.run), Limits(slots, 10_000))
+        workers = Threads(Contract(diary.run), limits)
     else:
-        workers = Tasks(Contract(diary.run_async), Limits(slots, 10_000), asyncio.new_event_loop())
+        workers = Tasks(Contract(diary.run_async), limits, asyncio.new_event_loop())
     answers = serve(workers, arrivals)
-    assert diary.most <= slots
+    assert diary.most <= calls * size
+    assert diary.largest <= size
     assert diary.inside == 0
     assert len(set(diary.started)) == len(diary.started)
-    if slots == 1 or kind == "tasks":  # with more threads the diary's own lock may change the order of two
+    if calls == 1 or kind == "tasks":  # with more threads the diary's own lock may change the order of two
         assert diary.started == sorted(diary.started)
     for number, (answer, (_, leaves_after)) in enumerate(zip(answers, arrivals, strict=True)):
         if leaves_after is None:
             assert answer is not None
-            assert answer.status == 200
+            assert (answer.status, answer.body.split()[0]) == (200, b'"%d' % number)
         assert answer is None or number in diary.started
