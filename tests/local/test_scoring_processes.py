@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -230,3 +231,35 @@ def test_when_workers_are_terminated_under_load_then_all_that_was_accepted_is_an
             client.close()
         assert server.exit_code() == 0
         assert server.log().count("at exit") >= 2
+
+
+def test_when_a_replacement_cannot_begin_then_the_replica_answers_all_and_exits_with_3(
+    tmp_path: Path,
+) -> None:
+    script = WHO.replace(
+        "def init():", "def init():\n    if os.path.exists('gone'): raise ValueError('no model')"
+    )
+    with pool(tmp_path, script) as server, ThreadPoolExecutor(1) as clients:
+        pids(server, 2)
+        (tmp_path / "gone").touch()
+        other = clients.submit(server.score, {"sleep": 20})
+        time.sleep(0.1)
+        assert server.score({"signal": signal.SIGKILL}).status == 500
+        assert server.exit_code() == 3
+        assert other.result().message.startswith("This replica ends, because its worker processes cannot")
+        assert "ValueError: no model" in server.log()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory that processes share is told by Linux alone")
+def test_when_preloaded_then_the_workers_share_the_models_memory(tmp_path: Path) -> None:
+    model = "model = [bytes([n]) * 1000 for n in range(256) for _ in range(400)]"  # 100 MB in small pieces
+    script = WHO + model + "\n"
+    with pool(tmp_path, script, "true", count=4, n=4) as server:
+        workers = pids(server, 4)
+        template = server.score({}).json()["begun"]
+        assert sum(map(pss_mb, (template, *workers))) < 220
+
+
+def pss_mb(pid: int) -> float:
+    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return sum(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:")) / 1024
