@@ -2,7 +2,8 @@
 
 sum: a model that adds up five numbers, so that a request costs what its server does; cpu: 10 ms of arithmetic
 before; batches: a model that takes 10 ms a call, however many requests it gets, with and without batching.
-Servers share one core, wrk has another. Memory (PSS) is that of all of a server's processes after the load;
+Servers share one core, wrk has another; a request's own processor time counts too, since it says the same on a
+machine that others use as well. Memory (PSS) is that of all of a server's processes after the load;
 start-up ends with the first scored request.
 """
 
@@ -17,7 +18,7 @@ from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.processes import children, cores, free_port, running, wait_for
+from benchmarks.processes import children, cores, cpu_seconds, free_port, running, wait_for
 from benchmarks.report import Figure, arguments, finish
 from benchmarks.scoring_peers import (
     AZUREML,
@@ -42,6 +43,7 @@ class Seen:
     """What one server did in all rounds, by number of clients."""
 
     loads: dict[int, list[Load]] = field(default_factory=dict[int, list[Load]])
+    per_cpu_second: dict[int, list[float]] = field(default_factory=dict[int, list[float]])
     memory_mb: list[float] = field(default_factory=list[float])
     start_s: list[float] = field(default_factory=list[float])
 
@@ -87,7 +89,7 @@ def compare(
     peers: Sequence[Peer], root: Path, rounds: int, clients: Sequence[int], options: argparse.Namespace
 ) -> dict[str, Seen]:
     """Load all in turn, as often as asked."""
-    seen = {peer.name: Seen({number: [] for number in clients}) for peer in peers}
+    seen = {peer.name: Seen({n: [] for n in clients}, {n: [] for n in clients}) for peer in peers}
     with contextlib.ExitStack() as stack:
         servers = {
             peer.name: stack.enter_context(server(peer, root / peer.name, rounds, seen[peer.name]))
@@ -98,8 +100,11 @@ def compare(
             for name in list(servers)[:: -1 if number % 2 else 1]:  # none is always the first
                 one = servers[name]
                 for connections in clients:
+                    before = cpu_seconds(list(_tree(one.pid)))
                     run = load(one.script, one.url, connections, options.seconds, cores()[2])
+                    used = cpu_seconds(list(_tree(one.pid))) - before
                     seen[name].loads[connections].append(run)
+                    seen[name].per_cpu_second[connections].append(run.total / max(used, 0.01))
         for name, one in servers.items():
             seen[name].memory_mb.append(sum(map(_pss_mb, _tree(one.pid))))
     return seen
@@ -166,6 +171,12 @@ def table(trivial: dict[str, Seen], computing: dict[str, Seen], batches: dict[st
             Figure(f"{name}: throughput, ours / best other", _ratio(rates[OURS.name], best), at_least=1)
         )
         lines.append(Figure(f"{name}: p99, ours / best other", _ratio(p99s[OURS.name], least), at_most=1))
+    efficiency = {name: tuple(seen.per_cpu_second[8]) for name, seen in trivial.items()}
+    lines += [
+        Figure(f"sum, 8 clients: {n}, a CPU second", each, "requests") for n, each in efficiency.items()
+    ]
+    against = _ratio(efficiency[OURS.name], efficiency[AZUREML.name])
+    lines.append(Figure("sum, 8 clients: requests a CPU second, ours / azureml", against))
     lines += [Figure(f"cpu, 8 clients: {n}", seen.rate(8), "requests/s") for n, seen in computing.items()]
     against = _ratio(computing[OURS.name].rate(8), computing[AZUREML.name].rate(8))
     lines.append(Figure("cpu, 8 clients: throughput, ours / azureml", against, at_least=1))

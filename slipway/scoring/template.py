@@ -129,10 +129,13 @@ def _template(control: socket.socket) -> Optional[socket.socket]:
         one.setblocking(False)
     signal.set_wakeup_fd(wakes.fileno(), warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+    poll = select.poll()  # unlike select(), for any number of open files
+    for one in (control, woken):
+        poll.register(one, select.POLLIN)
     workers: Dict[int, int] = {}
     while True:
-        readable, _, _ = select.select([control, woken], [], [])
-        if woken in readable:
+        readable = [number for number, _ in poll.poll()]
+        if woken.fileno() in readable:
             woken.recv(4096)
             for index, pid in list(workers.items()):
                 ended, status = os.waitpid(pid, os.WNOHANG)
@@ -140,7 +143,7 @@ def _template(control: socket.socket) -> Optional[socket.socket]:
                     del workers[index]
                     with suppress(OSError):
                         control.sendall(COMMAND.pack(index, status))
-        if control in readable:
+        if control.fileno() in readable:
             data, passed = _receive(control)
             if not data:
                 _end(workers)
@@ -201,6 +204,7 @@ def _work(config: Config, channel: Channel, begun: Begun) -> int:
         channel.send(ready)
         tasks.serve()
     else:
+        signal.signal(signal.SIGALRM, signal.SIG_IGN)  # until `serve` takes it
         channel.send(ready)
         Threads(contract, limits, channel.take).serve()
     if telemetry is not None:
