@@ -142,9 +142,12 @@ def test_when_every_connection_is_cut_then_nothing_is_published_and_a_later_push
     workspace: RunningRegistry, blobs: Blobs, tmp_path: Path
 ) -> None:
     image = blobs.image(noise(1, MIB), noise(2, MIB))
-    with proxy(workspace.host, lambda: 700) as cutting, to(cutting.host) as client:
-        with pytest.raises(RegistryError, match=rf"{cutting.host}: the connection failed: .*; try again"):
-            push(client, NAME, image, blobs.path, tags=("v1",))
+    with (
+        proxy(workspace.host, lambda: 700) as cutting,
+        to(cutting.host) as client,
+        pytest.raises(RegistryError, match=rf"{cutting.host}: the connection failed: .*; try again"),
+    ):
+        push(client, NAME, image, blobs.path, tags=("v1",))
     with to(workspace.host) as client:
         assert client.digest(NAME, "v1") is None
         assert client.digest(NAME, image.digest) is None
