@@ -29,7 +29,7 @@ from slipway.images.oci import (
 )
 from slipway.images.session import Session
 from slipway.images.transport import PassingError, RegistryError, Retries
-from slipway.images.upload import BLOCK, Progress, Upload
+from slipway.images.upload import Progress, Upload
 
 LINUX: Final = Platform("linux", "amd64")
 _LARGEST: Final = 4 * 2**20
@@ -172,7 +172,7 @@ class Registry:
                 raise RegistryError(f"{self.host}/{repository}: has no blob {blob.digest}")
             # A server may not know ranges and send all of it.
             skip, left = start if response.status_code == HTTPStatus.OK else 0, blob.size - start
-            for raw in response.iter_raw(BLOCK):
+            for raw in response.iter_raw():
                 block, skip = raw[skip:], max(skip - len(raw), 0)
                 left -= len(block)
                 if left < 0:

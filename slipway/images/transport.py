@@ -72,7 +72,6 @@ class Patience:
     host: str
     retries: Retries
     failures: int = 0
-    sleep: Callable[[float], None] = time.sleep
 
     def after(self, error: PassingError) -> None:
         """Wait; raises `RegistryError` once there was enough of it."""
@@ -80,7 +79,7 @@ class Patience:
         wait = self.retries.wait(self.failures, error.asked, random.random())  # noqa: S311
         if wait is None:
             raise RegistryError(f"{self.host}: {error}", "try again later") from None
-        self.sleep(wait)
+        time.sleep(wait)
 
     def renew(self) -> None:
         """Forget the failures: there was progress since."""

@@ -24,7 +24,7 @@ from slipway.images.transport import Body, PassingError, RegistryError, errors, 
 
 CHUNK: Final = 16 * 2**20
 """Bytes of one request: what a cut connection costs at most."""
-BLOCK: Final = 2**18
+_BLOCK: Final = 2**18
 Progress = Callable[[str, int, int], None]
 """Called with a blob's digest, the bytes that are over and all of its bytes; from several threads."""
 
@@ -144,7 +144,7 @@ class Upload:
         with self.path.open("rb") as file:
             file.seek(part.start)
             at = part.start
-            while at < part.end and (block := file.read(min(BLOCK, part.end - at))):
+            while at < part.end and (block := file.read(min(_BLOCK, part.end - at))):
                 yield block
                 at += len(block)
                 self.progress(self.blob.digest, at, self.blob.size)

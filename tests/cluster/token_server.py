@@ -187,7 +187,7 @@ def acr(folder: Path) -> Generator[Acr]:
         with registry(folder / "registry", {"token": token}) as behind:
             running = Acr(host, behind)
             for server in (storage, front):
-                threading.Thread(target=server.serve_forever, daemon=True).start()
+                threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
             yield running
             for server in (storage, front):
                 server.shutdown()
