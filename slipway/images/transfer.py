@@ -22,29 +22,29 @@ PARALLEL: Final = 4
 
 
 @dataclass(frozen=True)
-class Source:
-    """A repository that may hold blobs of the image already: of the same registry, or of another one."""
+class Place:
+    """A repository of a registry."""
 
     registry: Registry
     repository: str
 
 
 def push(
-    registry: Registry,
-    repository: str,
+    target: Place,
     manifest: Manifest,
     path: Callable[[str], Path],
     *,
     tags: Sequence[str] = (),
-    sources: Iterable[Source] = (),
+    sources: Iterable[Place] = (),
 ) -> None:
-    """Have an image in a repository under its digest and under `tags`; move only what is not there.
+    """Have an image at `target` under its digest and under `tags`; move only what is not there.
 
     `path` says where a blob lies on this machine if it is there. What the registry has in another repository
     is mounted; what neither has comes from the other registries of `sources`. Raises `RegistryError`.
     """
+    registry, repository = target.registry, target.repository
     if registry.digest(repository, manifest.digest) is None:
-        bring = partial(_bring, registry, repository, tuple(sources))
+        bring = partial(_bring, target, tuple(sources))
         _each(partial(bring, blob, path(blob.digest)) for blob in manifest.blobs)
         registry.put(repository, manifest, manifest.digest)
     for tag in tags:
@@ -52,33 +52,32 @@ def push(
             registry.put(repository, manifest, tag)
 
 
-def pull(registry: Registry, repository: str, manifest: Manifest, folder: Path) -> None:
+def pull(source: Place, manifest: Manifest, folder: Path) -> None:
     """Fetch the blobs of an image that `folder` lacks into files named by digest. Raises `RegistryError`."""
     missing = [blob for blob in manifest.blobs if not (folder / blob.digest).exists()]
-    _each(partial(registry.download, repository, blob, folder / blob.digest) for blob in missing)
+    fetch = partial(source.registry.download, source.repository)
+    _each(partial(fetch, blob, folder / blob.digest) for blob in missing)
 
 
-def _bring(
-    registry: Registry, repository: str, sources: Sequence[Source], blob: Descriptor, path: Path
-) -> None:
+def _bring(target: Place, sources: Sequence[Place], blob: Descriptor, path: Path) -> None:
     """Have a blob in a repository, in the cheapest way that there is."""
+    registry, repository = target.registry, target.repository
     if registry.has_blob(repository, blob.digest):
         return
     for source in sources:
-        near = source.registry.host == registry.host
-        if (not near and path.exists()) or not source.registry.has_blob(source.repository, blob.digest):
-            continue
-        if not near:
+        near = source.registry.host == registry.host and registry.has_blob(source.repository, blob.digest)
+        if near and registry.mount(repository, blob, source.repository):
+            return
+    if path.exists():
+        registry.upload(repository, blob, path)
+        return
+    for source in sources:
+        if source.registry.has_blob(source.repository, blob.digest):
             with tempfile.TemporaryDirectory() as folder:
                 fetched = Path(folder, "blob")
                 source.registry.download(source.repository, blob, fetched)
                 registry.upload(repository, blob, fetched)
             return
-        if registry.mount(repository, blob, source.repository):
-            return
-    if path.exists():
-        registry.upload(repository, blob, path)
-        return
     text = f"{registry.host}/{repository}: lacks {blob.digest}, and so does this machine"
     raise RegistryError(text, "build the image again")
 

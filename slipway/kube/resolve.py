@@ -28,6 +28,7 @@ from slipway.kube.render import in_order
 from slipway.problems import Problems
 
 IMAGE = "slipway:index:Image"
+IMAGE_PUSH = "pulumi-python:dynamic/slipway:ImagePush"
 STACK_REFERENCE = "pulumi:pulumi:StackReference"
 OUTPUTS = "export it from the stack and give --outputs, or run `pulumi up`"
 LONG = 16
@@ -59,6 +60,8 @@ class Resolver:
             return generate(registration)
         if is_object(registration):
             return Made(_identity(registration), registration.inputs)
+        if registration.type == IMAGE_PUSH:
+            return Made(UNKNOWN, registration.inputs)
         return None
 
 
@@ -127,7 +130,9 @@ def _of_program(graph: Graph, *, local: bool) -> Iterator[str]:
     others = [
         found
         for found in graph.registrations
-        if found.custom and not is_object(found) and not found.type.startswith(("pulumi:", "random:"))
+        if found.custom
+        and not is_object(found)
+        and not found.type.startswith(("pulumi:", "random:", IMAGE_PUSH))
     ]
     if local and others:
         example = f"{len(others)} resources such as {others[0].type} `{others[0].name}`"

@@ -15,7 +15,7 @@ import pytest
 from slipway.images.credentials import Credential, Entra, IdentityToken, Login
 from slipway.images.oci import Manifest
 from slipway.images.registry import Registry
-from slipway.images.transfer import Source, pull, push
+from slipway.images.transfer import Place, pull, push
 from slipway.images.transport import RegistryError, Retries
 from tests.cluster.blobs import KIB, Blobs, noise
 from tests.cluster.registries import RunningRegistry, registry
@@ -58,10 +58,10 @@ def _blobs(tmp_path: Path) -> Blobs:
 
 
 def round_trip(client: Registry, image: Manifest, blobs: Blobs, folder: Path) -> None:
-    push(client, NAME, image, blobs.path, tags=("v1",))
+    push(Place(client, NAME), image, blobs.path, tags=("v1",))
     assert client.manifest(NAME, "v1") == (image.digest, image)
     folder.mkdir()
-    pull(client, NAME, image, folder)
+    pull(Place(client, NAME), image, folder)
 
 
 def test_a_user_and_password_open_a_registry_with_basic_authentication(
@@ -85,22 +85,22 @@ def test_tokens_are_asked_for_once_a_scope_and_again_when_they_end(
     tokens: Acr, image: Manifest, blobs: Blobs
 ) -> None:
     with Registry(tokens.host, [RIGHT[0]], retries=HASTY) as client:
-        push(client, NAME, image, blobs.path, tags=("v1",))
+        push(Place(client, NAME), image, blobs.path, tags=("v1",))
         assert sorted(set(tokens.scopes)) == [f"repository:{NAME}:pull", f"repository:{NAME}:pull,push"]
         assert len(tokens.given) == 2
-        push(client, NAME, image, blobs.path, tags=("v2",))
+        push(Place(client, NAME), image, blobs.path, tags=("v2",))
         assert len(tokens.given) == 2
         tokens.ended += tokens.given
-        push(client, NAME, image, blobs.path, tags=("v3",))
+        push(Place(client, NAME), image, blobs.path, tags=("v3",))
         assert len(tokens.given) == 4
 
 
 def test_a_mount_asks_for_the_right_to_both_repositories(tokens: Acr, image: Manifest, blobs: Blobs) -> None:
     with Registry(tokens.host, [RIGHT[0]], retries=HASTY) as client:
-        push(client, "slipway/environment", image, blobs.path)
+        push(Place(client, "slipway/environment"), image, blobs.path)
         for blob in image.blobs:
             blobs.path(blob.digest).unlink()
-        push(client, NAME, image, blobs.path, sources=(Source(client, "slipway/environment"),))
+        push(Place(client, NAME), image, blobs.path, sources=(Place(client, "slipway/environment"),))
         assert client.digest(NAME, image.digest) == image.digest
 
 
@@ -114,7 +114,7 @@ def test_a_wrong_password_is_refused_with_the_host_and_how_to_log_in(
             with pytest.raises(
                 RegistryError, match=f"^{host}: refuses the login as `ann`.*; run `docker login {host}`$"
             ):
-                push(client, NAME, image, blobs.path, tags=("v1",))
+                push(Place(client, NAME), image, blobs.path, tags=("v1",))
 
 
 @pytest.mark.parametrize("kind", ["basic", "tokens"])
@@ -126,7 +126,7 @@ def test_a_push_by_nobody_is_refused_with_how_to_log_in(
         Registry(host, [], retries=HASTY) as client,
         pytest.raises(RegistryError, match=f"^{host}: asks for a login.*; run `docker login {host}`$"),
     ):
-        push(client, NAME, image, blobs.path, tags=("v1",))
+        push(Place(client, NAME), image, blobs.path, tags=("v1",))
 
 
 def test_who_may_only_read_is_told_so_and_nothing_is_published(
@@ -136,7 +136,7 @@ def test_who_may_only_read_is_told_so_and_nothing_is_published(
         Registry(tokens.host, [Login("bob", "bobs-password")], retries=HASTY) as client,
         pytest.raises(RegistryError, match="refuses the login as `bob`: insufficient_scope"),
     ):
-        push(client, NAME, image, blobs.path, tags=("v1",))
+        push(Place(client, NAME), image, blobs.path, tags=("v1",))
     with Registry(tokens.host, [RIGHT[0]], retries=HASTY) as client:
         assert client.digest(NAME, "v1") is None
 

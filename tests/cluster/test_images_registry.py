@@ -15,7 +15,7 @@ import pytest
 
 from slipway.images.oci import Manifest, digest_of
 from slipway.images.registry import Registry
-from slipway.images.transfer import Source, pull, push
+from slipway.images.transfer import Place, pull, push
 from slipway.images.transport import RegistryError, Retries
 from tests.cluster.blobs import KIB, Blobs, noise
 from tests.cluster.proxies import proxy
@@ -45,7 +45,7 @@ def there(client: Registry, manifest: Manifest, folder: Path) -> None:
     """Pull an image and see that it is the one, byte by byte."""
     folder.mkdir()
     assert client.manifest(NAME, manifest.digest) == (manifest.digest, manifest)
-    pull(client, NAME, manifest, folder)
+    pull(Place(client, NAME), manifest, folder)
     for blob in manifest.blobs:
         assert digest_of((folder / blob.digest).read_bytes()) == blob.digest
     assert sorted(path.name for path in folder.iterdir()) == sorted(blob.digest for blob in manifest.blobs)
@@ -59,7 +59,7 @@ def test_an_image_that_is_pushed_comes_back_the_same(
     with Registry(
         workspace.host, (), progress=lambda digest, done, total: moved.update({digest: (done, total)})
     ) as client:
-        push(client, NAME, image, blobs.path, tags=("v1", "latest"))
+        push(Place(client, NAME), image, blobs.path, tags=("v1", "latest"))
         assert client.digest(NAME, "v1") == client.digest(NAME, "latest") == image.digest
         assert client.digest(NAME, "v2") is None
         assert client.manifest("nothing/here", "v1") is None
@@ -71,10 +71,10 @@ def test_an_image_that_is_pushed_comes_back_the_same(
 def test_a_second_push_asks_and_moves_nothing(workspace: RunningRegistry, blobs: Blobs) -> None:
     image = blobs.image(noise(1, 300 * KIB))
     with to(workspace.host) as client:
-        push(client, NAME, image, blobs.path, tags=("v1",))
+        push(Place(client, NAME), image, blobs.path, tags=("v1",))
     before = len(workspace.requests())
     with proxy(workspace.host) as counted, to(counted.host) as client:
-        push(client, NAME, image, blobs.path, tags=("v1",))
+        push(Place(client, NAME), image, blobs.path, tags=("v1",))
         assert counted.sent < KIB
     assert [method for method, _ in workspace.requests()[before:]] == ["HEAD", "HEAD"]
 
@@ -82,20 +82,20 @@ def test_a_second_push_asks_and_moves_nothing(workspace: RunningRegistry, blobs:
 def test_a_change_of_the_code_moves_the_codes_layer_alone(workspace: RunningRegistry, blobs: Blobs) -> None:
     environment, models = noise(1, 3 * MIB), noise(2, 2 * MIB)
     with to(workspace.host) as client:
-        push(client, NAME, blobs.image(environment, b"code", models), blobs.path)
+        push(Place(client, NAME), blobs.image(environment, b"code", models), blobs.path)
     with proxy(workspace.host) as counted, to(counted.host) as client:
-        push(client, NAME, blobs.image(environment, b"changed", models), blobs.path)
+        push(Place(client, NAME), blobs.image(environment, b"changed", models), blobs.path)
         assert counted.sent < 10 * KIB
 
 
 def test_what_another_repository_has_is_mounted(workspace: RunningRegistry, blobs: Blobs) -> None:
     environment = noise(1, 3 * MIB)
     with to(workspace.host) as client:
-        push(client, "slipway/environment", blobs.image(environment), blobs.path)
+        push(Place(client, "slipway/environment"), blobs.image(environment), blobs.path)
     image = blobs.image(environment, b"code")
     with proxy(workspace.host) as counted, to(counted.host) as client:
-        sources = (Source(client, "slipway/nothing"), Source(client, "slipway/environment"))
-        push(client, NAME, image, blobs.path, sources=sources)
+        sources = (Place(client, "slipway/nothing"), Place(client, "slipway/environment"))
+        push(Place(client, NAME), image, blobs.path, sources=sources)
         assert counted.sent < 10 * KIB
         assert client.digest(NAME, image.digest) == image.digest
 
@@ -105,9 +105,9 @@ def test_what_only_the_global_registry_has_comes_from_there(
 ) -> None:
     image = blobs.image(noise(1, 300 * KIB), b"code")
     with registry(tmp_path / "g") as elsewhere, to(elsewhere.host) as shared, to(workspace.host) as client:
-        push(shared, "environments/a", image, blobs.path)
+        push(Place(shared, "environments/a"), image, blobs.path)
         blobs.path(image.layers[0].digest).unlink()
-        push(client, NAME, image, blobs.path, sources=(Source(shared, "environments/a"),))
+        push(Place(client, NAME), image, blobs.path, sources=(Place(shared, "environments/a"),))
         gets = [path for method, path in elsewhere.requests() if method == "GET"]
         assert gets == [f"/v2/environments/a/blobs/{image.layers[0].digest}"]
         there(client, image, tmp_path / "back")
@@ -120,7 +120,7 @@ def test_when_nobody_has_a_layer_then_the_error_says_so_and_nothing_is_published
     blobs.path(image.layers[0].digest).unlink()
     with to(workspace.host) as client:
         with pytest.raises(RegistryError, match=f"lacks {image.layers[0].digest}.*; build the image again"):
-            push(client, NAME, image, blobs.path, tags=("v1",))
+            push(Place(client, NAME), image, blobs.path, tags=("v1",))
         assert client.digest(NAME, "v1") is None
 
 
@@ -133,7 +133,7 @@ def test_when_connections_are_cut_at_random_bytes_then_the_push_completes(
     chance = random.Random(seed)
     with proxy(workspace.host, lambda: chance.randrange(5 * MIB)) as cutting:
         with Registry(cutting.host, (), retries=replace(HASTY, attempts=20)) as client:
-            push(client, NAME, image, blobs.path, tags=("v1",))
+            push(Place(client, NAME), image, blobs.path, tags=("v1",))
             there(client, image, tmp_path / "back")
         assert cutting.cuts > 2
 
@@ -147,17 +147,17 @@ def test_when_every_connection_is_cut_then_nothing_is_published_and_a_later_push
         to(cutting.host) as client,
         pytest.raises(RegistryError, match=rf"{cutting.host}: the connection failed: .*; try again"),
     ):
-        push(client, NAME, image, blobs.path, tags=("v1",))
+        push(Place(client, NAME), image, blobs.path, tags=("v1",))
     with to(workspace.host) as client:
         assert client.digest(NAME, "v1") is None
         assert client.digest(NAME, image.digest) is None
-        push(client, NAME, image, blobs.path, tags=("v1",))
+        push(Place(client, NAME), image, blobs.path, tags=("v1",))
         there(client, image, tmp_path / "back")
 
 
 def test_a_registry_that_is_not_there_is_named(blobs: Blobs) -> None:
     with to("127.0.0.1:1") as client, pytest.raises(RegistryError, match=r"127\.0\.0\.1:1: the connection"):
-        push(client, NAME, blobs.image(b"code"), blobs.path)
+        push(Place(client, NAME), blobs.image(b"code"), blobs.path)
 
 
 @contextmanager
@@ -174,7 +174,7 @@ def test_when_the_registrys_disk_is_full_then_nothing_is_published(tmp_path: Pat
     image = blobs.image(b"small", noise(1, 3 * MIB))
     with small_disk(tmp_path / "full/store"), registry(tmp_path / "full") as full, to(full.host) as client:
         with pytest.raises(RegistryError, match=rf"{full.host}.*answers 500.*try again later"):
-            push(client, NAME, image, blobs.path, tags=("v1",))
+            push(Place(client, NAME), image, blobs.path, tags=("v1",))
         assert client.digest(NAME, "v1") is None
 
 
@@ -186,7 +186,7 @@ def test_a_blob_that_is_corrupt_in_the_registry_is_refused_and_not_kept(
     folder = tmp_path / "back"
     folder.mkdir()
     with to(workspace.host) as client:
-        push(client, NAME, image, blobs.path)
+        push(Place(client, NAME), image, blobs.path)
         for content, text in ((noise(2, MIB), "other bytes"), (noise(1, MIB + 1), "too long")):
             workspace.blob(layer.digest).write_bytes(content)
             with pytest.raises(RegistryError, match=f"{workspace.host}/{NAME}: {layer.digest} .*{text}"):
@@ -203,7 +203,7 @@ def test_a_blob_that_is_corrupt_on_this_machine_is_named_and_nothing_is_publishe
     path.write_bytes(content)
     with to(workspace.host) as client:
         with pytest.raises(RegistryError, match=f"{path}: is not the blob .*; remove it"):
-            push(client, NAME, image, blobs.path, tags=("v1",))
+            push(Place(client, NAME), image, blobs.path, tags=("v1",))
         assert client.digest(NAME, "v1") is None
 
 
@@ -214,7 +214,7 @@ def test_two_pushers_at_once_both_succeed(workspace: RunningRegistry, blobs: Blo
     def one(tag: str) -> None:
         with to(workspace.host) as client:
             begin.wait()
-            push(client, NAME, image, blobs.path, tags=(tag,))
+            push(Place(client, NAME), image, blobs.path, tags=(tag,))
 
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(one, ("a", "b")))
