@@ -14,6 +14,9 @@ import yaml
 
 from tests.cluster.processes import logged_line
 
+PASSWORD = "right-password"
+HTPASSWD = "ann:$2y$05$xq4ygihfD9Fb3mTd3EjN9.JBRDTA8j5tDwUU0485UNTSBCNg4lKmy\n"
+"""`ann` and the hash of that password, as `htpasswd -B` writes them."""
 LISTENS = re.compile(r"listening on (127\.0\.0\.1:\d+)")
 
 

@@ -18,13 +18,11 @@ from slipway.images.registry import Registry
 from slipway.images.transfer import Place, pull, push
 from slipway.images.transport import RegistryError, Retries
 from tests.cluster.blobs import KIB, Blobs, noise
-from tests.cluster.registries import RunningRegistry, registry
+from tests.cluster.registries import HTPASSWD, PASSWORD, RunningRegistry, registry
 from tests.cluster.token_server import ENTRA_TOKEN, REFRESH_TOKEN, Acr, acr
 
 HASTY = Retries(attempts=4, first=0.01, longest=0.05)
 NAME = "slipway/diabetes"
-PASSWORD = "right-password"
-HTPASSWD = "ann:$2y$05$xq4ygihfD9Fb3mTd3EjN9.JBRDTA8j5tDwUU0485UNTSBCNg4lKmy\n"
 RIGHT: list[Credential] = [
     Login("ann", PASSWORD),
     IdentityToken(REFRESH_TOKEN),

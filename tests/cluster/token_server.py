@@ -26,10 +26,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tests.cluster.registries import RunningRegistry, registry
+from tests.cluster.registries import PASSWORD, RunningRegistry, registry
 
 SERVICE, ISSUER = "registry.test", "token server of a test"
-USERS = {"ann": "right-password", "bob": "bobs-password"}
+USERS = {"ann": PASSWORD, "bob": "bobs-password"}
 """`bob` may read only."""
 ENTRA_TOKEN = "a-token-of-entra"
 REFRESH_TOKEN = "a-refresh-token"
