@@ -1,36 +1,75 @@
-"""An image by hash.
+"""An image by digest, in the registry from which the cluster pulls it.
 
-The reference is known before anything exists, because the program computes it from the image's content.
-Nothing is built or pushed yet: a laptop makes the same content from the recipe, and on a cluster the
-stack file names an image that exists.
+Under Pulumi it is built before it is registered, so that its digest is known to a preview and to policies,
+and pushed when the stack is deployed. `slipway plan` and `slipway render` know it if it was built on this
+machine. Without a registry nothing is built: this machine makes the same content from the recipe.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import pulumi
 
+from slipway.images.mode import Mode, mode
 from slipway.images.recipe import Recipe, reference
 
 
 @dataclass(frozen=True)
 class ImageArgs:
-    """Arguments of `Image`; the recipe's paths begin at the project's folder."""
+    """Arguments of `Image`; the recipe's paths begin at the project's folder.
+
+    `registry` is where the image goes, as host, port and path; empty where it goes nowhere.
+    """
 
     repository: str
     recipe: Recipe
     project: Path
+    registry: str = ""
+    global_registry: str = ""
 
 
 class Image(pulumi.ComponentResource):
-    """What an image is made of and the reference that follows from it."""
+    """What an image is made of and the reference that follows from it; who uses it depends on this."""
 
-    reference: str
+    reference: pulumi.Input[str]
 
     def __init__(self, name: str, args: ImageArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        inputs = {"repository": args.repository, "recipe": args.recipe.to_dict()}
+        repository = f"{args.registry}/{args.repository}".lstrip("/")
+        inputs = {"repository": repository, "recipe": args.recipe.to_dict()}
         super().__init__("slipway:index:Image", name, inputs, opts)
-        self.reference = reference(args.repository, args.recipe, args.project)
+        if not args.registry or mode() is Mode.NAMED:
+            self.reference = reference(repository, args.recipe, args.project)
+        else:
+            from slipway.images.push import Push  # noqa: PLC0415 only stacks with a registry need it
+
+            digest = _digest(args)
+            pushed = Push(name, repository, _output(digest), self._child(opts))
+            self.reference = f"{repository}@{digest}" if digest is not None else pushed.reference
         self.register_outputs({"reference": self.reference})
+
+    def _child(self, opts: pulumi.ResourceOptions | None) -> pulumi.ResourceOptions:
+        return pulumi.ResourceOptions(parent=self, depends_on=opts.depends_on if opts else None)
+
+
+def _digest(args: ImageArgs) -> str | None:
+    """Give the digest, None where nothing is built here or now."""
+    from slipway.images import build, dockerfile  # noqa: PLC0415 as above
+    from slipway.images.cache import Cache  # noqa: PLC0415
+
+    if mode() is Mode.CACHED:
+        return build.cached(args.recipe, args.project, Cache())
+    places = build.Places(args.registry, args.global_registry)
+    preview = pulumi.runtime.is_dry_run()
+    try:
+        return build.build(
+            args.recipe, args.project, places, Cache(), preview=preview, say=pulumi.log.info
+        ).digest
+    except dockerfile.OnlyWhenDeploying:
+        return None
+
+
+def _output(digest: str | None) -> pulumi.Input[str]:
+    return digest if digest is not None else cast("str", pulumi.output.Unknown())

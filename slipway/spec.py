@@ -133,7 +133,7 @@ class Environment(Checked):
     image: str | None = None
     """the reference of an image that exists already; then Slipway builds none"""
     base_image: str | None = None
-    """the reference of an image with Python, on which the packages are installed; without it one by version"""
+    """the reference of an image with Python, for the packages to stand on; without it one by version"""
     base_dockerfile: str | None = None
     """the path of a Dockerfile, from `source_directory`, which makes the base image"""
     conda_file: str | None = None
@@ -141,7 +141,8 @@ class Environment(Checked):
 
     def mistakes(self) -> list[str]:
         return [
-            f"{name} = {getattr(self, name)} with {other} = {getattr(self, other)}: {rule}; remove one of the two"
+            f"{name} = {getattr(self, name)} with {other} = {getattr(self, other)}: {rule}; "
+            "remove one of the two"
             for name, other, rule in (
                 ("base_image", "image", "an image that exists is not built on another"),
                 ("base_dockerfile", "image", "an image that exists is not built"),

@@ -110,8 +110,7 @@ def keep(image: Image, cache: Cache) -> None:
 def kept(digest: str, cache: Cache) -> Image | None:
     """Give what `keep` was told, None if part of it is lost."""
     told, built = cache.recall("images", digest), store.read(digest, cache)
-    environment = store.read(told["environment"], cache) if told is not None else None
-    if built is None or environment is None:
+    if told is None or built is None or (environment := store.read(told["environment"], cache)) is None:
         return None
     return Image(built, environment, told["environment_hash"], tuple(told["repositories"]))
 
@@ -139,14 +138,15 @@ def _make_environment(recipe: Recipe, project: Path, base: store.Known, cache: C
     path = base.built.variables.get("PATH", "/usr/local/bin:/usr/bin:/bin")
     # Older Pythons lack -P, which keeps a `logging.py` among the user's code from being the server's.
     safe = () if version in {"3.9", "3.10"} else ("-P",)
-    settings = {
+    labels: dict[str, str] = base.built.settings.get("Labels") or {}
+    settings: dict[str, object] = {
         # Python looks for packages there after its own modules and before the base's.
         "Env": _env(base.built, {"PATH": f"/{ROOT}/bin:{path}", "PYTHONUSERBASE": f"/{ROOT}"}),
         "Entrypoint": ["python3", *safe, "-m", f"slipway.{recipe.runtime}"],
         "Cmd": None,
         "User": f"{USER}:{USER}",
         "Labels": {
-            **(base.built.settings.get("Labels") or {}),
+            **labels,
             "org.opencontainers.image.base.name": recipe.base_image,
             "org.opencontainers.image.base.digest": base.digest,
         },

@@ -64,7 +64,7 @@ def write(entries: Iterable[tuple[str, Entry]], file: IO[bytes], *, compress: bo
 class _Digesting(io.RawIOBase):
     """Passes bytes on, counting and hashing them."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: IO[bytes] | gzip.GzipFile) -> None:
         super().__init__()
         self._file, self._hash, self.size = file, hashlib.sha256(), 0
 

@@ -46,14 +46,15 @@ class Recipe:
     architecture: str = "amd64"
 
     def to_dict(self) -> dict[str, object]:
-        """Give plain JSON values, as a graph carries them."""
-        return cast("dict[str, object]", json.loads(json.dumps(dataclasses.asdict(self))))
+        """Give plain JSON values, as a graph carries them; what is empty is left out."""
+        values = cast("dict[str, object]", json.loads(json.dumps(dataclasses.asdict(self))))
+        return {name: value for name, value in values.items() if value}
 
     @classmethod
     def from_dict(cls, values: dict[str, object]) -> Self:
         """Read what `to_dict` gave."""
         names = ("requirements", "models", "requirement_files")
-        lists = {name: tuple(cast("list[str]", values[name])) for name in names}
+        lists = {name: tuple(cast("list[str]", values.get(name, ()))) for name in names}
         return cls(**(values | lists))  # pyright: ignore[reportArgumentType]  # to_dict's own output
 
 

@@ -72,8 +72,8 @@ def _mistakes(line: str, folder: Path, field: str) -> Iterator[str]:
         rule = "points to another file, which the image's hash would not cover"
         yield problem(field, line, rule, "write the packages themselves")
         return
-    for url in _URL.findall(line):
-        user, at, _ = urlsplit(url).netloc.rpartition("@")
+    for url in map(str, _URL.findall(line)):
+        user, at, _ = str(urlsplit(url).netloc).rpartition("@")
         secret = user.partition(":")[2] or user
         if at and not _VARIABLE.fullmatch(secret) and user != "git":
             remedy = (

@@ -21,6 +21,7 @@ from slipway.engine import UNKNOWN, Graph, Made, Reference, Registration, Secret
 from slipway.engine.graph import known as is_known
 from slipway.engine.graph import secrets as secrets_in
 from slipway.engine.mask import MASK, Mask
+from slipway.images.mode import Mode
 from slipway.images.recipe import Recipe
 from slipway.kube.folder import Object
 from slipway.kube.random import PASSWORD, STRING, generate
@@ -81,7 +82,8 @@ def resolve(
     stack file. With `local`, the graph must be all that there is: nothing of a cloud. Raises `Problems`
     for what cannot be realised without Pulumi, `EngineError` and `ProjectError` as `slipway.engine.run`.
     """
-    graph = run(project, stack, resolve=Resolver(), quiet=outputs is not None)
+    images = Mode.NAMED if local else Mode.CACHED
+    graph = run(project, stack, resolve=Resolver(), quiet=outputs is not None, images=images)
     if outputs is not None:
         others = [found for found in graph.registrations if found.type == STACK_REFERENCE]
         masked = [name for name, value in outputs.items() if value == MASK]

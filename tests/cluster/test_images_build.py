@@ -1,0 +1,243 @@
+"""Images built without Docker, looked up in real registries, pulled and run by containerd and runc."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from slipway.images import build as builder
+from slipway.images.build import ENVIRONMENTS, Image, Places, build, cached, kept
+from slipway.images.cache import Cache
+from slipway.images.publish import publish
+from slipway.images.recipe import Recipe, webservice_recipe
+from slipway.images.registry import Registry
+from slipway.images.transfer import push
+from slipway.problems import Problems
+from slipway.spec import WebserviceSpec
+from tests.cluster import debian
+from tests.cluster.containers import Containerd, containerd
+from tests.cluster.ports import free_port
+from tests.cluster.registries import RunningRegistry, registry
+
+REPOSITORY = "slipway/echo"
+SCORE = "def init():\n    pass\n\n\ndef run(data):\n    return {'said': data}\n"
+
+
+@dataclass(frozen=True)
+class World:
+    """A workspace's registry, a global one, one with the base image, and a project with one service."""
+
+    workspace: RunningRegistry
+    global_: RunningRegistry
+    project: Path
+    recipe: Recipe
+
+    @property
+    def places(self) -> Places:
+        return Places(self.workspace.host, self.global_.host)
+
+    @property
+    def repository(self) -> str:
+        return f"{self.workspace.host}/{REPOSITORY}"
+
+    def write(self, name: str, text: str) -> None:
+        (self.project / "src" / name).write_text(text, encoding="utf-8")
+
+
+@pytest.fixture(name="base", scope="module")
+def _base(tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
+    """Give the reference of a base image in a registry that stands for Microsoft's."""
+    folder = tmp_path_factory.mktemp("base")
+    cache = Cache(folder / "cache")
+    made = debian.base(cache)
+    with registry(folder / "registry") as running, Registry(running.host, ()) as client:
+        push(client, "base/python", made.manifest, cache.path, tags=("3",))
+        yield f"{running.host}/base/python:3"
+
+
+@pytest.fixture(name="world")
+def _world(tmp_path: Path, base: str) -> Generator[World]:
+    source = tmp_path / "project" / "src"
+    source.mkdir(parents=True)
+    (source / "score.py").write_text(SCORE, encoding="utf-8")
+    (tmp_path / "project" / "model.bin").write_bytes(b"weights" * 1000)
+    spec = WebserviceSpec.model_validate(
+        {
+            "name": "echo",
+            "source_directory": "src",
+            "entry_script": "score.py",
+            "models": ["model.bin"],
+            "environment": {"base_image": base},
+        }
+    )
+    with registry(tmp_path / "workspace") as workspace, registry(tmp_path / "global") as global_:
+        project = tmp_path / "project"
+        yield World(workspace, global_, project, webservice_recipe(spec, project))
+
+
+def make(world: World, cache: Cache, said: list[str] | None = None) -> Image:
+    return build(
+        world.recipe, world.project, world.places, cache, say=said.append if said is not None else print
+    )
+
+
+def layers(image: Image) -> list[str]:
+    return [layer.digest for layer in image.built.manifest.layers]
+
+
+def moved(running: RunningRegistry, since: int) -> list[str]:
+    """Give the uploads that a registry took."""
+    return [path for method, path in running.requests()[since:] if method in {"PATCH", "PUT"}]
+
+
+def score(port: int, body: str) -> object:
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/score", body.encode())
+    with urllib.request.urlopen(request, timeout=5) as answer:
+        return json.loads(answer.read())
+
+
+def wait_ready(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    end = time.monotonic() + 60
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/ready", timeout=1):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.05)
+    raise AssertionError(f"not ready:\n{log.read_text()}")
+
+
+@pytest.fixture(name="runtime", scope="module")
+def _runtime(tmp_path_factory: pytest.TempPathFactory) -> Generator[Containerd]:
+    with containerd(tmp_path_factory.mktemp("c")) as running:
+        yield running
+
+
+def test_a_web_service_that_was_built_is_pulled_runs_and_scores(
+    world: World, runtime: Containerd, tmp_path: Path
+) -> None:
+    cache = Cache(tmp_path / "cache")
+    assert cached(world.recipe, world.project, cache) is None
+    image = make(world, cache)
+    assert cached(world.recipe, world.project, cache) == image.digest
+    assert world.workspace.requests()[-1][0] != "PUT", "building pushes nothing"
+    publish(world.repository, image.digest, cache)
+    reference = f"{world.repository}@{image.digest}"
+    runtime.pull(reference)
+    port, log = free_port(), tmp_path / "log"
+    env = {"POD_IP": "127.0.0.1", "PORT": str(port)}
+    with runtime.container(reference, "echo", env, log) as process:
+        wait_ready(port, process, log)
+        assert score(port, '"hello"') == {"said": '"hello"'}
+
+
+def test_a_code_change_moves_the_code_alone_and_no_change_moves_nothing(world: World, tmp_path: Path) -> None:
+    cache = Cache(tmp_path / "cache")
+    first = make(world, cache)
+    publish(world.repository, first.digest, cache)
+    since = len(world.workspace.requests())
+    again = make(world, cache)
+    publish(world.repository, again.digest, cache)
+    assert again.digest == first.digest
+    assert moved(world.workspace, since) == []
+    world.write("score.py", SCORE + "# changed\n")
+    changed = make(world, cache)
+    publish(world.repository, changed.digest, cache)
+    new = set(layers(changed)) - set(layers(first))
+    assert len(new) == 1
+    uploads = [path for path in moved(world.workspace, since) if "/blobs/" in path]
+    assert {path.rpartition("digest=")[2].replace("%3A", ":") for path in uploads if "digest=" in path} == {
+        *new,
+        changed.built.manifest.config.digest,
+    }
+
+
+def test_an_environment_is_found_in_the_workspace_then_in_the_global_registry(
+    world: World, tmp_path: Path
+) -> None:
+    image = make(world, Cache(tmp_path / "first"))
+    publish(world.repository, image.digest, Cache(tmp_path / "first"))
+    said: list[str] = []
+    other = Cache(tmp_path / "second")
+    assert make(world, other, said).digest == image.digest
+    assert said == []
+    publish(f"{world.workspace.host}/slipway/other", image.digest, other)  # by mounts: it holds no such layer
+
+    elsewhere = replace(world, workspace=world.global_, global_=world.workspace)
+    third = Cache(tmp_path / "third")
+    assert make(elsewhere, third, said).digest == image.digest
+    assert said == []
+    publish(elsewhere.repository, image.digest, third)
+    with Registry(world.global_.host, ()) as client:
+        assert client.digest(ENVIRONMENTS, image.environment_hash) == image.environment.manifest.digest
+        assert client.digest(REPOSITORY, image.digest) == image.digest
+
+
+def test_two_builders_at_once_make_the_same_image(world: World, tmp_path: Path) -> None:
+    cache = Cache(tmp_path / "cache")
+    with ThreadPoolExecutor() as pool:
+        digests = {image.digest for image in pool.map(lambda _: make(world, cache), range(2))}
+    assert len(digests) == 1
+    assert not list(cache.root.rglob(".new-*"))
+
+
+def test_a_corrupt_layer_is_made_again(world: World, tmp_path: Path) -> None:
+    cache = Cache(tmp_path / "cache")
+    image = make(world, cache)
+    ours = image.built.manifest.layers[1:]
+    for layer in ours:
+        content = bytearray(cache.path(layer.digest).read_bytes())
+        content[-1] ^= 1
+        cache.path(layer.digest).write_bytes(content)
+    assert make(world, cache).digest == image.digest
+    assert all(cache.has(layer, verify=True) for layer in ours)
+
+
+def test_a_full_disk_is_said_and_leaves_nothing_half_made(world: World, tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(small)], check=True)
+    try:
+        with pytest.raises(Problems, match="No space left on device; make room there, or name another"):
+            make(world, Cache(small / "cache"))
+        blobs = [path for path in (small / "cache/blobs/sha256").iterdir() if path.name.startswith(".new-")]
+        assert blobs == []
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
+
+
+def test_a_base_image_that_does_not_exist_is_named(world: World, tmp_path: Path) -> None:
+    recipe = replace(world.recipe, base_image=f"{world.workspace.host}/no/such:1")
+    with pytest.raises(Problems, match=r"no/such:1: .* has no such image; correct the reference"):
+        build(recipe, world.project, world.places, Cache(tmp_path / "cache"))
+
+
+def test_a_dockerfile_makes_the_base_with_what_builds_images_here(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BUILDAH_ISOLATION", "chroot")
+    monkeypatch.setenv("STORAGE_DRIVER", "vfs")
+    policy = tmp_path / "containers"
+    policy.mkdir()
+    recipe = replace(
+        world.recipe,
+        base_image="",
+        base_dockerfile="FROM scratch\nENV PYTHON_VERSION=3.11.2\nLABEL made=here\n",
+    )
+    cache = Cache(tmp_path / "cache")
+    image = build(recipe, world.project, world.places, cache)
+    assert image.built.settings["Labels"]["made"] == "here"
+    assert build(recipe, world.project, world.places, cache).digest == image.digest
+    found = kept(image.digest, cache)
+    assert found is not None
+    assert found.built == image.built
+    assert builder.cached(recipe, world.project, cache) == image.digest
