@@ -14,7 +14,7 @@ from typing import cast
 import pulumi
 
 from slipway.images.mode import Mode, mode
-from slipway.images.recipe import Recipe, reference
+from slipway.images.recipe import ENVIRONMENTS, Recipe, image_hash
 
 
 @dataclass(frozen=True)
@@ -38,20 +38,35 @@ class Image(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: ImageArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         repository = f"{args.registry}/{args.repository}".lstrip("/")
+        content = image_hash(args.recipe, args.project)
         inputs = {"repository": repository, "recipe": args.recipe.to_dict()}
         super().__init__("slipway:index:Image", name, inputs, opts)
         if not args.registry or mode() is Mode.NAMED:
-            self.reference = reference(repository, args.recipe, args.project)
+            self.reference = f"{repository}:{content}"
         else:
-            from slipway.images.push import Push  # noqa: PLC0415 only stacks with a registry need it
-
-            digest = _digest(args)
-            pushed = Push(name, repository, _output(digest), self._child(opts))
-            self.reference = f"{repository}@{digest}" if digest is not None else pushed.reference
+            self.reference = self._pushed(name, args, repository, content, opts)
         self.register_outputs({"reference": self.reference})
 
-    def _child(self, opts: pulumi.ResourceOptions | None) -> pulumi.ResourceOptions:
-        return pulumi.ResourceOptions(parent=self, depends_on=opts.depends_on if opts else None)
+    def _pushed(
+        self, name: str, args: ImageArgs, repository: str, content: str, opts: pulumi.ResourceOptions | None
+    ) -> pulumi.Input[str]:
+        from slipway.images.push import ImagePush, ImagePushArgs  # noqa: PLC0415 stacks with a registry only
+
+        digest = _digest(args)
+        child = pulumi.ResourceOptions(parent=self, depends_on=opts.depends_on if opts else None)
+        push = ImagePush(
+            name,
+            ImagePushArgs(
+                repository=repository,
+                digest=digest if digest is not None else cast("str", pulumi.output.Unknown()),
+                tags=[content],
+                environments=f"{args.registry}/{ENVIRONMENTS}",
+            ),
+            child,
+        )
+        if digest is None:
+            return push.digest.apply(lambda told: f"{repository}@{told}")
+        return f"{repository}@{digest}"
 
 
 def _digest(args: ImageArgs) -> str | None:
@@ -69,7 +84,3 @@ def _digest(args: ImageArgs) -> str | None:
         ).digest
     except dockerfile.OnlyWhenDeploying:
         return None
-
-
-def _output(digest: str | None) -> pulumi.Input[str]:
-    return digest if digest is not None else cast("str", pulumi.output.Unknown())

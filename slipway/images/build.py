@@ -20,11 +20,9 @@ from slipway.images.built import Built
 from slipway.images.cache import Cache
 from slipway.images.files import project_files
 from slipway.images.layers import Entry, Layer
-from slipway.images.recipe import RUNTIMES, Recipe, environment_hash
+from slipway.images.recipe import ENVIRONMENTS, RUNTIMES, Recipe, environment_hash
 from slipway.images.requirements import PACKAGE
 
-ENVIRONMENTS = "slipway/environments"
-"""The repository, in the workspace's registry and in the global one, with a tag for each hash."""
 ROOT = "opt/slipway"
 VAR = "var"
 USER = 1000

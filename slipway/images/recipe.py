@@ -17,12 +17,14 @@ from typing import Literal, Self, cast
 
 import slipway
 from slipway.images import bases, requirements
-from slipway.images.files import model_files, project_files
+from slipway.images.files import model_files, project_files, too_much
 from slipway.problems import Problems, problem
 from slipway.spec import WebserviceSpec
 
 RUNTIMES = {"scoring": ("scoring", "collect"), "router": ("",)}
 """Folders of the `slipway` package that each runtime's image holds."""
+ENVIRONMENTS = "slipway/environments"
+"""The repository, in the workspace's registry and in the global one, with a tag for each hash."""
 _STEPS = 1
 """Counts the ways in which an environment was made from the same; a change of `packages` counts one up."""
 
@@ -99,11 +101,15 @@ def webservice_recipe(spec: WebserviceSpec, project: Path, architecture: str = "
             for field, name in named.items()
             if not (source / name).is_file()
         ]
-        if not lines and PurePosixPath(entry_script) not in project_files(source):
+        files = project_files(source)
+        if not lines and PurePosixPath(entry_script) not in files:
             rule = f"is not among the files of {spec.source_directory} that the image gets"
             lines.append(
                 problem(f"{at}.entry_script", entry_script, rule, "move it, or let .amlignore pass it")
             )
+        if too_much_code := too_much(source, files):
+            remedy = "name what is no code in .amlignore; models go into `models`, data into storage"
+            lines.append(problem(f"{at}.source_directory", spec.source_directory, too_much_code, remedy))
     else:
         field = f"{at}.source_directory"
         lines.append(problem(field, spec.source_directory, "does not exist", "create it or correct the path"))

@@ -10,17 +10,18 @@ import urllib.request
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from slipway.images import build as builder
-from slipway.images.build import ENVIRONMENTS, Image, Places, build, cached, kept
-from slipway.images.cache import Cache
-from slipway.images.publish import publish
-from slipway.images.recipe import Recipe, webservice_recipe
+from slipway.images.build import Image, Places, build, cached, kept
+from slipway.images.cache import VARIABLE, Cache
+from slipway.images.push import ImagePushProvider
+from slipway.images.recipe import ENVIRONMENTS, Recipe, webservice_recipe
 from slipway.images.registry import Registry
-from slipway.images.transfer import push
+from slipway.images.transfer import Place, push
 from slipway.problems import Problems
 from slipway.spec import WebserviceSpec
 from tests.cluster import debian
@@ -60,7 +61,7 @@ def _base(tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
     cache = Cache(folder / "cache")
     made = debian.base(cache)
     with registry(folder / "registry") as running, Registry(running.host, ()) as client:
-        push(client, "base/python", made.manifest, cache.path, tags=("3",))
+        push(Place(client, "base/python"), made.manifest, cache.path, tags=("3",))
         yield f"{running.host}/base/python:3"
 
 
@@ -88,6 +89,14 @@ def make(world: World, cache: Cache, said: list[str] | None = None) -> Image:
     return build(
         world.recipe, world.project, world.places, cache, say=said.append if said is not None else print
     )
+
+
+def publish(repository: str, image: Image, cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Push as `pulumi up` does."""
+    monkeypatch.setenv(VARIABLE, str(cache.root))
+    host = repository.partition("/")[0]
+    inputs = {"repository": repository, "digest": image.digest, "tags": ["content"]}
+    ImagePushProvider().create({**inputs, "environments": f"{host}/{ENVIRONMENTS}"})
 
 
 def layers(image: Image) -> list[str]:
@@ -123,14 +132,14 @@ def _runtime(tmp_path_factory: pytest.TempPathFactory) -> Generator[Containerd]:
 
 
 def test_a_web_service_that_was_built_is_pulled_runs_and_scores(
-    world: World, runtime: Containerd, tmp_path: Path
+    world: World, runtime: Containerd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache = Cache(tmp_path / "cache")
     assert cached(world.recipe, world.project, cache) is None
     image = make(world, cache)
     assert cached(world.recipe, world.project, cache) == image.digest
     assert world.workspace.requests()[-1][0] != "PUT", "building pushes nothing"
-    publish(world.repository, image.digest, cache)
+    publish(world.repository, image, cache, monkeypatch)
     reference = f"{world.repository}@{image.digest}"
     runtime.pull(reference)
     port, log = free_port(), tmp_path / "log"
@@ -140,18 +149,20 @@ def test_a_web_service_that_was_built_is_pulled_runs_and_scores(
         assert score(port, '"hello"') == {"said": '"hello"'}
 
 
-def test_a_code_change_moves_the_code_alone_and_no_change_moves_nothing(world: World, tmp_path: Path) -> None:
+def test_a_code_change_moves_the_code_alone_and_no_change_moves_nothing(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cache = Cache(tmp_path / "cache")
     first = make(world, cache)
-    publish(world.repository, first.digest, cache)
+    publish(world.repository, first, cache, monkeypatch)
     since = len(world.workspace.requests())
     again = make(world, cache)
-    publish(world.repository, again.digest, cache)
+    publish(world.repository, again, cache, monkeypatch)
     assert again.digest == first.digest
     assert moved(world.workspace, since) == []
     world.write("score.py", SCORE + "# changed\n")
     changed = make(world, cache)
-    publish(world.repository, changed.digest, cache)
+    publish(world.repository, changed, cache, monkeypatch)
     new = set(layers(changed)) - set(layers(first))
     assert len(new) == 1
     uploads = [path for path in moved(world.workspace, since) if "/blobs/" in path]
@@ -162,21 +173,23 @@ def test_a_code_change_moves_the_code_alone_and_no_change_moves_nothing(world: W
 
 
 def test_an_environment_is_found_in_the_workspace_then_in_the_global_registry(
-    world: World, tmp_path: Path
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     image = make(world, Cache(tmp_path / "first"))
-    publish(world.repository, image.digest, Cache(tmp_path / "first"))
+    publish(world.repository, image, Cache(tmp_path / "first"), monkeypatch)
     said: list[str] = []
     other = Cache(tmp_path / "second")
     assert make(world, other, said).digest == image.digest
     assert said == []
-    publish(f"{world.workspace.host}/slipway/other", image.digest, other)  # by mounts: it holds no such layer
+    publish(
+        f"{world.workspace.host}/slipway/other", image, other, monkeypatch
+    )  # by mounts: it holds no such layer
 
     elsewhere = replace(world, workspace=world.global_, global_=world.workspace)
     third = Cache(tmp_path / "third")
     assert make(elsewhere, third, said).digest == image.digest
     assert said == []
-    publish(elsewhere.repository, image.digest, third)
+    publish(elsewhere.repository, image, third, monkeypatch)
     with Registry(world.global_.host, ()) as client:
         assert client.digest(ENVIRONMENTS, image.environment_hash) == image.environment.manifest.digest
         assert client.digest(REPOSITORY, image.digest) == image.digest
@@ -185,7 +198,7 @@ def test_an_environment_is_found_in_the_workspace_then_in_the_global_registry(
 def test_two_builders_at_once_make_the_same_image(world: World, tmp_path: Path) -> None:
     cache = Cache(tmp_path / "cache")
     with ThreadPoolExecutor() as pool:
-        digests = {image.digest for image in pool.map(lambda _: make(world, cache), range(2))}
+        digests = {image.digest for image in pool.map(partial(make, world), [cache, cache])}
     assert len(digests) == 1
     assert not list(cache.root.rglob(".new-*"))
 
