@@ -15,6 +15,7 @@ import hashlib
 import json
 import os
 import tempfile
+import time
 from collections.abc import Generator
 from pathlib import Path
 from typing import IO, Any
@@ -24,6 +25,8 @@ from slipway.problems import Problems
 
 VARIABLE = "SLIPWAY_CACHE"
 _ASIDE = ".new-"
+_FORGOTTEN = 24 * 3600
+"""Seconds after which nobody can be writing any more."""
 
 
 class Cache:
@@ -75,6 +78,9 @@ class Cache:
         folder = self.root / "blobs" / "sha256"
         with self._explained():
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for left in folder.glob(f"{_ASIDE}*"):
+                if _age(left) > _FORGOTTEN:  # by a builder that was killed
+                    left.unlink(missing_ok=True)
             with tempfile.NamedTemporaryFile(dir=folder, prefix=_ASIDE, delete=False) as file:
                 try:
                     yield file
@@ -122,6 +128,13 @@ def default_root() -> Path:
     xdg = os.environ.get("XDG_CACHE_HOME", "")
     caches = Path(xdg) if Path(xdg).is_absolute() else Path.home() / ".cache"
     return Path(given).absolute() if given else caches / "slipway"
+
+
+def _age(path: Path) -> float:
+    try:
+        return time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return 0
 
 
 def _digest(path: Path) -> str:
