@@ -72,7 +72,7 @@ def install(own: Sequence[str], theirs: Sequence[str], target: Target, source: P
         except subprocess.CalledProcessError as error:
             said = str(error.stderr).strip()
             remedy = "correct environment.requirements"
-            if "Wheels are required" in said:
+            if "Wheels are required" in said or "source distributions is disabled" in said:
                 remedy = (
                     "name a version with wheels, put a wheel beside the requirements, or use base_dockerfile"
                 )
