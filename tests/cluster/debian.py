@@ -30,7 +30,9 @@ def version() -> str:
 def base(cache: Cache) -> Built:
     """Make the image, in the cache: Python with all that it depends on."""
     with cache.aside() as file:
-        layer = write(_entries(_closure(["python3", "libstdc++6", "coreutils"])), file, compress=False)
+        layer = write(
+            _entries(_closure(["python3", "libstdc++6", "coreutils", "dash"])), file, compress=False
+        )
         file.flush()
         cache.adopt(Path(file.name), layer.descriptor.digest)
     variables = ["PATH=/usr/local/bin:/usr/bin:/bin", f"PYTHON_VERSION={version()}"]

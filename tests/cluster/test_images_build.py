@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import tarfile
 import time
 import urllib.error
 import urllib.request
@@ -11,15 +12,15 @@ from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 
 import pytest
 
-from slipway.images import build as builder
 from slipway.images.build import Image, Places, build, cached, kept
 from slipway.images.cache import VARIABLE, Cache
 from slipway.images.push import ImagePushProvider
-from slipway.images.recipe import ENVIRONMENTS, Recipe, webservice_recipe
+from slipway.images.recipe import ENVIRONMENTS, Recipe, router_recipe, webservice_recipe
 from slipway.images.registry import Registry
 from slipway.images.transfer import Place, push
 from slipway.problems import Problems
@@ -234,23 +235,44 @@ def test_a_base_image_that_does_not_exist_is_named(world: World, tmp_path: Path)
         build(recipe, world.project, world.places, Cache(tmp_path / "cache"))
 
 
-def test_a_dockerfile_makes_the_base_with_what_builds_images_here(
-    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_slipways_own_image_runs_the_router(
+    world: World, base: str, runtime: Containerd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("BUILDAH_ISOLATION", "chroot")
+    cache, repository = Cache(tmp_path / "cache"), f"{world.workspace.host}/slipway/router"
+    image = build(replace(router_recipe(), base_image=base), world.project, world.places, cache)
+    publish(repository, image, cache, monkeypatch)
+    runtime.pull(reference := f"{repository}@{image.digest}")
+    port, admin, log = free_port(), free_port(), tmp_path / "log"
+    env = {"POD_IP": "127.0.0.1", "POD_NAME": "router", "PORT": str(port), "ADMIN_PORT": str(admin)}
+    env |= {"SLIPWAY_RUN_DIR": "/tmp/run", "SLIPWAY_OBJECTS": "/tmp/objects"}
+    with runtime.container(reference, "router", env, log) as process:
+        wait_ready(admin, process, log)
+        with pytest.raises(urllib.error.HTTPError) as answer:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/service/none/score", timeout=5)
+        assert answer.value.code == HTTPStatus.NOT_FOUND
+        answer.value.close()
+
+
+def test_a_dockerfile_makes_the_base_with_what_builds_images_here(
+    world: World, base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registries = tmp_path / "registries.conf"
+    host = base.partition("/")[0]
+    registries.write_text(f'[[registry]]\nlocation = "{host}"\ninsecure = true\n', encoding="utf-8")
+    monkeypatch.setenv("CONTAINERS_REGISTRIES_CONF", str(registries))
+    monkeypatch.setenv("BUILDAH_ISOLATION", "chroot")  # all that a container lets root do
     monkeypatch.setenv("STORAGE_DRIVER", "vfs")
-    policy = tmp_path / "containers"
-    policy.mkdir()
-    recipe = replace(
-        world.recipe,
-        base_image="",
-        base_dockerfile="FROM scratch\nENV PYTHON_VERSION=3.11.2\nLABEL made=here\n",
-    )
+    text = f"FROM {base}\nENV MODE=test\nRUN python3 -c \"open('/made', 'w').write('here')\"\n"
+    recipe = replace(world.recipe, base_image="", base_dockerfile=text)
     cache = Cache(tmp_path / "cache")
     image = build(recipe, world.project, world.places, cache)
-    assert image.built.settings["Labels"]["made"] == "here"
+    assert image.built.variables["MODE"] == "test"
+    assert image.built.settings["Entrypoint"][-1] == "slipway.scoring"
+    made = cache.path(image.built.manifest.layers[1].digest)
+    with tarfile.open(made) as layer:
+        content = layer.extractfile("made")
+        assert content is not None
+        assert content.read() == b"here"
     assert build(recipe, world.project, world.places, cache).digest == image.digest
-    found = kept(image.digest, cache)
-    assert found is not None
-    assert found.built == image.built
-    assert builder.cached(recipe, world.project, cache) == image.digest
+    assert kept(image.digest, cache) == image
+    assert cached(recipe, world.project, cache) == image.digest
