@@ -7,6 +7,9 @@ Nothing happens in a preview, and nothing is ever deleted: a rollback needs the 
 
 from __future__ import annotations
 
+import sys
+import threading
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -22,6 +25,8 @@ from slipway.images.registry import Registry
 from slipway.images.transfer import Place, push
 from slipway.images.transport import RegistryError
 
+EVERY = 5
+"""Seconds between two lines about progress."""
 INPUTS = ("repository", "digest", "tags", "environments")
 
 
@@ -86,16 +91,36 @@ class ImagePush(Resource, module="slipway", name="ImagePush"):
         super().__init__(ImagePushProvider(), name, inputs, opts)
 
 
+class _Meter:
+    """Says every few seconds how much is over; the engine shows what a provider writes to stderr."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._moved: dict[str, tuple[int, int]] = {}
+        self._lock = threading.Lock()
+        self._next = time.monotonic() + EVERY
+
+    def __call__(self, digest: str, done: int, total: int) -> None:
+        with self._lock:
+            self._moved[digest] = (done, total)
+            if time.monotonic() >= self._next:
+                self._next = time.monotonic() + EVERY
+                done, total = (sum(column) for column in zip(*self._moved.values(), strict=True))
+                sys.stderr.write(f"{self._name}: {done / 1e6:.0f} of {total / 1e6:.0f} MB moved\n")
+                sys.stderr.flush()
+
+
 def _publish(props: dict[str, Any]) -> None:
     """Have an image in its repository; its environment goes before it, so that it is there to be mounted."""
     repository, digest, cache = props["repository"], props["digest"], Cache()
     with ExitStack() as stack:
         registries: dict[str, Registry] = {}
+        meter = _Meter(repository)
 
         def at(place: str) -> Place:
             found = ImageReference.parse(place)
             if found.host not in registries:
-                registries[found.host] = stack.enter_context(Registry(found.host))
+                registries[found.host] = stack.enter_context(Registry(found.host, progress=meter))
             return Place(registries[found.host], found.repository)
 
         target = at(repository)
