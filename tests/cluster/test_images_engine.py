@@ -33,8 +33,7 @@ from slipway.images.push import ImagePush, ImagePushArgs
 
 config = pulumi.Config()
 place = config.require("place")
-repository, environments = f"{place}/diabetes", f"{place}/environments"
-args = ImagePushArgs(repository, config.require("digest"), [config.require("tag")], environments)
+args = ImagePushArgs(f"{place}/diabetes", config.require("digest"), [config.require("tag")])
 pushed = ImagePush("diabetes", args)
 pulumi.export("digest", pushed.digest)
 """
@@ -177,7 +176,6 @@ def test_the_state_holds_plain_inputs_and_no_credential(
         "repository": f"{workspace.host}/slipway/diabetes",
         "digest": image(cache, b"code"),
         "tags": ["v1"],
-        "environments": f"{workspace.host}/slipway/environments",
     }
 
 
