@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Final
 
-from slipway.images.build import ENVIRONMENTS, kept
+from slipway.images.build import kept
 from slipway.images.cache import Cache
 from slipway.images.oci import ImageReference
 from slipway.images.registry import Registry
@@ -45,12 +45,19 @@ class _Meter:
 
 
 def publish(
-    repository: str, digest: str, cache: Cache, *, tags: Sequence[str] = (), say: Say = lambda _: None
+    repository: str,
+    digest: str,
+    cache: Cache,
+    *,
+    environments: str,
+    tags: Sequence[str] = (),
+    say: Say = lambda _: None,
 ) -> None:
-    """Have an image of the cache in a repository, `host/path`, under its digest and some tags.
+    """Have an image of the cache in a repository under its digest and some tags.
 
     What is there already is not moved, nor needed in the cache. The environment goes first, into the
-    repository `environments` beside this one, so that the next image finds it there. Raises `RegistryError`.
+    repository `environments` under its hash, so that the next image finds it there; both are `host/path`.
+    Raises `RegistryError`.
     """
     with ExitStack() as stack:
         registries: dict[str, Registry] = {}
@@ -71,9 +78,8 @@ def publish(
         if image is None:
             text = f"{repository}: this machine has no image {digest} to push"
             raise RegistryError(text, "run `pulumi up` where the program builds it")
-        beside = f"{repository.rpartition('/')[0]}/{ENVIRONMENTS.rpartition('/')[2]}"
-        environments, elsewhere = at(beside), [at(place) for place in image.repositories]
+        shared, elsewhere = at(environments), [at(place) for place in image.repositories]
         made = image.environment.manifest
         with _ENVIRONMENT:
-            push(environments, made, cache.path, tags=(image.environment_hash,), sources=elsewhere)
-        push(target, image.built.manifest, cache.path, tags=tags, sources=[environments, *elsewhere])
+            push(shared, made, cache.path, tags=(image.environment_hash,), sources=elsewhere)
+        push(target, image.built.manifest, cache.path, tags=tags, sources=[shared, *elsewhere])

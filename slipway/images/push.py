@@ -20,18 +20,20 @@ from slipway.images.oci import ImageReference
 from slipway.images.publish import publish
 from slipway.images.registry import Registry
 
-INPUTS = ("repository", "digest", "tags")
+INPUTS = ("repository", "digest", "tags", "environments")
 
 
 @dataclass(frozen=True)
 class ImagePushArgs:
-    """Arguments of `ImagePush`; the repository is `host/path`."""
+    """Arguments of `ImagePush`; repositories are `host/path`."""
 
     repository: pulumi.Input[str]
     digest: pulumi.Input[str]
     """by which the cache knows the image"""
-    tags: Sequence[pulumi.Input[str]] = ()
+    tags: Sequence[pulumi.Input[str]]
     """without one, a registry may take the image for garbage"""
+    environments: str
+    """where its environment is kept by hash, for the next image that needs it"""
 
 
 class ImagePushProvider(ResourceProvider):
@@ -52,8 +54,8 @@ class ImagePushProvider(ResourceProvider):
         return ReadResult(id_, {**_plain(props), "tags": tags})
 
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
-        """Compare the inputs with what was pushed, or with what `read` found."""
-        changed = [name for name in INPUTS if _olds.get(name) != _news.get(name)]
+        """Compare with what was pushed or found; where the environment is kept is no change of the image."""
+        changed = [name for name in ("repository", "digest", "tags") if _olds.get(name) != _news.get(name)]
         replaces = [name for name in changed if name == "repository"]
         return DiffResult(changes=bool(changed), replaces=replaces, delete_before_replace=False)
 
@@ -78,12 +80,14 @@ class ImagePush(Resource, module="slipway", name="ImagePush"):
             "repository": args.repository,
             "digest": args.digest,
             "tags": list(args.tags),
+            "environments": args.environments,
         }
         super().__init__(ImagePushProvider(), name, inputs, opts)
 
 
 def _publish(props: dict[str, Any]) -> None:
-    publish(props["repository"], props["digest"], Cache(), tags=props["tags"], say=_say)
+    repository, digest, tags, environments = (props[name] for name in INPUTS)
+    publish(repository, digest, Cache(), environments=environments, tags=tags, say=_say)
 
 
 def _say(line: str) -> None:

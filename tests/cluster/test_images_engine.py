@@ -33,7 +33,8 @@ from slipway.images.push import ImagePush, ImagePushArgs
 
 config = pulumi.Config()
 place = config.require("place")
-args = ImagePushArgs(f"{place}/diabetes", config.require("digest"), [config.require("tag")])
+tags, environments = [config.require("tag")], f"{place}/environments"
+args = ImagePushArgs(f"{place}/diabetes", config.require("digest"), tags, environments)
 pushed = ImagePush("diabetes", args)
 pulumi.export("digest", pushed.digest)
 """
@@ -176,6 +177,7 @@ def test_the_state_holds_plain_inputs_and_no_credential(
         "repository": f"{workspace.host}/slipway/diabetes",
         "digest": image(cache, b"code"),
         "tags": ["v1"],
+        "environments": f"{workspace.host}/slipway/environments",
     }
 
 

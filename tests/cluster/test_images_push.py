@@ -54,16 +54,17 @@ def image(cache: Cache, code: bytes) -> str:
 
 
 def inputs(host: str, digest: str, *tags: str) -> dict[str, Any]:
-    return {"repository": f"{host}/slipway/diabetes", "digest": digest, "tags": list(tags)}
+    place = {"repository": f"{host}/slipway/diabetes", "environments": f"{host}/slipway/environments"}
+    return {**place, "digest": digest, "tags": list(tags)}
 
 
 def test_create_pushes_the_image_and_its_environment_once(workspace: RunningRegistry, cache: Cache) -> None:
     given = inputs(workspace.host, image(cache, b"code"), "v1")
     with proxy(workspace.host) as counted:
-        repository = f"{counted.host}/slipway/diabetes"
-        made = PROVIDER.create({**given, "repository": repository, "__provider": "pickled"})
+        through = inputs(counted.host, given["digest"], "v1")
+        made = PROVIDER.create({**through, "__provider": "pickled"})
         assert counted.sent < MIB + 20 * KIB  # the environment's layer was mounted, not sent again
-    assert (made.id, made.outs) == (repository, {**given, "repository": repository})
+    assert (made.id, made.outs) == (through["repository"], through)
     with Registry(workspace.host, ()) as client:
         assert client.digest("slipway/diabetes", "v1") == given["digest"]
         assert client.digest("slipway/environments", "0123") is not None
@@ -138,6 +139,7 @@ def test_delete_leaves_the_image(workspace: RunningRegistry, cache: Cache) -> No
     ("change", "changes", "replaces"),
     [
         ({}, False, []),
+        ({"environments": "b.test/e"}, False, []),
         ({"digest": "sha256:1"}, True, []),
         ({"tags": ["v2"]}, True, []),
         ({"repository": "b.test/a"}, True, ["repository"]),

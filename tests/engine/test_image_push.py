@@ -17,7 +17,7 @@ import pulumi_kubernetes as k8s
 
 from slipway.images.push import ImagePush, ImagePushArgs
 
-args = ImagePushArgs("r.test/slipway/a", {DIGEST!r}, ["v1"])
+args = ImagePushArgs("r.test/slipway/a", {DIGEST!r}, ["v1"], "r.test/slipway/environments")
 pushed = ImagePush("a", args)
 k8s.core.v1.ConfigMap("c", metadata={{"name": "c"}}, data={{"digest": pushed.digest, "id": pushed.id}})
 """
