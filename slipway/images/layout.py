@@ -7,7 +7,8 @@ the root is `/var` in an image and a folder of the state on a laptop. Models nam
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
 
 from slipway.images.files import model_files, project_files
 from slipway.images.recipe import Recipe
@@ -31,18 +32,26 @@ def variables(recipe: Recipe, root: str) -> dict[str, str]:
     }
 
 
+def code(recipe: Recipe, project: Path) -> Iterator[tuple[str, Path]]:
+    """Give each file of code: its place below the root, and where it is in the project."""
+    if recipe.source_directory:
+        source = project / recipe.source_directory
+        for name in project_files(source):
+            yield f"{APP}/{name}", source / name
+
+
+def models(recipe: Recipe, project: Path) -> Iterator[tuple[str, Path]]:
+    """Give each file of the models likewise."""
+    for model in recipe.models:
+        path, target = project / model, f"{MODELS}/{model_name(model)}/{VERSION}/{model_name(model)}"
+        for name in model_files(path):
+            yield (PurePosixPath(target) / name).as_posix(), path / name
+
+
 def install(recipe: Recipe, project: Path, root: Path) -> None:
     """Copy the recipe's code and models from the project to where `variables` says they are."""
     (root / MODELS).mkdir(parents=True)
-    source = project / recipe.source_directory
-    for name in project_files(source):
-        _copy(source / name, root / APP / name)
-    for model in recipe.models:
-        path, target = project / model, root / MODELS / model_name(model) / VERSION / model_name(model)
-        for name in model_files(path):
-            _copy(path / name, target / name)
-
-
-def _copy(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, target)
+    for place, source in (*code(recipe, project), *models(recipe, project)):
+        target = root / place
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)

@@ -111,6 +111,11 @@ def router_ip(azure: Azure) -> IPv4Address | None:
     return range_[ROUTER_HOST] if range_ is not None and range_.num_addresses > ROUTER_HOST else None
 
 
+def registry(settings: Settings) -> str:
+    """Give where a stack's images go: host, port and path; empty where it has no registry."""
+    return login_server(settings.azure) if settings.azure is not None else settings.images.registry or ""
+
+
 def login_server(azure: Azure) -> str:
     """Give the host of the workspace's registry, which is known before the registry exists."""
     name = name_of(azure.workspace.registry.id or azure.workspace.name)
