@@ -8,11 +8,12 @@ script. A request's line is written without `logging`, since every request pays 
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 import time
 from contextlib import suppress
+from functools import lru_cache
+from json.encoder import encode_basestring_ascii as quoted
 from typing import Optional
 
 from slipway.scoring import calls
@@ -38,6 +39,11 @@ def configure(level: str) -> None:
     uvicorn.propagate = False
 
 
+@lru_cache(maxsize=1)
+def _second(now: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
+
+
 def _mark(record: logging.LogRecord) -> bool:
     call = calls.current.get()
     record.call = f"[{call.id}] " if call else ""
@@ -51,14 +57,10 @@ def log_request(
     if log.level > logging.INFO or sys.__stderr__ is None:
         return
     now = time.time()
-    line = {
-        "time": f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(now))}.{int(now % 1 * 1000):03d}Z",
-        "request_id": request_id,
-        "method": method,
-        "path": path,
-        "status": CLIENT_LEFT if status is None else status,
-        "ms": round(milliseconds, 3),
-        "bytes": size,
-    }
+    line = (
+        f'{{"time": "{_second(int(now))}.{int(now % 1 * 1000):03d}Z", "request_id": {quoted(request_id)}, '
+        f'"method": {quoted(method)}, "path": {quoted(path)}, '
+        f'"status": {status or CLIENT_LEFT}, "ms": {milliseconds:.3f}, "bytes": {size}}}\n'
+    )
     with suppress(OSError, ValueError):  # the script may have closed it
-        sys.__stderr__.write(json.dumps(line) + "\n")
+        sys.__stderr__.write(line)

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from slipway.cli import main
+from tests.local.parity_differences import DIFFERENCES
 
 PROJECT = Path(__file__).parents[2]
 
@@ -36,3 +37,13 @@ def test_the_version_is_the_newest_in_the_changelog() -> None:
     assert newest
     assert version
     assert newest[1] == version[1]
+
+
+def test_the_differences_from_azure_mls_server_are_those_that_the_parity_test_holds() -> None:
+    table = (
+        text("docs/scoring.md")
+        .partition("## Differences from Azure ML's server")[2]
+        .partition("|---|---|\n")[2]
+    )
+    rows = table.partition("\n\n")[0].splitlines()
+    assert rows == [f"| {each.name} | {each.reason} |" for each in DIFFERENCES]
