@@ -294,7 +294,7 @@ def _closed_first(listener: socket.socket) -> socket.socket:
     """
     try:
         number = fcntl.fcntl(listener, fcntl.F_DUPFD_CLOEXEC, LISTENER_FROM)
-    except OSError:  # fewer files are allowed here
+    except (OSError, AttributeError):  # fewer files are allowed here; or PyPy, which lacks the command
         return listener
     listener.close()
     return socket.socket(fileno=number)

@@ -25,14 +25,16 @@ SCRIPT = ECHO + "\nimport uvicorn\nprint('uvicorn', uvicorn.__version__)\n"
 
 
 def environment(root: Path, python: str, *requirements: str) -> str:
-    """Make a virtual environment, return its python; skip where this machine has no such Python."""
+    """Make a virtual environment, return its python; skip where this machine has no such Python.
+
+    PyPy is one: for a version whose CPython a distribution has no more it is the one at hand.
+    """
     uv = find_uv_bin()
-    made = subprocess.run(
-        [uv, "venv", "--quiet", "--no-python-downloads", "--python", python, root / "venv"],
-        capture_output=True,
-        check=False,
-    )
-    if made.returncode:
+    for name in (python, f"pypy{python}"):
+        command = [uv, "venv", "--quiet", "--no-python-downloads", "--python", name, root / "venv"]
+        if not subprocess.run(command, capture_output=True, check=False).returncode:
+            break
+    else:
         pytest.skip(f"there is no Python {python} here")
     interpreter = str(root / "venv" / "bin" / "python")
     subprocess.run([uv, "pip", "install", "--quiet", "--python", interpreter, *requirements], check=True)
