@@ -2,9 +2,9 @@
 
 sum: a model that adds up five numbers, so that a request costs what its server does; cpu: 10 ms of arithmetic
 before; batches: a model that takes 10 ms a call, however many requests it gets, with and without batching.
-Servers share one core, wrk has another; a request's own processor time counts too, since it says the same on a
-machine that others use as well. Memory (PSS) is that of all of a server's processes after the load;
-start-up ends with the first scored request.
+c is the number of clients, each with one request at a time. Servers share one core, wrk has another. Requests
+for a second of a server's own processor time say the same on a machine that others use as well. Memory (PSS)
+is that of all of a server's processes after the load; start-up ends with the first scored request.
 """
 
 import argparse
@@ -155,38 +155,36 @@ def table(trivial: dict[str, Seen], computing: dict[str, Seen], batches: dict[st
     for clients in CLIENTS:
         rates = {name: seen.rate(clients) for name, seen in trivial.items()}
         p99s = {name: seen.p99(clients) for name, seen in trivial.items()}
-        lines += [Figure(f"sum, {clients} clients: {n}", rate, "requests/s") for n, rate in rates.items()]
-        lines += [Figure(f"sum, {clients} clients: {n} p99", p99, "ms") for n, p99 in p99s.items()]
+        lines += [Figure(f"sum, c={clients}: {n}", rate, "requests/s") for n, rate in rates.items()]
+        lines += [Figure(f"sum, c={clients}: {n} p99", p99, "ms") for n, p99 in p99s.items()]
         lines.append(
             Figure(
-                f"sum, {clients} clients: throughput, ours / azureml",
+                f"sum, c={clients}: throughput, ours / azureml",
                 _ratio(rates[OURS.name], rates[AZUREML.name]),
                 at_least=4 if clients == 8 else None,
             )
         )
         best = tuple(max(runs) for runs in zip(*_others(rates), strict=True))
         least = tuple(min(runs) for runs in zip(*_others(p99s), strict=True))
-        name = f"sum, {clients} clients"
+        name = f"sum, c={clients}"
         lines.append(
             Figure(f"{name}: throughput, ours / best other", _ratio(rates[OURS.name], best), at_least=1)
         )
         lines.append(Figure(f"{name}: p99, ours / best other", _ratio(p99s[OURS.name], least), at_most=1))
     efficiency = {name: tuple(seen.per_cpu_second[8]) for name, seen in trivial.items()}
-    lines += [
-        Figure(f"sum, 8 clients: {n}, a CPU second", each, "requests") for n, each in efficiency.items()
-    ]
+    lines += [Figure(f"sum, c=8: {n}, a CPU second", each, "requests") for n, each in efficiency.items()]
     against = _ratio(efficiency[OURS.name], efficiency[AZUREML.name])
-    lines.append(Figure("sum, 8 clients: requests a CPU second, ours / azureml", against))
-    lines += [Figure(f"cpu, 8 clients: {n}", seen.rate(8), "requests/s") for n, seen in computing.items()]
+    lines.append(Figure("sum, c=8: requests a CPU second, ours / azureml", against))
+    lines += [Figure(f"cpu, c=8: {n}", seen.rate(8), "requests/s") for n, seen in computing.items()]
     against = _ratio(computing[OURS.name].rate(8), computing[AZUREML.name].rate(8))
-    lines.append(Figure("cpu, 8 clients: throughput, ours / azureml", against, at_least=1))
+    lines.append(Figure("cpu, c=8: throughput, ours / azureml", against, at_least=1))
     lines += [Figure(f"memory: {n}", tuple(seen.memory_mb), "MB") for n, seen in trivial.items()]
     lines += [Figure(f"start-up: {n}", tuple(seen.start_s), "s") for n, seen in trivial.items()]
     single, batched = (batches[peer.name] for peer in (ONE_BY_ONE, BATCHED))
     return [
         *lines,
-        Figure("batches, 8 clients: one by one", single.rate(BATCH), "requests/s"),
-        Figure("batches, 8 clients: batched", batched.rate(BATCH), "requests/s"),
+        Figure("batches, c=8: one by one", single.rate(BATCH), "requests/s"),
+        Figure("batches, c=8: batched", batched.rate(BATCH), "requests/s"),
         Figure("batches: batched / one by one", _ratio(batched.rate(BATCH), single.rate(BATCH)), at_least=5),
         Figure("batches: batched p99", batched.p99(BATCH), "ms", at_most=BATCH_WAIT_MS + CALL_MS),
     ]
