@@ -38,7 +38,8 @@ def post(folder: Path, body: str, **headers: str) -> Path:
 def load(script: Path, url: str, connections: int, seconds: float, cores: Sequence[int]) -> Load:
     """Send for whole seconds, and refuse a run with any error in it."""
     binary = program("wrk", "apt-get install wrk (Debian, Ubuntu), brew install wrk (macOS)")
-    options = ["-t1", f"-c{connections}", f"-d{math.ceil(seconds)}s", "--latency", "-s", str(script), url]
+    options = ["-t1", f"-c{connections}", f"-d{math.ceil(seconds)}s", "--timeout", "30s", "--latency"]
+    options += ["-s", str(script), url]
     done = subprocess.run([*pinned(cores), binary, *options], capture_output=True, text=True, check=False)
     said = done.stdout + done.stderr
     rate = re.search(r"Requests/sec:\s+([\d.]+)", said)
