@@ -89,10 +89,10 @@ def read(digest: str, cache: Cache) -> Built | None:
 
 def base(reference: str, architecture: str, cache: Cache) -> Known:
     """Give a base image. Raises `Problems` where the registry has none or does not answer."""
+    parsed = _parsed(reference)
     try:
-        parsed = ImageReference.parse(reference)
         known = fetch(parsed, architecture, cache)
-    except (FormatError, RegistryError) as error:
+    except RegistryError as error:
         raise Problems([f"base image {reference}: {error}"]) from None
     if known is None:
         raise Problems([f"base image {reference}: {parsed.host} has no such image; correct the reference"])
@@ -114,4 +114,11 @@ def first(references: Iterable[str], architecture: str, cache: Cache, say: Say) 
 
 def key(reference: str, architecture: str) -> str:
     """Name what is known of an image by reference, for one architecture."""
-    return hashlib.sha256(f"{ImageReference.parse(reference)} {architecture}".encode()).hexdigest()
+    return hashlib.sha256(f"{_parsed(reference)} {architecture}".encode()).hexdigest()
+
+
+def _parsed(reference: str) -> ImageReference:
+    try:
+        return ImageReference.parse(reference)
+    except FormatError as error:
+        raise Problems([f"environment.base_image: {error}"]) from None
