@@ -20,13 +20,11 @@ from slipway.images.built import Built
 from slipway.images.cache import Cache
 from slipway.images.files import project_files
 from slipway.images.layers import Entry, Layer
-from slipway.images.recipe import ENVIRONMENTS, RUNTIMES, Recipe, environment_hash
+from slipway.images.recipe import ENVIRONMENTS, RUNTIMES, USER, Recipe, environment_hash
 from slipway.images.requirements import PACKAGE
 
 ROOT = "opt/slipway"
 VAR = "var"
-USER = 1000
-"""User and group of every process, in the image and in the pod."""
 Say = Callable[[str], None]
 
 

@@ -23,6 +23,8 @@ from slipway.spec import WebserviceSpec
 
 RUNTIMES = {"scoring": ("scoring", "collect"), "router": ("",)}
 """Folders of the `slipway` package that each runtime's image holds."""
+USER = 1000
+"""User and group of every process, in an image and in a pod."""
 ENVIRONMENTS = "slipway/environments"
 """The repository, in the workspace's registry and in the global one, with a tag for each hash."""
 _STEPS = 1

@@ -36,8 +36,8 @@ def fetch(
     reference: ImageReference, architecture: str, cache: Cache, retries: Retries | None = None
 ) -> Known | None:
     """Ask a registry for an image; None if it has none. Raises `RegistryError`."""
-    key = _key(f"{reference} {architecture}")
-    if reference.digest and (found := recall("bases", key, cache)) is not None:
+    name = key(str(reference), architecture)
+    if reference.digest and (found := recall("bases", name, cache)) is not None:
         return found
     with Registry(reference.host, retries=retries) as registry:
         answer = registry.manifest(reference.repository, reference.wanted, Platform("linux", architecture))
@@ -46,13 +46,13 @@ def fetch(
         digest, manifest = answer
         config = cache.read(manifest.config.digest) or registry.read(reference.repository, manifest.config)
     known = Known(Built(manifest, config), digest, (f"{reference.host}/{reference.repository}",))
-    remember("bases", key, known, cache)
+    remember("bases", name, known, cache)
     return known
 
 
 def known_base(reference: str, architecture: str, cache: Cache) -> Known | None:
     """Give what `base` gave last, without asking."""
-    return recall("bases", _key(f"{ImageReference.parse(reference)} {architecture}"), cache)
+    return recall("bases", key(reference, architecture), cache)
 
 
 def put(built: Built, cache: Cache) -> Descriptor:
@@ -89,10 +89,10 @@ def read(digest: str, cache: Cache) -> Built | None:
 
 def base(reference: str, architecture: str, cache: Cache) -> Known:
     """Give a base image. Raises `Problems` where the registry has none or does not answer."""
+    parsed = _parsed(reference)
     try:
-        parsed = ImageReference.parse(reference)
         known = fetch(parsed, architecture, cache)
-    except (FormatError, RegistryError) as error:
+    except RegistryError as error:
         raise Problems([f"base image {reference}: {error}"]) from None
     if known is None:
         raise Problems([f"base image {reference}: {parsed.host} has no such image; correct the reference"])
@@ -112,5 +112,13 @@ def first(references: Iterable[str], architecture: str, cache: Cache, say: Say) 
     return None
 
 
-def _key(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+def key(reference: str, architecture: str) -> str:
+    """Name what is known of an image by reference, for one architecture."""
+    return hashlib.sha256(f"{_parsed(reference)} {architecture}".encode()).hexdigest()
+
+
+def _parsed(reference: str) -> ImageReference:
+    try:
+        return ImageReference.parse(reference)
+    except FormatError as error:
+        raise Problems([f"environment.base_image: {error}"]) from None

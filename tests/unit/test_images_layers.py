@@ -10,6 +10,7 @@ import sys
 import tarfile
 from collections.abc import Mapping
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -46,7 +47,9 @@ def leaves(files: Mapping[str, tuple[bytes, bool]]) -> dict[str, tuple[bytes, bo
 
 @given(FILES, st.randoms(use_true_random=False), st.booleans())
 @settings(max_examples=60, deadline=None)
-def test_order_does_not_matter_and_what_was_written_is_read(files: dict, random, compress: bool) -> None:  # pyright: ignore
+def test_order_does_not_matter_and_what_was_written_is_read(
+    files: dict[str, tuple[bytes, bool]], random: Random, compress: bool
+) -> None:  # pyright: ignore
     entries = [(name, Entry(content, executable)) for name, (content, executable) in leaves(files).items()]
     layer, content = made(entries, compress=compress)
     random.shuffle(entries)

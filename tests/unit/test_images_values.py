@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from slipway.images import bases, dockerfile
+from slipway.images import bases, dockerfile, store
 from slipway.images.built import Built
+from slipway.images.cache import Cache
 from slipway.images.layers import Layer
 from slipway.images.oci import CONFIG, LAYER_GZIP, Descriptor, Manifest
 from slipway.images.recipe import Recipe
@@ -127,3 +129,9 @@ def test_images_of_a_stack_on_azure_go_into_the_workspaces_registry() -> None:
     with pytest.raises(Problems) as caught:
         parse({"slipway:azure": json.dumps(azure), "slipway:images": '{"registry": "localhost:5000"}'})
     assert any("images.registry = localhost:5000 with azure" in line for line in caught.value.lines)
+
+
+def test_a_base_that_is_no_reference_is_refused_before_anybody_is_asked(tmp_path: Path) -> None:
+    for ask in (store.base, store.known_base):
+        with pytest.raises(Problems, match="environment.base_image: `no such:: thing` is no image reference"):
+            ask("no such:: thing", "amd64", Cache(tmp_path))
