@@ -36,6 +36,7 @@ DEPLOYMENT = "kubernetes:apps/v1:Deployment"
         (DEPLOYMENT, "spec.selector.matchLabels.app"),
         (DEPLOYMENT, "metadata.namespace"),
         ("kubernetes:core/v1:ConfigMap", "data.key"),
+        ("kubernetes:core/v1:Secret", "type"),
         ("kubernetes:core/v1:Service", "spec.clusterIP"),
         ("kubernetes:batch/v1:Job", "spec.template.spec.containers[0].image"),
         ("kubernetes:example.com/v1:Widget", "metadata.name"),
@@ -61,6 +62,8 @@ def test_when_an_input_is_part_of_the_identity_or_listed_then_it_replaces(type_:
         (DEPLOYMENT, "spec.template.spec.containers[0].image"),
         (DEPLOYMENT, "metadata.labels.name"),
         ("kubernetes:core/v1:Service", "spec.ports[0].port"),
+        ("kubernetes:core/v1:Secret", "stringData.tls.crt"),
+        ("kubernetes:core/v1:Secret", "data"),
         ("pulumi-python:dynamic:Resource", "anything"),
     ],
 )
