@@ -95,15 +95,11 @@ def _details(node: Registration, inputs: Properties) -> Iterator[str]:
 
 
 def _flat(value: object, path: str) -> Iterator[tuple[str, str]]:
-    """Give each value inside with the path to it."""
+    """Give each value inside with the path to it; a list of the same again and again is counted."""
     if isinstance(value, dict):
         for name, item in cast("dict[str, object]", value).items():
             yield from _flat(item, f"{path}.{name}".removeprefix("."))
-    elif (
-        isinstance(value, list)
-        and len(same := cast("list[object]", value)) > 1
-        and same == same[:1] * len(same)
-    ):
-        yield path, f"{len(same)} x {same[0]}"
-    else:
-        yield path, str(value)
+        return
+    items = cast("list[object]", value) if isinstance(value, list) else []
+    same = len(items) > 1 and items == items[:1] * len(items)
+    yield path, f"{len(items)} x {items[0]}" if same else str(cast("object", value))

@@ -191,9 +191,12 @@ def test_when_public_addresses_differ_by_a_number_then_they_are_one_line_and_not
 
 
 def test_when_there_are_outputs_then_they_end_the_tree() -> None:
-    outputs: dict[str, Value] = {"uris": {"a": "http://a", "b": UNKNOWN}, "key": Secret(KEY)}
+    uris: Value = {"a": "http://a", "b": UNKNOWN}
+    ips: list[Value] = [UNKNOWN] * 20
+    outputs: dict[str, Value] = {"uris": uris, "key": Secret(KEY), "ips": ips, "one": ["a"]}
     text = tree(graph(outputs=outputs, encrypted_config=("test:key",), unasked=("test:index:get",)))
-    assert "outputs\n  key: [secret]\n  uris.a: http://a\n  uris.b: [unknown]\n" in text
+    shown = ["ips: 20 x [unknown]", "key: [secret]", "one: ['a']", "uris.a: http://a", "uris.b: [unknown]"]
+    assert "\n".join(["outputs", *(f"  {line}" for line in shown), ""]) in text
     assert "encrypted, so unknown here: test:key\nnot asked, so unknown here: test:index:get\n" in text
 
 
