@@ -9,8 +9,7 @@ from typing import Any
 import pulumi
 import pulumi_azure_native as az
 
-from slipway.hosts.clouds import suffixes
-from slipway.settings import capacity
+from slipway.settings import capacity, derived
 from slipway.settings.azure import Azure
 from slipway.settings.cluster import AgentPool, Cluster, ClusterPurpose, Day, Maintenance
 from slipway.sizing.addresses import surge_nodes
@@ -18,8 +17,6 @@ from slipway.sizing.router import cluster_minimum
 from slipway.sizing.snat import CONNECTIONS_PER_NODE, load_balancer_ips, nat_gateway_ips
 from slipway.sizing.vms import VMS
 
-ACCELERATOR = "slipway/accelerator"
-"""The label of nodes with an accelerator: its extended resource, `/` written as `_`."""
 DAYS: Sequence[Day] = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
@@ -30,8 +27,16 @@ def dns_prefix(base: str) -> str:
 
 def api_server_zone(azure: Azure) -> str | None:
     """Give the id of the adopted private zone of API servers, as a hub network has it."""
-    name = f"privatelink.{azure.location}.{suffixes(azure.cloud).api_server}"
-    return azure.dns.private_zones.get(name) if azure.private else None
+    return azure.dns.private_zones.get(derived.api_server_zone(azure)) if azure.private else None
+
+
+def links_network(azure: Azure) -> bool:
+    """Tell whether AKS needs a right on the network, to link its zone of the private API server.
+
+    It does where a network may have DNS servers of its own (MicrosoftDocs/azure-aks-docs,
+    private-clusters.md, 2026-08-05: hub and spoke with custom DNS).
+    """
+    return azure.private and (azure.network.id is not None or bool(derived.dns_servers(azure)))
 
 
 def access(
@@ -103,7 +108,7 @@ def pool(azure: Azure, settings: AgentPool, subnet: pulumi.Input[str] | None) ->
     accelerator = vm.accelerator if vm is not None else settings.accelerator
     labels, taints = dict(settings.labels), list(settings.taints)
     if accelerator is not None:
-        labels[ACCELERATOR] = accelerator.replace("/", "_")
+        labels |= capacity.accelerator_label(accelerator)
         taints.append(capacity.taint_of(accelerator))
     scaled = settings.max_count is not None
     return {

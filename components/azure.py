@@ -10,10 +10,11 @@ import pulumi_azure_native as az
 
 from components.cluster import Cluster, ClusterArgs
 from components.dns import Dns, DnsArgs
-from components.egress import Firewall, FirewallArgs, NatGateway, NatGatewayArgs, dns_servers
+from components.egress import Firewall, FirewallArgs, NatGateway, NatGatewayArgs
 from components.network import Network, NetworkArgs, public_ports
 from components.workspace import Workspace, WorkspaceArgs
 from slipway.settings import Azure, Settings
+from slipway.settings.derived import dns_servers
 from slipway.settings.kinds import name_of
 from slipway.settings.needs import needs
 
@@ -136,7 +137,8 @@ class AzurePlatform(pulumi.ComponentResource):
             ),
             pulumi.ResourceOptions(parent=self, depends_on=ready),
         )
-        self.ready = cluster.ready
+        # one that is attached waited for nothing
+        self.ready = cluster.ready if azure.cluster.id is None else ready + cluster.ready
         found = {
             "kubeconfig": cluster.kubeconfig,
             "cluster_id": cluster.id,

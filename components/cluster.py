@@ -15,7 +15,6 @@ import pulumi_azure_native as az
 
 from components import aks, monitoring
 from components.kubeconfig import exec_kubeconfig
-from components.pods import children
 from components.roles import assign
 from components.router import NAME as ROUTER
 from slipway.roles import Role
@@ -70,10 +69,11 @@ class Cluster(pulumi.ComponentResource):
     def __init__(self, name: str, args: ClusterArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("slipway:index:Cluster", name, {}, opts)
         self._name, self._args = name, args
-        self._child = children(self, opts)
+        self._child = pulumi.ResourceOptions(parent=self)
         attached = args.azure.cluster.id
         self.ready = []
-        cluster = self._created() if attached is None else self._attached(attached)
+        after = opts.depends_on if opts is not None else None
+        cluster = self._created(after) if attached is None else self._attached(attached)
         self.oidc_issuer = cluster.oidc_issuer_profile.apply(_issuer)
         self.fqdn = cluster.private_fqdn if args.azure.private else cluster.fqdn
         if args.vault_id is not None:
@@ -90,10 +90,16 @@ class Cluster(pulumi.ComponentResource):
             }
         )
 
-    def _created(self) -> az.containerservice.ManagedCluster:
+    def _created(
+        self, after: pulumi.Input[Sequence[pulumi.Input[pulumi.Resource]] | pulumi.Resource] | None
+    ) -> az.containerservice.ManagedCluster:
+        """Make the cluster after what the component depends on.
+
+        Its rights wait for nothing of that: Azure takes minutes to act on them, in which a firewall is made.
+        """
         args, azure, settings = self._args, self._args.azure, self._args.azure.cluster
         identity, nodes = self._identity("cluster"), self._identity("kubelet")
-        rights = self._rights(identity, nodes)
+        rights = [*self._rights(identity, nodes), *self._deployer_rights()]
         system, zone = settings.system_pool, aks.api_server_zone(azure)
         options = pulumi.ResourceOptions(
             depends_on=rights,
@@ -143,7 +149,7 @@ class Cluster(pulumi.ComponentResource):
             security_profile=aks.security(settings, args.logs_id),
             addon_profiles=aks.addons(settings, args.logs_id, certificate=args.vault_id is not None) or None,
             auto_upgrade_profile=aks.upgrades(settings.kubernetes_version),
-            opts=pulumi.ResourceOptions.merge(self._child, options),
+            opts=pulumi.ResourceOptions.merge(pulumi.ResourceOptions(parent=self, depends_on=after), options),
         )
         self.id = cluster.id
         self._parts(cluster)
@@ -165,7 +171,8 @@ class Cluster(pulumi.ComponentResource):
             return cluster_id
 
         self.id = cluster.agent_pool_profiles.apply(lambda pools: checked(pools or []))
-        self.ready.append(self._pull(cluster.identity_profile.apply(_nodes_principal)))
+        if not self._args.azure.workspace.registry.attached:
+            self.ready.append(self._pull(cluster.identity_profile.apply(_nodes_principal)))
         return cluster
 
     def _identity(self, use: str) -> az.managedidentity.UserAssignedIdentity:
@@ -191,6 +198,7 @@ class Cluster(pulumi.ComponentResource):
         scopes["kubelet-operator"] = (Role.MANAGED_IDENTITY_OPERATOR, nodes.id)
         if zone is not None:
             scopes["api-server-zone"] = (Role.PRIVATE_DNS_ZONE_CONTRIBUTOR, zone)
+        if zone is not None or aks.links_network(args.azure):
             assert args.network_id is not None, "a zone of API servers is linked to the network"
             scopes["network"] = (network, args.network_id)
         return [
@@ -242,17 +250,33 @@ class Cluster(pulumi.ComponentResource):
         name, registry = f"{self._name}-pull", self._args.registry_id
         return assign(name, Role.ACR_PULL, registry, principal_id, opts=self._child)
 
+    def _deployer_rights(self) -> list[pulumi.CustomResource]:
+        """Let whoever deploys administer the cluster, where the stack file names no group.
+
+        Azure takes minutes to act on that, so it is given before the cluster exists where that is possible:
+        on the resource group, if the stack made it and nothing else is in it.
+        """
+        azure, group = self._args.azure, self._args.resource_group
+        if azure.cluster.admin_group_ids or azure.resource_group.id is not None:
+            return []
+        subscription = self._deployer().apply(lambda config: config.subscription_id)
+        scope = pulumi.Output.concat("/subscriptions/", subscription, "/resourceGroups/", group)
+        return [self._deployer_admin(scope)]
+
     def _admins(self, cluster: az.containerservice.ManagedCluster) -> list[pulumi.CustomResource]:
-        """Let the groups of the stack file administer the cluster, or without one whoever deploys."""
-        groups = self._args.azure.cluster.admin_group_ids
+        """Let the stack file's groups administer the cluster, or whoever deploys if that is not so yet."""
+        groups, adopted = self._args.azure.cluster.admin_group_ids, self._args.azure.resource_group.id
         name, role, scope = f"{self._name}-admin", Role.CLUSTER_ADMIN, cluster.id
         if not groups:
-            who = self._deployer().apply(lambda config: config.object_id)
-            return [assign(name, role, scope, who, opts=self._child, principal_type=None)]
+            return [self._deployer_admin(scope)] if adopted is not None else []
         return [
             assign(f"{name}-{group}", role, scope, group, opts=self._child, principal_type="Group")
             for group in groups
         ]
+
+    def _deployer_admin(self, scope: pulumi.Input[str]) -> pulumi.CustomResource:
+        who, role = self._deployer().apply(lambda config: config.object_id), Role.CLUSTER_ADMIN
+        return assign(f"{self._name}-admin", role, scope, who, opts=self._child, principal_type=None)
 
     def _router_identity(self, vault_id: pulumi.Input[str]) -> None:
         """Let the router's pods read the key vault's secrets, among them the certificate, as an identity."""

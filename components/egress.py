@@ -226,12 +226,6 @@ def public_ips(azure: Azure) -> int:
     return min(firewall_ips(connections, production=azure.cluster.production), FIREWALL_MAX_IPS)
 
 
-def dns_servers(azure: Azure) -> tuple[str, ...]:
-    """Give the network's DNS servers: a firewall of ours, so that it resolves names as the nodes do."""
-    firewall, address = azure.egress.firewall, firewall_ip(azure)
-    return (str(address),) if firewall is not None and firewall.ours else azure.dns.servers
-
-
 def _addresses(
     name: str, use: str, args: NatGatewayArgs | FirewallArgs, opts: pulumi.ResourceOptions
 ) -> list[az.network.PublicIPAddress]:

@@ -10,6 +10,7 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as k8s
 
+from components.device_plugin import DevicePlugin, DevicePluginArgs
 from components.image import Image, ImageArgs
 from components.router import InternalAddress, Router, RouterArgs
 from components.tls import Certificate, VaultCertificate
@@ -18,8 +19,10 @@ from slipway.hosts.clouds import suffixes
 from slipway.images.recipe import Recipe, router_recipe, webservice_recipes
 from slipway.problems import KEY_FIELDS, Problems
 from slipway.settings import Settings, key_setting
+from slipway.settings.capacity import accelerators
 from slipway.settings.derived import registry, router_ip, router_size
 from slipway.settings.kinds import name_of
+from slipway.sizing.vms import NVIDIA
 from slipway.spec import ROUTER, ROUTER_NAMESPACE
 
 POD_SECURITY = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")}
@@ -126,6 +129,7 @@ class Platform(pulumi.ComponentResource):
             ),
             within(ROUTER_NAMESPACE, image=own),
         )
+        self._device_plugin(settings, in_cluster)
         for spec in settings.webservices:
             existing = spec.environment.image
             own = image(spec.name, recipes[spec.name]) if existing is None else None
@@ -145,14 +149,25 @@ class Platform(pulumi.ComponentResource):
             for spec in settings.webservices
         }
 
+    def _device_plugin(self, settings: Settings, opts: pulumi.ResourceOptions) -> None:
+        azure = settings.azure
+        image = azure.cluster.nvidia_device_plugin if azure is not None else None
+        if azure is not None and image is not None and NVIDIA in accelerators(azure):
+            DevicePlugin("device-plugin", DevicePluginArgs(image), opts)
+
     def _cluster(self, settings: Settings, azure: Outputs) -> k8s.Provider:
         """Give the way into the cluster; the one of another cluster is a replacement of everything in it."""
-        opts = pulumi.ResourceOptions(parent=self)
+        kubeconfig, context, identity = azure.get("kubeconfig"), None, azure.get("cluster_id")
         if settings.kubernetes is not None:
-            given = settings.kubernetes
-            return k8s.Provider("cluster", kubeconfig=given.kubeconfig, context=given.context, opts=opts)
-        identity = azure["cluster_id"]
-        return k8s.Provider("cluster", kubeconfig=azure["kubeconfig"], cluster_identifier=identity, opts=opts)
+            kubeconfig, context = settings.kubernetes.kubeconfig, settings.kubernetes.context
+        return k8s.Provider(
+            "cluster",
+            kubeconfig=kubeconfig,
+            context=context,
+            cluster_identifier=identity,
+            enable_secret_mutable=True,  # a new certificate is written over the old one, which is never gone
+            opts=pulumi.ResourceOptions(parent=self),
+        )
 
 
 def scoring_uri(url: str, service: str) -> str:

@@ -10,8 +10,9 @@ from policies.graph import Inputs, Resource, Stack, at, known, many
 from policies.rule import resource_rule, stack_rule
 from slipway.problems import problem
 from slipway.settings.derived import login_server
-from slipway.spec import WEBSERVICE
+from slipway.spec import DEVICE_PLUGIN_NAMESPACE, WEBSERVICE
 
+DAEMON_SET = "kubernetes:apps:DaemonSet"
 DEPLOYMENT = "kubernetes:apps:Deployment"
 NAMESPACE = "kubernetes:core:Namespace"
 AFTER_BUILD = "digest: after build"
@@ -35,6 +36,7 @@ PODS: Mapping[str, tuple[str, ...]] = {
     },
 }
 """Where each kind of object has its pod."""
+MICROSOFT = "mcr.microsoft.com/"
 SCALERS = (
     "kubernetes:autoscaling:HorizontalPodAutoscaler",
     "kubernetes:keda.sh:ScaledObject",
@@ -43,7 +45,8 @@ SCALERS = (
 
 @stack_rule(
     "image-from-registry",
-    "On Azure images come from the workspace's registry: what a cluster runs passed the registry's door.",
+    "On Azure images come from the workspace's registry: what a cluster runs passed the registry's door. "
+    "NVIDIA's device plugin may be Microsoft's, as all that AKS itself puts on nodes.",
     *PODS,
 )
 def image_from_registry(resource: Resource, stack: Stack) -> Iterator[str]:
@@ -51,6 +54,8 @@ def image_from_registry(resource: Resource, stack: Stack) -> Iterator[str]:
         return
     registry = login_server(stack.azure)
     for path, image in _foreign_images(resource, stack):
+        if _is_device_plugin(resource, image, stack) and image.startswith(MICROSOFT):
+            continue
         if not image.startswith(f"{registry}/"):
             remedy = f"import it: az acr import -n {registry.split('.', maxsplit=1)[0]} --source {image}"
             yield problem(path, image, f"is not in the workspace's registry {registry}", remedy)
@@ -58,12 +63,13 @@ def image_from_registry(resource: Resource, stack: Stack) -> Iterator[str]:
 
 @stack_rule(
     "image-by-digest",
-    "Images are named by digest: a tag can be moved, and then replicas of one service differ.",
+    "Images are named by digest: a tag can be moved, and then replicas of one service differ. "
+    "NVIDIA's device plugin may be named by a version.",
     *PODS,
 )
 def image_by_digest(resource: Resource, stack: Stack) -> Iterator[str]:
     for path, image in _foreign_images(resource, stack):
-        if not DIGEST.fullmatch(image):
+        if not DIGEST.fullmatch(image) and not _is_device_plugin(resource, image, stack):
             yield problem(path, image, "names no digest", "write NAME@sha256:...")
 
 
@@ -81,13 +87,22 @@ def resources_set(resource: Resource, _: Stack) -> Iterator[str]:
 
 @resource_rule(
     "pod-security-restricted",
-    "Every namespace enforces Pod Security `restricted`: a pod that escapes its container owns the node.",
+    "Every namespace enforces Pod Security `restricted`: a pod that escapes its container owns the node. "
+    "`gpu-resources` does not: NVIDIA's device plugin needs a folder of the node, and stands there alone.",
     NAMESPACE,
+    *PODS,
 )
-def pod_security_restricted(namespace: Resource, _: Stack) -> Iterator[str]:
-    given = at(namespace.inputs, "metadata", "labels", RESTRICTED)
-    if given != "restricted":
-        yield problem(f"metadata.labels.{RESTRICTED}", given, "is not restricted", "set it so")
+def pod_security_restricted(resource: Resource, stack: Stack) -> Iterator[str]:
+    if resource.type == NAMESPACE:
+        given = at(resource.inputs, "metadata", "labels", RESTRICTED)
+        if given != "restricted" and at(resource.inputs, "metadata", "name") != DEVICE_PLUGIN_NAMESPACE:
+            yield problem(f"metadata.labels.{RESTRICTED}", given, "is not restricted", "set it so")
+    elif at(resource.inputs, "metadata", "namespace") == DEVICE_PLUGIN_NAMESPACE:
+        for path, container in _containers(resource, "containers", "initContainers", "ephemeralContainers"):
+            image = at(container, "image")
+            if not _is_device_plugin(resource, image, stack):
+                rule = f"is not the device plugin, and {DEVICE_PLUGIN_NAMESPACE} is for it alone"
+                yield problem(f"{path}.image", image, rule, "choose another namespace")
 
 
 @resource_rule(
@@ -132,6 +147,16 @@ def _containers(resource: Resource, *kinds: str) -> Iterator[tuple[str, Any]]:
     for kind in kinds:
         for index, container in enumerate(many(spec, kind)):
             yield f"{kind}[{at(container, 'name') or index}]", container
+
+
+def _is_device_plugin(resource: Resource, image: str, stack: Stack) -> bool:
+    """Tell whether an image is the device plugin that the stack file names, where it may stand."""
+    return (
+        stack.azure is not None
+        and image == stack.azure.cluster.nvidia_device_plugin
+        and resource.type == DAEMON_SET
+        and at(resource.inputs, "metadata", "namespace") == DEVICE_PLUGIN_NAMESPACE
+    )
 
 
 def _foreign_images(resource: Resource, stack: Stack) -> Iterator[tuple[str, str]]:

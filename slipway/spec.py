@@ -22,6 +22,8 @@ WEBSERVICE = "slipway/webservice"
 """Label of everything that belongs to one web service: its name."""
 ROUTER_NAMESPACE = "slipway"
 """Fixed, so that a second router in a cluster fails when it is created."""
+DEVICE_PLUGIN_NAMESPACE = "gpu-resources"
+"""Where the device plugin of GPUs stands alone; AKS's documents name it so."""
 NOT_YET = ("collect_model_data", "token_auth_enabled")
 """Parameters of v1 whose behaviour this version does not have."""
 ROUTER = "router"
@@ -275,6 +277,8 @@ class WebserviceSpec(Serving):
             mistakes.append(f"name = {self.name} is the router's own: choose another")
         if self.namespace == ROUTER_NAMESPACE:
             mistakes.append(f"namespace = {self.namespace} is the router's own: choose another")
+        if self.namespace == DEVICE_PLUGIN_NAMESPACE:
+            mistakes.append(f"namespace = {self.namespace} is the device plugin's own: choose another")
         if self.namespace == "default" or self.namespace.startswith("kube-"):
             mistakes.append(f"namespace = {self.namespace} is Kubernetes' own: choose another")
         mistakes += [

@@ -29,6 +29,7 @@ ORDER = (
     "ConfigMap",
     "PersistentVolumeClaim",
     "Service",
+    "DaemonSet",
     "Deployment",
     "PodDisruptionBudget",
     "NetworkPolicy",

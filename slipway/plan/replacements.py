@@ -121,7 +121,7 @@ _KUBERNETES: Mapping[str, tuple[str, ...]] = {
     "core/v1:ConfigMap": ("binaryData", "data"),
     "core/v1:PersistentVolumeClaim": ("spec",),
     "core/v1:ResourceQuota": ("spec.scopes",),
-    "core/v1:Secret": ("data", "stringData", "type"),
+    "core/v1:Secret": ("type",),
     "core/v1:Service": ("spec.clusterIP",),
     "rbac.authorization.k8s.io/v1:ClusterRoleBinding": ("roleRef",),
     "rbac.authorization.k8s.io/v1:RoleBinding": ("roleRef",),
@@ -133,8 +133,8 @@ def replaced_by(type_token: str, changed_paths: Iterable[str]) -> tuple[str, ...
     """Give those of the changed inputs that replace a resource of the type; none of another package.
 
     Paths are those of a diff, `networkProfile.podCidr` or `agentPoolProfiles[0].vmSize`. What lies inside
-    an input that replaces does too. ConfigMaps and Secrets count as the provider treats them unless it is
-    configured with `enableConfigMapMutable` or `enableSecretMutable`.
+    an input that replaces does too. Secrets count as `Platform` configures the provider of Kubernetes, with
+    `enableSecretMutable`, and ConfigMaps as without `enableConfigMapMutable`.
     """
     paths = tuple(dict.fromkeys(changed_paths))
     package, _, type_ = type_token.partition(":")

@@ -5,7 +5,9 @@ Default providers and the stack are left out.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from itertools import groupby
 from typing import cast
 
 from slipway.engine.graph import Graph, Registration, secrets
@@ -41,15 +43,29 @@ def tree(graph: Graph) -> str:
 def _branches(
     nodes: list[Registration], children: dict[str, list[Registration]], mask: Mask, indent: str
 ) -> Iterator[str]:
-    nodes = sorted(nodes, key=lambda node: (node.custom, node.type, node.name))
-    for node in nodes:
-        last = node is nodes[-1]
+    nodes = sorted(nodes, key=lambda node: (node.custom, node.type, _natural(node.name)))
+    same = [list(run) for _, run in groupby(nodes, lambda node: _numbered(node, children))]
+    for run in same:
+        node, last = run[0], run is same[-1]
         inputs = cast("Properties", masked(node.inputs, mask))
         details = "  ".join(text for text in _details(node, inputs) if text)
         head = f"{_short(node.type)} {mask(_name(node, inputs))}"
+        head += f" to {run[-1].name.rpartition('-')[2]}" if len(run) > 1 else ""
         yield f"{indent}{'└─ ' if last else '├─ '}{head}{'  ' if details else ''}{details}"
         below = children.get(node.urn, [])
         yield from _branches(below, children, mask, indent + ("   " if last else "│  "))
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Give the key by which `a-2` comes before `a-10`."""
+    return [(int(number or 0), text) for number, text in re.findall(r"(\d*)(\D*)", name)]
+
+
+def _numbered(node: Registration, children: dict[str, list[Registration]]) -> tuple[str, ...]:
+    """Give what public addresses, which differ by a number alone, have in common; for others who they are."""
+    stem, dash, number = node.name.rpartition("-")
+    alone = node.type.endswith(":PublicIPAddress") and node.urn not in children
+    return (node.type, stem) if dash and number.isdigit() and alone else (node.urn,)
 
 
 def _short(type_: str) -> str:
@@ -68,7 +84,7 @@ def _name(node: Registration, inputs: Properties) -> str:
 
 def _details(node: Registration, inputs: Properties) -> Iterator[str]:
     describe = KINDS.get(_short(node.type))
-    if describe is not None:
+    if describe is not None and not node.external:  # of what is only read no inputs are known
         yield from describe(inputs)
     if node.protect:
         yield "protected"
@@ -79,9 +95,11 @@ def _details(node: Registration, inputs: Properties) -> Iterator[str]:
 
 
 def _flat(value: object, path: str) -> Iterator[tuple[str, str]]:
-    """Give each value inside with the path to it."""
+    """Give each value inside with the path to it; a list of the same again and again is counted."""
     if isinstance(value, dict):
         for name, item in cast("dict[str, object]", value).items():
             yield from _flat(item, f"{path}.{name}".removeprefix("."))
-    else:
-        yield path, str(value)
+        return
+    items = cast("list[object]", value) if isinstance(value, list) else []
+    same = len(items) > 1 and items == items[:1] * len(items)
+    yield path, f"{len(items)} x {items[0]}" if same else str(cast("object", value))

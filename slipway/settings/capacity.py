@@ -49,9 +49,20 @@ def vm_of(pool: AgentPool) -> Vm | None:
     return replace(vm, accelerator=pool.accelerator or vm.accelerator, accelerators=number)
 
 
+def accelerators(azure: Azure) -> frozenset[str]:
+    """Give the accelerators that the pools have, by their extended resources."""
+    vms = [vm_of(pool) for _, pool in agent_pools(azure)]
+    return frozenset(vm.accelerator for vm in vms if vm is not None and vm.accelerator is not None)
+
+
 def taint_of(accelerator: str) -> str:
     """Give the taint that keeps other pods from nodes with an accelerator."""
     return f"{accelerator}=present:NoSchedule"
+
+
+def accelerator_label(accelerator: str) -> dict[str, str]:
+    """Give the label of nodes with an accelerator: its extended resource, `/` written as `_`."""
+    return {"slipway/accelerator": accelerator.replace("/", "_")}
 
 
 def max_pods(azure: Azure, pool: AgentPool) -> int:

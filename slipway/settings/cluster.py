@@ -7,15 +7,24 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from slipway.problems import Checked, Many
-from slipway.settings.kinds import ClusterName, EntraId, Label, LabelName, Taint, Zones, id_of
+from slipway.settings.kinds import ClusterName, EntraId, Label, LabelName, PinnedImage, Taint, Zones, id_of
 from slipway.spec import ExtendedResource
 
 PoolName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]{0,11}$")]
 """Azure's rule for Linux agent pools."""
 ClusterPurpose = Literal["FastProd", "DenseProd", "DevTest"]
 Day = Literal["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
-OF_A_NEW_CLUSTER = ("kubernetes_version", "system_pool", "pools", "admin_group_ids", "maintenance")
+OF_A_NEW_CLUSTER = (
+    "kubernetes_version",
+    "system_pool",
+    "pools",
+    "nvidia_device_plugin",
+    "admin_group_ids",
+    "maintenance",
+)
 """What an attached cluster has of its own; the rest says which hosts it needs, or what Slipway makes."""
+NVIDIA_DEVICE_PLUGIN = "mcr.microsoft.com/oss/v2/nvidia/k8s-device-plugin:v0.18.2"
+"""The version against which AKS tests its nodes' images (Azure/AgentBaker, e2e, 2026)."""
 ClusterId = Annotated[str, id_of("Microsoft.ContainerService/managedClusters")]
 
 
@@ -115,6 +124,8 @@ class Cluster(Checked):
     """a mapping, as in pools; it always has nodes"""
     pools: Many[AgentPool] = ()
     """a list of agent pools for web services; without one they stand in the system pool"""
+    nvidia_device_plugin: PinnedImage | None = NVIDIA_DEVICE_PLUGIN
+    """an image by version or digest; null where something else installs it, such as the GPU Operator"""
     admin_group_ids: Many[EntraId] = ()
     """a list of object ids of Entra groups whose members administer the cluster"""
     maintenance: Maintenance = Maintenance()

@@ -105,6 +105,17 @@ def firewall_ip(azure: Azure) -> IPv4Address | None:
     return range_[FIREWALL_HOST] if range_ is not None and range_.num_addresses > FIREWALL_HOST else None
 
 
+def api_server_zone(azure: Azure) -> str:
+    """Name the private zone of API servers in the cluster's region."""
+    return f"privatelink.{azure.location}.{suffixes(azure.cloud).api_server}"
+
+
+def dns_servers(azure: Azure) -> tuple[str, ...]:
+    """Give the network's DNS servers: a firewall of ours, so that it resolves names as the nodes do."""
+    firewall, address = azure.egress.firewall, firewall_ip(azure)
+    return (str(address),) if firewall is not None and firewall.ours else azure.dns.servers
+
+
 def router_ip(azure: Azure) -> IPv4Address | None:
     """Give the address of the router's internal load balancer, which DNAT rules and records name."""
     range_ = prefixes(azure).get("router")

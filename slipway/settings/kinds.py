@@ -20,6 +20,7 @@ Domain = Annotated[
     str, StringConstraints(pattern=rf"^({_LABEL}\.)+[a-z]([a-z0-9-]{{0,61}}[a-z0-9])$", max_length=253)
 ]
 EntraId = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")]
+PINNED = re.compile(r"[a-z0-9.-]+(/[a-z0-9._-]+)+(:v?\d+(\.\d+)+[\w.-]*|@sha256:[0-9a-f]{64})")
 SCOPE = re.compile(r"/subscriptions/[^/]+/resourceGroups/[^/]+", re.IGNORECASE)
 
 
@@ -51,8 +52,17 @@ def _once(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
+def _pinned(image: str) -> str:
+    if PINNED.fullmatch(image) is None:
+        raise PydanticCustomError(
+            "image", "be HOST/NAME with a whole version or a digest, which nobody moves"
+        )
+    return image
+
+
 Cidr = Annotated[str, AfterValidator(_cidr)]
 Address = Annotated[str, AfterValidator(_address)]
+PinnedImage = Annotated[str, AfterValidator(_pinned)]
 Zones = Annotated[Many[Literal["1", "2", "3"]], AfterValidator(_once)]
 Label = Annotated[
     str, StringConstraints(pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$", max_length=63)

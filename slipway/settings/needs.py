@@ -53,14 +53,13 @@ def features(settings: Settings, azure: Azure) -> frozenset[Feature]:
     cluster, workspace, tls = azure.cluster, azure.workspace, settings.router.tls
     vault = tls is not None and tls.key_vault_certificate is not None
     registry = workspace.registry
-    vms = [capacity.vm_of(pool) for _, pool in capacity.agent_pools(azure)]
     on = {
         Feature.AKS: True,
         Feature.PRIVATE_API_SERVER: azure.private,
         Feature.PUBLIC_API_SERVER: not azure.private,
         Feature.OS_UPDATES: azure.hosts.os_updates,
         Feature.AZUREML: azure.hosts.azureml,
-        Feature.GPU: any(vm is not None and vm.accelerator == NVIDIA for vm in vms),
+        Feature.GPU: NVIDIA in capacity.accelerators(azure),
         Feature.DEFENDER: cluster.defender.sensor,
         Feature.MONITOR: cluster.monitor,
         Feature.POLICY: cluster.azure_policy,

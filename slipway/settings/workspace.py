@@ -21,6 +21,8 @@ class Registry(Checked):
 
     id: RegistryId | None = None
     """the id of a registry that exists"""
+    attached: bool = False
+    """true or false: an attached cluster may pull from it already (`az aks update --attach-acr`)"""
     sku: Literal["Basic", "Standard", "Premium"] = "Standard"
     """one of Basic, Standard, Premium; private endpoints need Premium"""
     private_endpoint: bool = False
@@ -78,7 +80,7 @@ class Workspace(Checked):
     location: Region | None = None
     """an Azure region; the cluster's without it"""
     registry: Registry = Registry()
-    """a mapping: id, sku, private_endpoint, data_endpoint"""
+    """a mapping: id, attached, sku, private_endpoint, data_endpoint"""
     storage: Storage = Storage()
     """a mapping: id, private_endpoint, redundancy"""
     key_vault: KeyVault = KeyVault()

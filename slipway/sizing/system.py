@@ -36,7 +36,7 @@ SENSOR = "limits of defender-for-containers-architecture.md (2025-07-15)"
 CILIUM = "Azure/azure-container-networking cilium-agent v1.17 daemonset.yaml, its init container (2025)"
 DNS = "coredns-autoscale.md (2025-09-08)"
 METRICS = "use-metrics-server-vertical-pod-autoscaler.md (2025-08-12); kubectl describe node (2025-10)"
-PLUGIN = "use-nvidia-gpu.md (2026-07-02)"
+PLUGIN = "components/device_plugin.py: use-nvidia-gpu.md (2026-07-02) asks for nothing"
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,8 @@ _DAEMONS: tuple[tuple[SystemPod, frozenset[Feature] | None], ...] = (
 )
 """With the features of which one puts the pod on a node; None: it is always there."""
 _KUBE_PROXY = SystemPod("kube-proxy", Resources(100, 0), NODE)
-_DEVICE_PLUGIN = SystemPod("device-plugin", Resources(0, 0), PLUGIN)
+DEVICE_PLUGIN = SystemPod("nvidia-device-plugin", Resources(50, 100), PLUGIN)
+"""On nodes with accelerators: ours, or what others bring, which is taken to ask for as much."""
 _DNS_BY_CORES = ((1, 2), (512, 3), (1024, 4), (2048, 5))
 _DNS_BY_NODES = ((1, 2), (8, 3), (16, 4), (32, 5))
 
@@ -77,7 +78,7 @@ def daemons(features: Collection[Feature], *, accelerated: bool = False) -> list
     found = [pod for pod, needs in _DAEMONS if needs is None or needs & set(features)]
     if "cilium" not in features:
         found.append(_KUBE_PROXY)
-    return [*found, _DEVICE_PLUGIN] if accelerated else found
+    return [*found, DEVICE_PLUGIN] if accelerated else found
 
 
 def deployments(nodes: int, vcpus: int, features: Collection[Feature]) -> list[SystemPod]:

@@ -29,7 +29,8 @@ import pulumi
 
 def into_files(args):
     if args.type_ == "pulumi:providers:kubernetes":
-        return pulumi.ResourceTransformResult({"renderYamlToDirectory": "rendered"}, args.opts)
+        kept = {name: value for name, value in args.props.items() if name.startswith("enable")}
+        return pulumi.ResourceTransformResult({"renderYamlToDirectory": "rendered"} | kept, args.opts)
 
 
 pulumi.runtime.register_resource_transform(into_files)

@@ -19,11 +19,15 @@ from tests.engine.real import Json, Step
 ROOT = Path(__file__).parents[2]
 ADOPTED = ROOT / "examples" / "existing" / "Pulumi.existing.yaml"
 EXISTING = yaml.safe_load(ADOPTED.read_text())["config"]["slipway:azure"]
-KEY, OTHER_KEY = "planted-primary-key-0123456789abcdef", "planted-another-key-0123456789abcdef"
+KEY = "planted-primary-key-0123456789abcdef"
 GIVEN = {
     "slipway:router.tls_certificate": "planted-certificate",
     "slipway:router.tls_key": "planted-certificates-key",
     "slipway:scaled.primary_key": KEY,
+}
+NEW = {
+    "slipway:router.tls_certificate": "planted-new-certificate",
+    "slipway:scaled.primary_key": "planted-another-key-0123456789abcdef",
 }
 MODES = {"scaled": {}, "fixed": {"num_replicas": 2}, "to-fixed": {}, "to-scaled": {"num_replicas": 3}}
 CHANGED = {
@@ -44,9 +48,11 @@ class Layers:
 
     platform: list[Step]
     services: list[Step]
+    edited: list[Step]
+    """of services, by an edit of modes, a key and the certificate"""
     before: dict[str, Json]
     after: dict[str, Json]
-    """the Kubernetes objects by kind and name, before and after an edit of modes and key"""
+    """the Kubernetes objects by kind and name, before and after that edit"""
     hidden: set[str]
     shown: str
 
@@ -69,19 +75,20 @@ def layers(tmp_path_factory: pytest.TempPathFactory) -> Layers:
         platform = stack.steps(*UP, "platform")
         made = stack.steps(*UP, "services")
         before = objects(folder)
-        arguments = ("config", "set", "--secret", "--stack", "services", "slipway:scaled.primary_key")
-        stack.run(*arguments, stdin=OTHER_KEY)
+        for name, value in NEW.items():
+            stack.run("config", "set", "--secret", "--stack", "services", name, stdin=value)
         with stack.config("services") as config:
             config["slipway:webservices"] = webservices(CHANGED)
         plan = stack.preview("services")
-        stack.run(*UP, "services")
+        edited = stack.steps(*UP, "services")
         states = [stack.run("stack", "export", "--stack", name) for name in ("platform", "services")]
         return Layers(
             platform=platform,
             services=made,
+            edited=edited,
             before=before,
             after=objects(folder),
-            hidden=secrets(stack, "services", world) | {OTHER_KEY, *GIVEN.values()},
+            hidden=secrets(stack, "services", world) | {*NEW.values(), *GIVEN.values()},
             shown="".join((json.dumps(plan), *states)),
         )
 
@@ -134,6 +141,12 @@ def test_when_keys_and_certificates_are_given_then_they_are_in_no_state_or_plan(
     certificate = layers.before["Secret slipway-router-tls"]["data"]
     assert base64.b64decode(certificate["tls.key"]).decode() in layers.hidden
     assert [secret for secret in layers.hidden if secret in layers.shown] == []
+
+
+def test_when_the_certificate_changes_then_it_is_written_over_the_old_one(layers: Layers) -> None:
+    assert {step.op for step in layers.edited if step.name == "router-tls"} == {"update"}
+    certificate = layers.after["Secret slipway-router-tls"]["data"]["tls.crt"]
+    assert base64.b64decode(certificate).decode() == NEW["slipway:router.tls_certificate"]
 
 
 def adopt(world: Slow, nodes: int) -> set[str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.engine.stand_in.client import AzureError, Client, Made
+from tests.engine.stand_in.client import AzureError, Client, Made, urn_of
 from tests.engine.stand_in.samples import (
     GROUP,
     IDENTITY,
@@ -92,6 +92,21 @@ def test_when_the_identity_has_no_rights_yet_then_a_kubenet_cluster_is_refused(a
     net = Made("", kubenet.nodes.id.rpartition("/subnets/")[0], {}, {})
     kubenet.grant(net)  # what holds for the network holds for its subnets
     kubenet.create()
+
+
+def test_when_the_network_has_dns_servers_of_its_own_then_a_private_cluster_needs_more(azure: Client) -> None:
+    kubenet, private = Kubenet(azure), {"apiServerAccessProfile": {"enablePrivateCluster": True}}
+    overlay = {"networkProfile__networkPlugin": "azure", "networkProfile__networkPluginMode": "overlay"}
+    identifier = kubenet.nodes.id.rpartition("/subnets/")[0]
+    net = azure.read(Made(urn_of(VNET, "vnet"), identifier, {}, {}))
+    assert net is not None
+    azure.update(net, dhcpOptions={"dnsServers": ["10.0.0.53"]})
+    with pytest.raises(AzureError, match="Kubenet with a route table and DNS servers"):
+        kubenet.create(**private)
+    with pytest.raises(AzureError, match="LinkedAuthorizationFailed"):
+        kubenet.create(**private, **overlay)
+    kubenet.grant(net)
+    kubenet.create(**private, **overlay)
 
 
 def test_when_the_subnet_has_no_route_table_then_kubenet_and_own_routes_are_refused(azure: Client) -> None:

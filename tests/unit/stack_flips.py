@@ -19,6 +19,7 @@ REGISTRY = f"{AZURE}:containerregistry:Registry"
 STORAGE = f"{AZURE}:storage:StorageAccount"
 CONTAINER = f"{AZURE}:storage:BlobContainer"
 VAULT = f"{AZURE}:keyvault:Vault"
+DAEMON_SET = "kubernetes:apps/v1:DaemonSet"
 DEPLOYMENT = "kubernetes:apps/v1:Deployment"
 NAMESPACE = "kubernetes:core/v1:Namespace"
 SERVICE = "kubernetes:core/v1:Service"
@@ -150,6 +151,8 @@ FLIPS: Sequence[Flip] = (
     Flip("resources-set", DEPLOYMENT, (*FIRST, "resources", "requests", "cpu"), None, "router"),
     Flip("pod-security-restricted", NAMESPACE, ENFORCE, "baseline", "slipway-services"),
     Flip("pod-security-restricted", NAMESPACE, ENFORCE, None, "slipway"),
+    Flip("pod-security-restricted", DEPLOYMENT, fields("metadata.namespace"), "gpu-resources", "diabetes"),
+    Flip("resources-set", DAEMON_SET, (*FIRST, "resources", "limits"), None),
     Flip("no-service-account-token", DEPLOYMENT, (*POD, "automountServiceAccountToken"), None, "diabetes"),
 )  # fmt: skip
 """Of stack prod. Each breaks its rule and no other."""

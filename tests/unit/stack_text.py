@@ -347,6 +347,21 @@ def _deployment(inputs: Inputs) -> list[str]:
     return [*lines, *(f"{name} {brief(value)}" for name, value in found.items() if value)]
 
 
+def _daemon_set(inputs: Inputs) -> list[str]:
+    pod = inputs["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    found = {
+        "on nodes with": pod["nodeSelector"],
+        "tolerations": pod["tolerations"],
+        "volumes": pod["volumes"],
+    }
+    return [
+        f"image {container['image']}",
+        f"resources {brief(container['resources'])}",
+        *(f"{name} {brief(value)}" for name, value in found.items()),
+    ]
+
+
 def _service(inputs: Inputs) -> list[str]:
     spec = inputs["spec"]
     ports = [f"{port['port']} to {port['targetPort']}" for port in spec["ports"]]
@@ -368,6 +383,7 @@ def _provider(inputs: Inputs) -> list[str]:
 
 
 KUBERNETES: Mapping[str, Callable[[Inputs], list[str]]] = {
+    "DaemonSet": _daemon_set,
     "Deployment": _deployment,
     "Namespace": _namespace,
     "SecretProviderClass": _secret_provider_class,

@@ -7,6 +7,7 @@ import pytest
 
 from slipway.settings.checks import warnings
 from tests.unit.azure_stacks import (
+    CLUSTER,
     ROUTED,
     SERVICE,
     lines,
@@ -63,6 +64,16 @@ Change = dict[str, Any]
         (
             {"cloud": "China", "location": "chinanorth3", "cluster": {"defender": {"sensor": True}}},
             "azure.cluster.defender.sensor = true with azure.cloud = China",
+            "remove it",
+        ),
+        (
+            {"workspace": {"registry": {"attached": True}}},
+            "azure.workspace.registry.attached = true without azure.cluster.id",
+            "remove it",
+        ),
+        (
+            {"cluster": {"id": CLUSTER}, "workspace": {"registry": {"attached": True}}},
+            "azure.workspace.registry.attached = true without azure.workspace.registry.id",
             "remove it",
         ),
     ],

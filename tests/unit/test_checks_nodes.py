@@ -9,6 +9,7 @@ from slipway.sizing import VMS
 from tests.unit.azure_stacks import (
     CLUSTER,
     DEV_TEST,
+    ROUTED,
     SERVICE,
     check,
     lines,
@@ -207,6 +208,24 @@ def test_pods_that_a_pool_only_rather_not_has_may_stand_there() -> None:
 
     assert lines(tainted("PreferNoSchedule"), webservices=services) == []
     assert len(lines(tainted("NoSchedule"), webservices=services)) == 1
+
+
+@pytest.mark.parametrize(
+    ("own", "servers"),
+    [
+        ({"dns": {"servers": ["10.1.0.53"]}}, "10.1.0.53"),
+        (ROUTED, "10.224.70.4 (the firewall's)"),
+    ],
+)
+def test_a_private_api_server_with_kubenet_and_dns_of_ones_own_is_refused(own: Change, servers: str) -> None:
+    private = net(model="kubenet") | {"private": True}
+    assert lines(private) == lines(merged(own, net(model="kubenet"))) == []
+    assert lines(merged(own, {"private": True})) == []
+    (line,) = lines(merged(private, own))
+    assert line == (
+        f"slipway:azure.private = true with azure.network.model = kubenet and DNS servers {servers}: AKS "
+        "fails to create such a cluster; set model: overlay"
+    )
 
 
 LOAD = {"requests_per_second": 20.0, "seconds_per_request": 10.0}

@@ -81,7 +81,12 @@ STACKS = {
     "dev": azure(cluster=DEV, network={"model": "kubenet"}),
     "private": azure(private=True),
     "hub": azure(private=True, dns={"private_zones": {"privatelink.westeurope.azmk8s.io": ZONE}}),
+    "dns": azure(private=True, dns={"servers": ["10.1.0.53"]}),
     "attached": azure(cluster={"id": f"{CLUSTERS}/three"}),
+    "pulling": azure(
+        cluster={"id": f"{CLUSTERS}/three"},
+        workspace={"name": "workspace", "registry": {"id": REGISTRY, "attached": True}},
+    ),
 }
 REAL = """
 group = az.resources.ResourceGroup("rg", resource_group_name="rg", location="westeurope")
@@ -230,9 +235,9 @@ def test_pods_of_a_node_are_as_many_as_the_arithmetic_counts(graph: Graph) -> No
     most = {
         stack: given(graph, stack, "ManagedCluster")["agentPoolProfiles"][0]["maxPods"]
         for stack in STACKS
-        if stack != "attached"
+        if stack not in {"attached", "pulling"}
     }
-    assert most == {"prod": 30, "dev": 110, "private": 250, "hub": 250}
+    assert most == {"prod": 30, "dev": 110, "private": 250, "hub": 250, "dns": 250}
 
 
 def test_each_network_model_is_what_azure_calls_it(graph: Graph) -> None:
@@ -269,12 +274,15 @@ def test_a_private_api_server_has_azures_zone_or_the_hubs(graph: Graph) -> None:
     }
     first = {one.name for one in before(graph, found(graph, "hub", "ManagedCluster"))}
     assert first >= {"hub-api-server-zone", "hub-network"}
+    assert roles(graph, "dns").items() - roles(graph, "private").items() == {
+        ("network", ("4d97b98b", "ServicePrincipal"))
+    }
 
 
 def test_production_is_protected_and_paid_for(graph: Graph) -> None:
     clusters = {one.name: one for one in of(graph, "ManagedCluster")}
     protected = {name: one.protect for name, one in clusters.items()}
-    assert protected == {"prod": True, "dev": False, "private": True, "hub": True, "attached": False}
+    assert {stack for stack, is_ in protected.items() if is_} == {"prod", "private", "hub", "dns"}
     tiers = [given(graph, one, "ManagedCluster")["sku"]["tier"] for one in ("prod", "dev")]
     assert tiers == ["Standard", "Free"]
     assert clusters["prod"].inputs["tags"] == {"slipway-stack": "small/test", "cluster-purpose": "FastProd"}
@@ -359,6 +367,7 @@ def test_an_attached_cluster_is_read_and_only_lets_its_nodes_pull(graph: Graph) 
     assert cluster.id == f"{CLUSTERS}/three"
     others = {one.name for one in mine if one is not cluster}
     assert others == {"attached-pull", "attached-router", "attached-router-identity", "attached-certificate"}
+    assert roles(graph, "attached").keys() - roles(graph, "pulling").keys() == {"pull"}
 
 
 def test_azure_takes_it_with_its_rights_and_gives_a_way_in_that_is_secret(tmp_path: Path) -> None:
@@ -382,7 +391,29 @@ def test_azure_takes_it_with_its_rights_and_gives_a_way_in_that_is_secret(tmp_pa
 def test_who_deploys_administers_a_cluster_without_groups(tmp_path: Path) -> None:
     graph = realised(tmp_path, {"real": azure(cluster=DEV, network={"model": "kubenet"})}, REAL)
     assert given(graph, "aks-admin")["principalId"] == DEPLOYER
+    assert given(graph, "aks-admin")["scope"] == GROUP_ID
+    assert found(graph, "aks-admin") in before(graph, found(graph, "aks", "ManagedCluster"))
+
+
+def test_who_deploys_administers_no_other_cluster_of_a_group_that_exists(tmp_path: Path) -> None:
+    adopted = azure(cluster=DEV, network={"model": "kubenet"}, resource_group={"id": GROUP_ID})
+    graph = realised(tmp_path, {"real": adopted}, REAL)
     assert given(graph, "aks-admin")["scope"] == f"{CLUSTERS}/aks"
+
+
+SLOW = """
+slow = az.resources.ResourceGroup("slow", resource_group_name="slow", location="westeurope")
+args = ClusterArgs("aks", "rg", stacks["real"], "registry", {"system": "subnet"})
+Cluster("aks", args, pulumi.ResourceOptions(depends_on=[slow]))
+"""
+
+
+def test_rights_do_not_wait_for_what_the_cluster_waits_for(tmp_path: Path) -> None:
+    graph = planned(tmp_path, {"real": azure(cluster=DEV)}, SLOW)
+    slow = found(graph, "slow")
+    assert slow in before(graph, found(graph, "aks", "ManagedCluster"))
+    for right in ("aks-admin", "aks-subnet-system", "aks-kubelet-operator"):
+        assert slow not in before(graph, found(graph, right))
 
 
 ATTACH = """

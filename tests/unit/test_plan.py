@@ -14,6 +14,8 @@ from slipway.plan import to_json, tree
 
 KEY = "planted-key-0123456789"
 STACK = "urn:pulumi:dev::test::pulumi:pulumi:Stack::test-dev"
+AKS = "azure-native:containerservice"
+NETWORK = "azure-native:network"
 PLATFORM = "urn:pulumi:dev::test::slipway:index:Platform::main"
 
 
@@ -99,6 +101,39 @@ POLICY: Value = {
             node("kubernetes:rbac/v1:Role", "r", {"rules": [{"verbs": ["list"], "resources": ["secrets"]}]}),
             "Role r  list secrets",
         ),
+        (
+            kubernetes(
+                "DaemonSet",
+                "a",
+                {"template": {"spec": {"nodeSelector": {"x": "gpu"}, "containers": [{"image": "b:1"}]}}},
+            ),
+            "DaemonSet here/a  on nodes with x=gpu  image b:1",
+        ),
+        (node(f"{AKS}:ManagedCluster", "c", external=True), "ManagedCluster c  read only"),
+        (
+            node(f"{NETWORK}:AzureFirewall", "f", {"sku": {"tier": "Premium"}, "zones": ["1", "2"]}),
+            "AzureFirewall f  Premium  in zones 1, 2",
+        ),
+        (
+            node(f"{NETWORK}:FirewallPolicy", "p", {"dnsSettings": {"enableProxy": True}}),
+            "FirewallPolicy p  DNS proxy",
+        ),
+        (
+            node(f"{NETWORK}:FirewallPolicyRuleCollectionGroup", "g", {"ruleCollections": [{"rules": [{}]}]}),
+            "FirewallPolicyRuleCollectionGroup g  1 rule",
+        ),
+        (
+            node(
+                f"{NETWORK}:PrivateEndpoint",
+                "e",
+                {"privateLinkServiceConnections": [{"groupIds": ["registry"]}]},
+            ),
+            "PrivateEndpoint e  to registry",
+        ),
+        (
+            node("azure-native:managedidentity:FederatedIdentityCredential", "f", {"subject": "system:a:b"}),
+            "FederatedIdentityCredential f  system:a:b",
+        ),
         (node("random:index:RandomPassword", "r", {"length": 8}), "RandomPassword r  8 characters"),
         (node("pulumi:providers:kubernetes", "k"), "Provider kubernetes k"),
         (
@@ -151,10 +186,30 @@ def test_when_resources_have_parents_then_the_tree_shows_them_below() -> None:
     )
 
 
+def test_when_public_addresses_differ_by_a_number_then_they_are_one_line_and_nothing_else_is() -> None:
+    address = f"{NETWORK}:PublicIPAddress"
+    nodes = [
+        *(node(address, f"firewall-{number}") for number in range(1, 13)),
+        *(node(address, name) for name in ("nat-1", "other")),
+        *(node(f"{NETWORK}:Subnet", f"s-{number}") for number in (2, 10)),
+    ]
+    shown = [line[6:] for line in tree(graph(*nodes)).splitlines() if line.startswith(("   ├", "   └"))]
+    assert shown == [
+        "PublicIPAddress firewall-1 to 12",
+        "PublicIPAddress nat-1",
+        "PublicIPAddress other",
+        "Subnet s-2",
+        "Subnet s-10",
+    ]
+
+
 def test_when_there_are_outputs_then_they_end_the_tree() -> None:
-    outputs: dict[str, Value] = {"uris": {"a": "http://a", "b": UNKNOWN}, "key": Secret(KEY)}
+    uris: Value = {"a": "http://a", "b": UNKNOWN}
+    ips: list[Value] = [UNKNOWN] * 20
+    outputs: dict[str, Value] = {"uris": uris, "key": Secret(KEY), "ips": ips, "one": ["a"]}
     text = tree(graph(outputs=outputs, encrypted_config=("test:key",), unasked=("test:index:get",)))
-    assert "outputs\n  key: [secret]\n  uris.a: http://a\n  uris.b: [unknown]\n" in text
+    shown = ["ips: 20 x [unknown]", "key: [secret]", "one: ['a']", "uris.a: http://a", "uris.b: [unknown]"]
+    assert "\n".join(["outputs", *(f"  {line}" for line in shown), ""]) in text
     assert "encrypted, so unknown here: test:key\nnot asked, so unknown here: test:index:get\n" in text
 
 

@@ -111,6 +111,7 @@ def test_values_just_inside_pass_and_just_outside_are_refused(
         ({"models": ["a/m odel"]}, "`m odel` is no model name"),
         ({"name": "router"}, "name = router is the router's own"),
         ({"namespace": "slipway"}, "the router's own"),
+        ({"namespace": "gpu-resources"}, "namespace = gpu-resources is the device plugin's own"),
         ({"namespace": "default"}, "namespace = default is Kubernetes' own"),
         ({"namespace": "kube-system"}, "namespace = kube-system is Kubernetes' own"),
         ({"primary_key": ""}, "primary_key: a key is one or more visible ASCII characters"),

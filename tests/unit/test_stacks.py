@@ -108,7 +108,10 @@ FEATURES: dict[str, tuple[str, Change, Change, set[str]]] = {
         "prod",
         without_gpu,
         without_gpu_service,
-        {"+ AgentPool cluster-gpu", APPLICATION, "~ Namespace slipway", "~ Namespace slipway-services"},
+        {
+            *("+ AgentPool cluster-gpu", APPLICATION, "~ Namespace slipway", "~ Namespace slipway-services"),
+            *("+ DaemonSet device-plugin", "+ Namespace gpu-resources"),
+        },
     ),
     "Defender's sensor": ("prod", without("defender"), as_it_is, {CLUSTER, APPLICATION}),
     "Defender's plan": (

@@ -8,12 +8,17 @@ import pytest
 from slipway.settings import Settings
 from slipway.settings.checks import warnings
 from tests.unit.azure_stacks import (
+    CLUSTER,
+    GROUP,
+    ROUTED,
     SERVICE,
+    VNET,
     merged,
     net,
     pool,
     pools,
     read,
+    subnet,
     system,
 )
 
@@ -78,6 +83,73 @@ def test_what_works_and_should_be_changed_is_a_warning(change: Change, start: st
     found = [line for line in said(change) if line.startswith(start)]
     assert len(found) == 1, said(change)
     assert found[0].endswith(remedy)
+
+
+HUB = net(
+    id=VNET,
+    address_space="10.224.0.0/16",
+    subnets={
+        "system": {"prefix": "10.224.64.0/22"},
+        "router": {"prefix": "10.224.68.0/24"},
+    },
+)
+FIREWALL = merged(ROUTED, subnet("firewall", "10.224.70.0/26"))
+REGISTRY = f"{GROUP}/providers/Microsoft.ContainerRegistry/registries/mlregistry"
+ADOPTED = {"cluster": {"id": CLUSTER}, "workspace": {"registry": {"id": REGISTRY}}}
+SERVERS = {"dns": {"servers": ["10.1.0.53", "10.1.0.54"]}}
+ZONE = "privatelink.westeurope.azmk8s.io"
+
+
+def test_what_a_network_that_exists_keeps_is_said_with_the_command_that_changes_it() -> None:
+    (line,) = said(merged(HUB, FIREWALL))
+    assert line.endswith(f"run az network vnet update --ids {VNET} --dns-servers 10.224.70.4")
+    (line,) = said(merged(HUB, SERVERS))
+    assert line.endswith(f"run az network vnet update --ids {VNET} --dns-servers 10.1.0.53 10.1.0.54")
+    assert said(HUB) == said(ROUTED) == []
+
+
+def test_a_right_that_an_attached_cluster_may_have_already_is_said() -> None:
+    (line,) = warnings(read(ADOPTED), TODAY)
+    assert "ends in RoleAssignmentExists where they have it" in line
+    assert warnings(read(merged(ADOPTED, {"workspace": {"registry": {"attached": True}}})), TODAY) == []
+
+
+def test_dns_servers_that_may_not_find_a_private_api_server_are_said() -> None:
+    private = merged(SERVERS, {"private": True})
+    assert any(f"give azure.dns.private_zones.{ZONE} if they" in line for line in said(private))
+    zone = f"{GROUP}/providers/Microsoft.Network/privateDnsZones/{ZONE}"
+    assert len(said(merged(private, {"dns": {"private_zones": {ZONE: zone}}}))) == len(
+        said({"private": True})
+    )
+    kubenet = merged(HUB, net(model="kubenet") | {"private": True})
+    assert any("if that network has DNS servers of its own" in line for line in said(kubenet))
+
+
+def test_an_administrator_who_must_wait_is_said() -> None:
+    adopted: Change = {"resource_group": {"name": None, "id": GROUP}}
+    (line,) = said(adopted)
+    assert line.startswith("azure.cluster.admin_group_ids is not given")
+    group = {"cluster": {"admin_group_ids": ["11111111-2222-3333-4444-555555555555"]}}
+    assert said(merged(adopted, group)) == []
+
+
+@pytest.mark.parametrize(
+    ("vm", "resource", "plugin"),
+    [
+        ({"vm_size": "Standard_ND96isr_MI300X_v5"}, "amd.com/gpu", "ROCm/k8s-device-plugin"),
+        (
+            {"vm_size": "Standard_NP10s", "accelerator": "xilinx.com/fpga-a-1"},
+            "xilinx.com/fpga-a-1",
+            "Xilinx/FPGA_as_a_Service",
+        ),
+    ],
+)
+def test_accelerators_of_others_need_a_device_plugin_of_theirs(
+    vm: Change, resource: str, plugin: str
+) -> None:
+    (line,) = [line for line in said(pools(pool(**vm))) if "device plugin" in line]
+    assert line.startswith(f"azure.cluster.pools with {resource}")
+    assert plugin in line
 
 
 def test_after_its_date_kubenet_is_named_as_retired() -> None:

@@ -30,12 +30,31 @@ def _security_group(inputs: Properties) -> Iterator[str]:
 
 
 def _rule_groups(inputs: Properties) -> Iterator[str]:
-    collections = mappings(inputs.get("ruleCollections"))
-    yield f"{sum(len(mappings(one.get('rules'))) for one in collections)} rules"
+    rules = sum(len(mappings(one.get("rules"))) for one in mappings(inputs.get("ruleCollections")))
+    yield f"{rules} rule{'s' * (rules != 1)}"
+
+
+def _firewall(inputs: Properties) -> Iterator[str]:
+    yield str(properties(inputs.get("sku")).get("tier", ""))
+    yield f"in zones {', '.join(inputs['zones'])}" if inputs.get("zones") else ""
+
+
+def _firewall_policy(inputs: Properties) -> Iterator[str]:
+    yield "DNS proxy" if properties(inputs.get("dnsSettings")).get("enableProxy") else ""
+
+
+def _private_endpoint(inputs: Properties) -> Iterator[str]:
+    for link in mappings(inputs.get("privateLinkServiceConnections")):
+        yield f"to {', '.join(link.get('groupIds') or [])}"
+
+
+def _federated(inputs: Properties) -> Iterator[str]:
+    yield str(inputs.get("subject", ""))
 
 
 def _cluster(inputs: Properties) -> Iterator[str]:
-    network = properties(inputs.get("networkProfile"))
+    version, network = inputs.get("kubernetesVersion"), properties(inputs.get("networkProfile"))
+    yield f"Kubernetes {version}" if version else ""
     model = "overlay" if network.get("networkPluginMode") else network.get("networkPlugin")
     yield f"network {model}, policy {network.get('networkPolicy')}, outbound {network.get('outboundType')}"
     access = properties(inputs.get("apiServerAccessProfile"))
@@ -77,9 +96,13 @@ def _record(inputs: Properties) -> Iterator[str]:
 
 KINDS: dict[str, Callable[[Properties], Iterable[str]]] = {
     "AgentPool": _pool,
+    "AzureFirewall": _firewall,
+    "FederatedIdentityCredential": _federated,
+    "FirewallPolicy": _firewall_policy,
     "FirewallPolicyRuleCollectionGroup": _rule_groups,
     "ManagedCluster": _cluster,
     "NetworkSecurityGroup": _security_group,
+    "PrivateEndpoint": _private_endpoint,
     "PrivateRecordSet": _record,
     "Registry": _sku,
     "RoleAssignment": _role,

@@ -9,10 +9,23 @@ from slipway.plan.details.read import Properties, mappings, properties
 
 
 def _deployment(inputs: Properties) -> Iterator[str]:
-    spec = properties(inputs.get("spec"))
-    replicas = spec.get("replicas", 1)
+    replicas = properties(inputs.get("spec")).get("replicas", 1)
     yield f"replicas {replicas}" + (" at first, then the router's" if autoscaled(inputs) else "")
-    for container in mappings(properties(properties(spec.get("template")).get("spec")).get("containers")):
+    yield from _containers(inputs)
+
+
+def _daemon_set(inputs: Properties) -> Iterator[str]:
+    labels = properties(_pod(inputs).get("nodeSelector"))
+    yield f"on nodes with {', '.join(f'{name}={value}' for name, value in labels.items())}" * bool(labels)
+    yield from _containers(inputs)
+
+
+def _pod(inputs: Properties) -> Properties:
+    return properties(properties(properties(inputs.get("spec")).get("template")).get("spec"))
+
+
+def _containers(inputs: Properties) -> Iterator[str]:
+    for container in mappings(_pod(inputs).get("containers")):
         yield f"image {container.get('image')}"
         ports = [
             f"{port.get('name', 'port')} {port.get('containerPort')}"
@@ -77,6 +90,7 @@ def _random(inputs: Properties) -> Iterator[str]:
 
 KINDS: dict[str, Callable[[Properties], Iterable[str]]] = {
     "ClusterRole": _rules,
+    "DaemonSet": _daemon_set,
     "Deployment": _deployment,
     "Image": _image,
     "ImagePush": _push,

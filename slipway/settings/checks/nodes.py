@@ -10,6 +10,7 @@ from slipway.problems import lines_of
 from slipway.settings import capacity
 from slipway.settings.azure import Azure
 from slipway.settings.cluster import AgentPool
+from slipway.settings.derived import dns_servers
 from slipway.sizing.addresses import MAX_NODES, pod_range_nodes, surge_nodes
 from slipway.sizing.router import cluster_minimum
 
@@ -127,4 +128,15 @@ def _outbound(_: Settings, azure: Azure) -> Iterator[str]:
         )
 
 
-RULES = (_pools, _most, _pod_range, _purpose, _outbound)
+def _private_kubenet(_: Settings, azure: Azure) -> Iterator[str]:
+    """Refuse what AKS does (the same, private-clusters.md, 2026-08-05): kubenet's table and one's own DNS."""
+    servers = dns_servers(azure)
+    if azure.private and azure.network.model == "kubenet" and servers and azure.cluster.id is None:
+        ours = "" if azure.dns.servers else " (the firewall's)"
+        yield (
+            f"azure.private = true with azure.network.model = kubenet and DNS servers {', '.join(servers)}"
+            f"{ours}: AKS fails to create such a cluster; set model: overlay"
+        )
+
+
+RULES = (_pools, _most, _pod_range, _purpose, _outbound, _private_kubenet)

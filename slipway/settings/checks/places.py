@@ -62,4 +62,17 @@ def _defender(_: Settings, azure: Azure) -> Iterator[str]:
         yield "azure.cluster.defender.sensor = true with azure.cloud = China: it is not there; remove it"
 
 
-RULES = (_location, _workspace_location, _pools, _firewall, _redundancy, _defender)
+def _attached(_: Settings, azure: Azure) -> Iterator[str]:
+    missing = [
+        name
+        for name, section in (("cluster", azure.cluster), ("workspace.registry", azure.workspace.registry))
+        if section.id is None
+    ]
+    if azure.workspace.registry.attached and missing:
+        yield (
+            f"azure.workspace.registry.attached = true without azure.{missing[0]}.id: what is made here has "
+            "no rights yet; remove it"
+        )
+
+
+RULES = (_location, _workspace_location, _pools, _firewall, _redundancy, _defender, _attached)

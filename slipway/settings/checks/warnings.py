@@ -10,7 +10,9 @@ from slipway.settings import capacity, regions
 from slipway.settings.azure import Azure
 from slipway.settings.checks.nodes import at
 from slipway.settings.checks.room import first_limit, placeable
+from slipway.settings.derived import api_server_zone, dns_servers
 from slipway.sizing.bins import Fit
+from slipway.sizing.vms import AMD, NVIDIA
 
 if TYPE_CHECKING:
     from slipway.settings.stack import Settings
@@ -19,6 +21,10 @@ KUBENET_RETIRES = datetime.date(2028, 3, 31)
 """MicrosoftDocs/azure-aks-docs, includes/kubenet-retirement.md (2026-01-14)."""
 NPM_RETIRES = datetime.date(2028, 9, 30)
 """The same, includes/azure-network-policy-manager-linux-retirement.md (2026-01-14)."""
+
+
+PLUGINS = {AMD: "AMD's (use-amd-gpus.md: the AMD GPU Operator, or ROCm/k8s-device-plugin)"}
+FPGA = "its maker's device plugin (of FPGAs Xilinx/FPGA_as_a_Service)"
 
 
 def warnings(settings: Settings, today: datetime.date) -> list[str]:
@@ -30,6 +36,9 @@ def warnings(settings: Settings, today: datetime.date) -> list[str]:
         *_retiring(azure, today),
         *_places(azure),
         *_access(settings, azure),
+        *_adopted(azure),
+        *_private(azure),
+        *_accelerators(azure),
         *_nodes(azure),
         *_room(settings, azure),
     ]
@@ -76,10 +85,63 @@ def _access(settings: Settings, azure: Azure) -> Iterator[str]:
             f"azure.workspace.registry.sku = {registry.sku}: only Premium limits a registry to "
             "deployer_ranges, so whoever has a token reaches it from anywhere; set sku: Premium"
         )
+    created, adopted = azure.cluster.id is None, azure.resource_group.id is not None
+    if created and adopted and not azure.cluster.admin_group_ids:
+        yield (
+            "azure.cluster.admin_group_ids is not given: who deploys is made the cluster's administrator, "
+            "which takes Azure up to five minutes; run `pulumi up` again if it ends in Forbidden, or name a "
+            "group of yours"
+        )
     if tls is not None and tls.leaf_domain_label is not None:
         yield (
             f"router.tls.leaf_domain_label = {tls.leaf_domain_label}: the name is Azure's, but no "
             "certificate comes with it in this version: clients use http"
+        )
+
+
+def _adopted(azure: Azure) -> Iterator[str]:
+    """Name what somebody else must do, or may have done, to what is adopted."""
+    network, firewall, registry = azure.network, azure.egress.firewall, azure.workspace.registry
+    servers = dns_servers(azure)
+    if network.id is not None and servers:
+        ours = firewall is not None and firewall.ours
+        why = "a firewall of ours knows names as nodes do only if they ask it" if ours else "nobody asks them"
+        yield (
+            f"azure.network.id = {network.id}: a network that exists keeps its DNS servers, and {why}; "
+            f"{'once it exists, ' * ours}run az network vnet update --ids {network.id} --dns-servers "
+            f"{' '.join(servers)}"
+        )
+    if azure.cluster.id is not None and registry.id is not None and not registry.attached:
+        yield (
+            f"azure.workspace.registry.id = {registry.id}: `pulumi up` gives the cluster's nodes AcrPull, "
+            "and ends in RoleAssignmentExists where they have it (`--attach-acr` of az aks gives it); then "
+            "set azure.workspace.registry.attached: true"
+        )
+
+
+def _private(azure: Azure) -> Iterator[str]:
+    """Say what a private API server asks of DNS servers (private-clusters.md, 2026-08-05)."""
+    network, servers, zone = azure.network, azure.dns.servers, api_server_zone(azure)
+    if not azure.private or azure.cluster.id is not None:
+        return
+    if servers and zone not in azure.dns.private_zones:
+        yield (
+            f"azure.dns.servers = {', '.join(servers)} with azure.private: AKS links the API server's zone "
+            "to the cluster's network alone, and servers in another one do not find it; give "
+            f"azure.dns.private_zones.{zone} if they stand there"
+        )
+    if network.id is not None and network.model == "kubenet":
+        yield (
+            f"azure.network.id = {network.id} with azure.private and model = kubenet: AKS fails to create "
+            "the cluster if that network has DNS servers of its own; set model: overlay if it has"
+        )
+
+
+def _accelerators(azure: Azure) -> Iterator[str]:
+    for accelerator in sorted(capacity.accelerators(azure) - {NVIDIA}):
+        yield (
+            f"azure.cluster.pools with {accelerator}: Slipway brings NVIDIA's device plugin alone, and no "
+            f"pod gets {accelerator} before you install {PLUGINS.get(accelerator, FPGA)}"
         )
 
 

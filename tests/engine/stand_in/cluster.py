@@ -1,7 +1,8 @@
 """What AKS refuses of clusters and node pools, with its kind of message.
 
 Sources: learn.microsoft.com, AKS: configure-kubenet, egress-outboundtype, azure-cni-overview,
-use-system-pools, manage-local-accounts-managed-azure-ad; codes as people report them (see `rules.py`).
+use-system-pools, manage-local-accounts-managed-azure-ad, private-clusters; codes as people report them (see
+`rules.py`).
 """
 
 from __future__ import annotations
@@ -10,7 +11,18 @@ from collections.abc import Iterable, Iterator
 from ipaddress import ip_address
 
 from tests.engine.stand_in.identities import CLUSTER, control_plane, may
-from tests.engine.stand_in.world import Json, Resource, World, at, azure, maps, network, parent, prefix_of
+from tests.engine.stand_in.world import (
+    Json,
+    Resource,
+    World,
+    at,
+    azure,
+    maps,
+    network,
+    parent,
+    prefix_of,
+    texts,
+)
 
 POOL = "containerservice:AgentPool"
 SUBNET = "network:Subnet"
@@ -40,6 +52,7 @@ def refuse_cluster(resource: Resource, before: Resource | None, world: World) ->
         yield from _outbound(resource, world)
         yield from _kubenet(resource, world)
         yield from _rights(resource, world)
+        yield from _private(resource, world)
 
 
 def refuse_pool(resource: Resource, before: Resource | None, world: World) -> Iterator[str]:
@@ -240,3 +253,22 @@ def _rights(resource: Resource, world: World) -> Iterator[str]:
         if needed and not may(control_plane(resource), needed, roles, world):
             message = f"The cluster's identity must be given permission on {needed}."
             yield azure(f"{code}MissingPermissionError", message)
+
+
+def _private(resource: Resource, world: World) -> Iterator[str]:
+    """Check what a private API server asks for in a network with DNS servers of its own."""
+    given, server = resource.given, "apiServerAccessProfile"
+    zone = str(at(given, f"{server}.privateDNSZone", "system"))
+    for identifier in {parent(subnet) for subnet in _subnets(_inline(resource))}:
+        net = world.find(identifier)
+        own = net is not None and texts(net.given, "dhcpOptions.dnsServers")
+        if not own or not at(given, f"{server}.enablePrivateCluster"):
+            continue
+        if _is_kubenet(resource):
+            yield azure(
+                "BadRequest", "Kubenet with a route table and DNS servers of one's own is not private."
+            )
+        if zone == "system" and not may(
+            control_plane(resource), identifier, {"Network Contributor", *OWNERS}, world
+        ):
+            yield azure("LinkedAuthorizationFailed", f"The cluster's zone cannot be linked to {identifier}.")
