@@ -116,7 +116,7 @@ class Peer:
 def _slipway(name: str, script: str, **variables: str) -> Peer:
     return Peer(
         name,
-        tuple((ROOT / "slipway" / "scoring" / "requirements.txt").read_text(encoding="utf-8").splitlines()),
+        ("-r", str(ROOT / "slipway" / "scoring" / "requirements.txt")),
         ("{bin}/python", "-P", "-m", "slipway.scoring"),
         {"score.py": script},
         variables={
