@@ -12,7 +12,8 @@ from uv import find_uv_bin
 
 from tests.local.scoring_process import ECHO, PACKAGE, replica, wait_until
 
-REQUIREMENTS = (PACKAGE / "scoring" / "requirements.txt").read_text().splitlines()
+LINES = (PACKAGE / "scoring" / "requirements.txt").read_text().splitlines()
+REQUIREMENTS = [line for line in LINES if not line.startswith("#")]
 LOWEST = [line.replace(">=", "==") for line in REQUIREMENTS]
 BATCHES = """
 import os
