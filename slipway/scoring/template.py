@@ -110,7 +110,8 @@ def serve(config: Config, control: socket.socket, begin: Callable[[Config], Begu
     if config.worker_preload:
         begun = begin(config)
         gc.collect()
-        gc.freeze()  # else the collector would write to, and so copy, the pages that workers share
+        if hasattr(gc, "freeze"):  # PyPy has none
+            gc.freeze()  # else the collector would write to, and so copy, the pages that workers share
     end = _template(control)
     if end is None:
         return 0
