@@ -108,8 +108,8 @@ def change(project: Path, number: int) -> None:
 
 def ours(host: str, base: str, project: Path, state: Path) -> None:
     """Build and push as `pulumi up` does."""
-    environment = os.environ | {VARIABLE: str(state / "cache"), "UV_CACHE_DIR": str(state / "uv")}
-    run([sys.executable, "-c", OURS, host, base, str(project)], environment)
+    more = {VARIABLE: str(state / "cache"), "UV_CACHE_DIR": str(state / "uv")}
+    run([sys.executable, "-c", OURS, host, base, str(project)], more)
 
 
 def buildah(host: str, base: str, project: Path, state: Path) -> None:
@@ -129,15 +129,16 @@ def buildah(host: str, base: str, project: Path, state: Path) -> None:
     common = ["--quiet", "--tls-verify=false", "--signature-policy", str(state / "policy.json")]
     mount = ["--volume", "/etc/ssl/certs:/etc/ssl/certs:ro"]
     build = [*command, "bud", *common, "--layers", "--isolation", "chroot", *mount, "--tag", "bench"]
-    run([*build, str(context)], os.environ)
-    run([*command, "push", *common, "bench", f"docker://{host}/slipway/bench:v1"], os.environ)
+    run([*build, str(context)], {})
+    run([*command, "push", *common, "bench", f"docker://{host}/slipway/bench:v1"], {})
 
 
 TOOLS = {"ours": ours, "buildah": buildah}
 
 
-def run(command: list[str], environment: Mapping[str, str]) -> None:
-    """Run a command to its end."""
+def run(command: list[str], more: Mapping[str, str]) -> None:
+    """Run a command to its end; Python keeps what it compiles."""
+    environment = {**os.environ, **more, "PYTHONDONTWRITEBYTECODE": ""}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"error: {command[:2]}\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
@@ -189,6 +190,7 @@ def figures(runs: list[dict[tuple[str, str], Run]]) -> list[Figure]:
 def main() -> int:
     """Measure and report."""
     options = arguments(__doc__, pairs=3).parse_args()
+    run([sys.executable, "-c", OURS.partition("host, base")[0]], {})  # so that no run compiles our modules
     with tempfile.TemporaryDirectory() as folder, base_image(Path(folder)) as base:
         runs = [measured(base, Path(folder, str(number))) for number in range(options.pairs)]
     return finish("images", figures(runs), options)

@@ -14,7 +14,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from slipway import entra
 from slipway.hosts.clouds import Cloud, suffixes
@@ -125,7 +125,9 @@ def _docker_config() -> dict[str, Any]:
         raise RegistryError(
             f"{path}: cannot be read: {type(error).__name__}", "correct or remove it"
         ) from None
-    return found
+    if not isinstance(found, dict):
+        raise RegistryError(f"{path}: is no object of JSON", "correct or remove it")
+    return cast("dict[str, Any]", found)
 
 
 def _helper(name: str, server: str) -> tuple[str, str] | None:
@@ -139,8 +141,11 @@ def _helper(name: str, server: str) -> tuple[str, str] | None:
         raise RegistryError(text, "install it, or remove it from config.json") from None
     if done.returncode:
         return None  # its way to say that there is no login
-    told: dict[str, str] = json.loads(done.stdout)
-    return told["Username"], told["Secret"]
+    try:
+        told: dict[str, str] = json.loads(done.stdout)
+        return told["Username"], told["Secret"]
+    except (ValueError, KeyError, TypeError):  # what it said may hold the secret
+        raise RegistryError(f"{program} answers in another form", "update it") from None
 
 
 def _acr_token(host: str, cloud: Cloud) -> str:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cache
 from typing import Any, cast
 
 import httpx
@@ -99,6 +100,7 @@ class Transport:
             logging.getLogger(name).setLevel(logging.WARNING)
         self._client = httpx.Client(
             timeout=_TIMEOUT,
+            verify=_trusted(),
             trust_env=not is_loopback(self.host),
             headers={"Accept-Encoding": "identity", "User-Agent": "slipway"},
         )
@@ -163,6 +165,12 @@ class Transport:
             raise RegistryError(
                 f"{self.host}: leads to {url.host} without https", "use a registry with https"
             )
+
+
+@cache
+def _trusted() -> ssl.SSLContext:
+    """Read the authorities of this machine once: that takes longer than many a request."""
+    return httpx.create_ssl_context()
 
 
 def is_loopback(host: str) -> bool:

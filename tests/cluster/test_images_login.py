@@ -173,15 +173,52 @@ def test_dockers_configuration_logs_in(
         round_trip(client, image, blobs, tmp_path / "back")
 
 
+def credential_helper(folder: Path, host: str, says: str, patch: pytest.MonkeyPatch) -> None:
+    """Let Docker's configuration name a program that says this."""
+    helper = folder / "docker-credential-test"
+    helper.write_text(f"#!{sys.executable}\nassert input() == {host!r}\nprint({says!r})\n")
+    helper.chmod(0o755)
+    patch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    patch.setenv("DOCKER_CONFIG", str(folder))
+    (folder / "config.json").write_text(json.dumps({"credHelpers": {host: "test"}}))
+
+
 def test_dockers_credential_helper_logs_in(
     tokens: Acr, image: Manifest, blobs: Blobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    helper = tmp_path / "docker-credential-test"
     said = json.dumps({"ServerURL": tokens.host, "Username": "<token>", "Secret": REFRESH_TOKEN})
-    helper.write_text(f"#!{sys.executable}\nassert input() == {tokens.host!r}\nprint({said!r})\n")
-    helper.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
-    (tmp_path / "config.json").write_text(json.dumps({"credHelpers": {tokens.host: "test"}}))
+    credential_helper(tmp_path, tokens.host, said, monkeypatch)
     with Registry(tokens.host, retries=HASTY) as client:
         round_trip(client, image, blobs, tmp_path / "back")
+
+
+@pytest.mark.parametrize("says", ["", "[]", '{"Secret": "very-secret"}', "very-secret"])
+def test_a_credential_helper_that_says_something_else_is_named_and_not_repeated(
+    basic: RunningRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str
+) -> None:
+    credential_helper(tmp_path, basic.host, says, monkeypatch)
+    with (
+        Registry(basic.host, retries=HASTY) as client,
+        pytest.raises(RegistryError, match=r"^docker-credential-test answers in another form; update it$"),
+    ):
+        client.digest(NAME, "v1")
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        (
+            '{"credsStore": "nowhere"}',
+            "docker-credential-nowhere, which Docker's configuration names, does not run",
+        ),
+        ("{", "config.json: cannot be read"),
+        ("[]", "config.json: is no object of JSON"),
+    ],
+)
+def test_a_configuration_of_docker_that_cannot_be_used_is_named(
+    basic: RunningRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: str, said: str
+) -> None:
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    (tmp_path / "config.json").write_text(config)
+    with Registry(basic.host, retries=HASTY) as client, pytest.raises(RegistryError, match=said):
+        client.digest(NAME, "v1")
