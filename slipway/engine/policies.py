@@ -147,7 +147,9 @@ def _plain(value: Value, *, built: bool) -> object:  # noqa: PLR0911 one for eac
 def _waits_for_image(found: Registration) -> bool:
     """Tell whether an object of Kubernetes takes values from what lies inside an `Image`."""
     return found.type.startswith("kubernetes:") and any(
-        IMAGE in qualified_type(urn).split("$") for urn in found.dependencies
+        IMAGE in qualified_type(urn).split("$")
+        for urns in found.property_dependencies.values()
+        for urn in urns
     )
 
 

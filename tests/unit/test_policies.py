@@ -75,7 +75,12 @@ def test_when_the_settings_cannot_be_read_then_a_rule_says_so(prod: Graph) -> No
 
 @pytest.mark.parametrize("flip", FLIPS, ids=str)
 def test_when_a_rule_meets_an_unknown_value_then_it_is_broken(prod: Graph, flip: Flip) -> None:
-    assert flip.rule in broken(unknown(flip)(prod))
+    assert flip.rule in broken(from_elsewhere(unknown(flip)(prod)))
+
+
+def from_elsewhere(graph: Graph) -> Graph:
+    """Let what Deployments do not know not be the digest of an image of ours, which may be unknown."""
+    return changed(graph, DEPLOYMENT, lambda found: replace(found, property_dependencies={}), "diabetes")
 
 
 CHANGES: list[tuple[str, Callable[[Graph], Graph]]] = [
