@@ -46,6 +46,10 @@ class Exists(StorageError):
     """There is such a blob already, or it has changed meanwhile."""
 
 
+class _BeyondEnd(StorageError):
+    """A range begins behind the end of a blob."""
+
+
 @dataclass(frozen=True)
 class Account:
     """A storage account: its endpoint, entered with the identity of pod, machine or `az login`.
@@ -147,10 +151,11 @@ class Container:
             )
 
     def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
-        """Read a blob, or `length` bytes of it from `offset`. Raises Absent."""
+        """Read a blob, or as much as there is of `length` bytes from `offset`. Raises Absent."""
         start = None if length is None and offset == 0 else offset  # an empty blob has no range
-        with _told(name):
+        with contextlib.suppress(_BeyondEnd), _told(name):
             return self._client.download_blob(name, start, length, max_concurrency=1).readall()
+        return b""
 
     def size(self, name: str) -> int | None:
         """Give a blob's size, or None if there is no such blob."""
@@ -183,6 +188,8 @@ def _told(what: str) -> Generator[None]:
     except HttpResponseError as error:
         if error.status_code in (409, 412):
             raise Exists(f"{what}: is in the storage already") from None
+        if error.status_code == 416:
+            raise _BeyondEnd(what) from None
         hint = "the role Storage Blob Data Contributor allows it" if error.status_code == 403 else ""
         raise StorageError(f"{what}: the storage says {error.status_code} {_code(error)}", hint) from None
     except AzureError as error:

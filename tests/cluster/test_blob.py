@@ -15,6 +15,7 @@ def test_what_is_put_is_got_whole_or_in_ranges(container: Container) -> None:
     assert container.get("a/b.bin") == data
     assert container.get("a/b.bin", 10, 20) == data[10:30]
     assert container.get("a/b.bin", 99_990, 100) == data[99_990:]
+    assert container.get("a/b.bin", 100_000, 100) == b""
     assert container.size("a/b.bin") == len(data)
 
 
