@@ -12,13 +12,14 @@ import pulumi_kubernetes as k8s
 
 from components.image import Image, ImageArgs
 from components.router import InternalAddress, Router, RouterArgs
+from components.storage import Storage, service_account
 from components.tls import Certificate, VaultCertificate
 from components.webservice import Webservice, WebserviceArgs
 from slipway.hosts.clouds import suffixes
 from slipway.images.recipe import Recipe, webservice_recipes
 from slipway.problems import KEY_FIELDS, Problems
 from slipway.settings import Settings, key_setting
-from slipway.settings.derived import login_server, router_ip, router_size
+from slipway.settings.derived import blob_endpoint, login_server, model_namespaces, router_ip, router_size
 from slipway.settings.kinds import name_of
 from slipway.spec import ROUTER, ROUTER_NAMESPACE
 
@@ -29,6 +30,8 @@ CERTIFICATE_OUTPUTS = ("tenant_id", "router_client_id")
 """What it reads too where the router's certificate is in the key vault; other platforms have none of it."""
 INSIGHTS_OUTPUT = "insights_connection_string"
 """What it reads too where a web service exports telemetry to the workspace."""
+MODEL_OUTPUTS = ("webservices_client_id",)
+"""And where models are registered."""
 
 Outputs = Mapping[str, pulumi.Input[Any]]
 
@@ -73,6 +76,7 @@ class Platform(pulumi.ComponentResource):
             names = PLATFORM_OUTPUTS + (CERTIFICATE_OUTPUTS if vault else ())
             insights = any(spec.exports_to_workspace() for spec in settings.webservices)
             names += (INSIGHTS_OUTPUT,) if insights else ()
+            names += MODEL_OUTPUTS if model_namespaces(settings) else ()
             return {name: platform.require_output(name) for name in names}
         from components.azure import AzurePlatform  # noqa: PLC0415 only such a stack imports azure-native
 
@@ -95,8 +99,11 @@ class Platform(pulumi.ComponentResource):
             for namespace in sorted({ROUTER_NAMESPACE} | {spec.namespace for spec in settings.webservices})
         }
 
+        accounts: dict[str, pulumi.Resource] = {}
+
         def within(*names: str) -> pulumi.ResourceOptions:
-            after = [namespaces[name] for name in sorted(set(names))]
+            distinct = sorted(set(names))
+            after = [found[name] for found in (namespaces, accounts) for name in distinct if name in found]
             return pulumi.ResourceOptions(parent=self, provider=cluster, depends_on=after)
 
         registry = f"{login_server(settings.azure)}/" if settings.azure is not None else ""
@@ -105,11 +112,17 @@ class Platform(pulumi.ComponentResource):
             made = ImageArgs(repository=f"{registry}slipway/{service}", recipe=recipe, project=args.project)
             return Image(service, made, pulumi.ResourceOptions(parent=self)).reference
 
+        own = settings.router.image or image(ROUTER, Recipe(runtime="router"))
+        storage = Storage(own, blob_endpoint(settings.azure) if settings.azure is not None else None)
+        if settings.azure is not None:
+            for namespace in model_namespaces(settings):
+                client_id = azure["webservices_client_id"]
+                accounts[namespace] = service_account(namespace, client_id, within(namespace))
         router = Router(
             "router",
             RouterArgs(
                 settings=settings.router,
-                image=settings.router.image or image(ROUTER, Recipe(runtime="router")),
+                image=own,
                 size=router_size(settings),
                 host=host(settings),
                 internal=_internal(settings),
@@ -124,6 +137,7 @@ class Platform(pulumi.ComponentResource):
                 WebserviceArgs(
                     spec=spec,
                     image=existing or image(spec.name, recipes[spec.name]),
+                    storage=storage,
                     primary_key=args.keys.get(key_setting(spec.name, "primary_key")),
                     secondary_key=args.keys.get(key_setting(spec.name, "secondary_key")),
                     insights=azure[INSIGHTS_OUTPUT] if spec.exports_to_workspace() else None,

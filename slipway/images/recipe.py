@@ -17,11 +17,14 @@ from typing import Literal, Self, cast
 
 import slipway
 from slipway.images.files import model_files, project_files
+from slipway.model import REGISTERED
 from slipway.problems import Problems, problem
 from slipway.spec import WebserviceSpec
 
 RUNTIMES = {"scoring": ("scoring", "collect"), "router": ("",)}
 """Folders of the `slipway` package that each runtime's image holds."""
+GB = 2**30
+"""v1's gigabytes are powers of two."""
 SCORING_REQUIREMENTS = Path(slipway.__file__).parent / "scoring" / "requirements.txt"
 TELEMETRY_REQUIREMENTS = SCORING_REQUIREMENTS.with_name("telemetry.txt")
 """What `enable_app_insights` adds to the user's own."""
@@ -37,6 +40,7 @@ class Recipe:
     source_directory: str = ""
     entry_script: str = ""
     models: tuple[str, ...] = ()
+    """paths alone: registered models are no part of an image"""
 
     def to_dict(self) -> dict[str, object]:
         """Give plain JSON values, as a graph carries them."""
@@ -88,11 +92,7 @@ def webservice_recipe(spec: WebserviceSpec, project: Path) -> Recipe:
     else:
         field = f"{at}.source_directory"
         lines.append(problem(field, spec.source_directory, "does not exist", "create it or correct the path"))
-    lines += [
-        problem(f"{at}.models[{index}]", model, "does not exist", "train the model or correct the path")
-        for index, model in enumerate(spec.models)
-        if not (project / model).exists()
-    ]
+    lines += _model_lines(spec, project, at)
     if lines:
         raise Problems(lines)
     return Recipe(
@@ -104,8 +104,30 @@ def webservice_recipe(spec: WebserviceSpec, project: Path) -> Recipe:
         ),
         source_directory=spec.source_directory,
         entry_script=entry_script,
-        models=spec.models,
+        models=tuple(text for text in spec.models if not text.startswith(REGISTERED)),
     )
+
+
+def _model_lines(spec: WebserviceSpec, project: Path, at: str) -> Iterator[str]:
+    """Name the models that the project lacks, or the largest where they are too large for an image."""
+    paths = {path: f"{at}.models[{index}]" for index, path in enumerate(spec.models)}
+    sizes: dict[str, int] = {}
+    for path, field in paths.items():
+        if (project / path).exists():
+            sizes[path] = _size(project / path)
+        elif not path.startswith(REGISTERED):
+            yield problem(field, path, "does not exist", "train the model or correct the path")
+    size, limit = sum(sizes.values()) / GB, spec.model_layer_gb_limit
+    if size > limit:
+        path = max(sizes, key=lambda path: sizes[path])
+        name = PurePosixPath(path).name
+        rule = f"an image holds {limit:g} GB of models, and these have {size:.3g}"
+        remedy = f"run `slipway models register {name} {path}` and write {REGISTERED}{name}:VERSION here"
+        yield problem(paths[path], path, rule, f"{remedy}, or raise model_layer_gb_limit")
+
+
+def _size(path: Path) -> int:
+    return sum((path / file).stat().st_size for file in model_files(path))
 
 
 def environment_hash(recipe: Recipe) -> str:

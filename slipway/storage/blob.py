@@ -20,10 +20,8 @@ from azure.core.exceptions import (
 from azure.identity import DefaultAzureCredential
 from azure.storage.blob import BlobBlock, BlobServiceClient, ContainerClient, ExponentialRetry
 
-CONNECTION_STRING = "AZURE_STORAGE_CONNECTION_STRING"
-"""The variable of Azure's own tools; the emulator is named by it."""
-BLOB_ENDPOINT = "AZURE_STORAGE_BLOB_ENDPOINT"
-"""The variable with an account's address, which is no secret: https://NAME.blob.core.windows.net."""
+from slipway.storage.names import BLOB_ENDPOINT, CONNECTION_STRING
+
 PARALLEL = 10
 """Calls at once, as many as the SDK keeps connections."""
 APPEND_BYTES = 4 * 2**20

@@ -16,10 +16,8 @@ from pathlib import Path
 
 from slipway.model import Model, model_of
 from slipway.storage import models
-from slipway.storage.blob import BLOB_ENDPOINT, CONNECTION_STRING, StorageError, account_of, connect
-
-MODELS_DIR = "MODELS_DIR"
-MODELS_CACHE = "MODELS_CACHE"
+from slipway.storage.blob import StorageError, account_of, connect
+from slipway.storage.names import BLOB_ENDPOINT, CONNECTION_STRING, MODELS_CACHE, MODELS_DIR
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:

@@ -13,9 +13,9 @@ import pytest
 from slipway.images.files import model_files
 from slipway.model import Model, model_of
 from slipway.storage import models
-from slipway.storage.blob import CONNECTION_STRING, Absent, Container, StorageError, connect
-from slipway.storage.fetch import MODELS_DIR
+from slipway.storage.blob import Absent, Container, StorageError, connect
 from slipway.storage.models import Manifest, download, listed, register
+from slipway.storage.names import CONNECTION_STRING, MODELS_DIR
 from slipway.storage.transfer import PARTS, RANGE
 from tests.cluster.azurite import account
 from tests.cluster.cutting import proxy
