@@ -132,6 +132,15 @@ def download(container: Container, models: Iterable[Model], root: Path, say: Say
     return total
 
 
+def get(container: Container, name: str, version: int | None, folder: Path, say: Say) -> Manifest:
+    """Bring a version of a model, or its newest one, into a folder, and give its manifest."""
+    newest = max(versions(container, name), default=1) if version is None else version
+    (manifest,) = manifests(container, [Model(name, newest)])
+    files = {folder / file.path: file.content for file in manifest.files}
+    fetch(container, files, folder / PARTS, meter(manifest.size, "fetched", say))
+    return manifest
+
+
 def meter(total: int, done: str, say: Say) -> Callable[[int], None]:
     """Give what counts bytes and tells each tenth of them."""
     moved, told, lock = 0, 0, threading.Lock()

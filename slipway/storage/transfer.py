@@ -19,7 +19,7 @@ from slipway.storage.blob import PARALLEL, Absent, Container, Exists, StorageErr
 
 RANGE = 4 * 2**20
 """Bytes of a call: what a connection that breaks loses; ten of them fit into little memory."""
-PARTS = ".parts"
+PARTS = ".slipway-parts"
 """Folder of what has not arrived whole yet, beside what has."""
 OTHER_BYTES = ("holds other bytes than were registered", "delete that blob, and register the model again")
 Progress = Callable[[int], None]
