@@ -37,7 +37,7 @@ class WebserviceArgs:
 
     spec: WebserviceSpec
     image: pulumi.Input[str]
-    storage: Storage
+    storage: Storage | None = None
     primary_key: pulumi.Input[str] | None = None
     secondary_key: pulumi.Input[str] | None = None
     insights: pulumi.Input[str] | None = None
@@ -54,6 +54,8 @@ class Webservice(pulumi.ComponentResource):
         selector = {WEBSERVICE: spec.name}
         child = pods.children(self, opts)
         storage = args.storage if spec.registered_models else None
+        if spec.registered_models and storage is None:
+            raise pulumi.RunError(f"{spec.name}: registered models come from a storage; give `storage`")
         merge = pulumi.ResourceOptions.merge
 
         ignored = None if spec.num_replicas else ["spec.replicas"]
