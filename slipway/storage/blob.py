@@ -188,7 +188,11 @@ def _told(what: str) -> Generator[None]:
             raise Exists(f"{what}: is in the storage already") from None
         if error.status_code == 416:
             raise _BeyondEnd(what) from None
-        hint = "the role Storage Blob Data Contributor allows it" if error.status_code == 403 else ""
+        hint = (
+            "it takes the role Storage Blob Data Reader, or Contributor to write"
+            if error.status_code == 403
+            else ""
+        )
         raise StorageError(f"{what}: the storage says {error.status_code} {_code(error)}", hint) from None
     except AzureError as error:
         raise StorageError(f"{what}: the storage cannot be reached: {type(error).__name__}") from None

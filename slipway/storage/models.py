@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -115,18 +115,20 @@ def listed(container: Container) -> list[Manifest]:
     return sorted(found, key=lambda manifest: (manifest.name, manifest.version))
 
 
-def manifests(container: Container, models: Iterable[Model]) -> list[Manifest]:
+def manifests(container: Container, models: Sequence[Model]) -> list[Manifest]:
     """Read the manifests of registered models, in their order. Raises StorageError for the first missing."""
-    wanted = list(models)
     with ThreadPoolExecutor(PARALLEL) as pool:
-        return list(pool.map(partial(_of, container), wanted))
+        return list(pool.map(partial(_of, container), models))
 
 
-def download(container: Container, models: Iterable[Model], root: Path, say: Say) -> int:
+def download(container: Container, models: Sequence[Model], root: Path, say: Say) -> int:
     """Bring models to where v1 lays them out, `root/NAME/VERSION/...`, and give their bytes."""
     found = manifests(container, models)
-    folders = {f"{one.name}/{one.version}": one for one in found}
-    files = {root / place / file.path: file.content for place, one in folders.items() for file in one.files}
+    files = {
+        root / model.place / file.path: file.content
+        for model, manifest in zip(models, found, strict=True)
+        for file in manifest.files
+    }
     total = sum(content.size for content in files.values())
     fetch(container, files, root / PARTS, meter(total, "fetched", say))
     return total

@@ -42,7 +42,7 @@ def add(container: Container, name: str, path: Path) -> Manifest:
 
 
 def get(container: Container, root: Path, *texts: str) -> int:
-    return download(container, map(model_of, texts), root, lambda _: None)
+    return download(container, list(map(model_of, texts)), root, lambda _: None)
 
 
 def blobs(container: Container) -> dict[str, int]:
