@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
 from benchmarks.report import Figure, arguments, finish
@@ -36,8 +37,12 @@ def stored(folder: Path, storage: Account) -> dict[str, list[str]]:
             (folders / f"model-{number}").write_bytes(data)
             whole.write(data)
     names = [f"model-{number}" for number in range(MODELS)]
-    for name in names:
+
+    def add(name: str) -> None:
         register(container, name, folders / name, [PurePosixPath()], _quiet)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(add, names))
     register(container, "one", folder / "one", [PurePosixPath()], _quiet)
     return {"many": [f"azureml:{name}:1" for name in names], "one": ["azureml:one:1"]}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,12 +99,9 @@ class Platform(pulumi.ComponentResource):
             for namespace in sorted({ROUTER_NAMESPACE} | {spec.namespace for spec in settings.webservices})
         }
 
-        accounts: dict[str, pulumi.Resource] = {}
-
-        def within(*names: str) -> pulumi.ResourceOptions:
-            distinct = sorted(set(names))
-            after = [found[name] for found in (namespaces, accounts) for name in distinct if name in found]
-            return pulumi.ResourceOptions(parent=self, provider=cluster, depends_on=after)
+        def within(*names: str, after: Sequence[pulumi.Resource] = ()) -> pulumi.ResourceOptions:
+            first = [*(namespaces[name] for name in sorted(set(names))), *after]
+            return pulumi.ResourceOptions(parent=self, provider=cluster, depends_on=first)
 
         registry = f"{login_server(settings.azure)}/" if settings.azure is not None else ""
 
@@ -114,10 +111,10 @@ class Platform(pulumi.ComponentResource):
 
         own = settings.router.image or image(ROUTER, Recipe(runtime="router"))
         storage = Storage(own, blob_endpoint(settings.azure) if settings.azure is not None else None)
-        if settings.azure is not None:
-            for namespace in model_namespaces(settings):
-                client_id = azure["webservices_client_id"]
-                accounts[namespace] = service_account(namespace, client_id, within(namespace))
+        accounts = {
+            namespace: service_account(namespace, azure["webservices_client_id"], within(namespace))
+            for namespace in (model_namespaces(settings) if settings.azure is not None else ())
+        }
         router = Router(
             "router",
             RouterArgs(
@@ -142,7 +139,11 @@ class Platform(pulumi.ComponentResource):
                     secondary_key=args.keys.get(key_setting(spec.name, "secondary_key")),
                     insights=azure[INSIGHTS_OUTPUT] if spec.exports_to_workspace() else None,
                 ),
-                within(ROUTER_NAMESPACE, spec.namespace),
+                within(
+                    ROUTER_NAMESPACE,
+                    spec.namespace,
+                    after=[accounts[spec.namespace]] if spec.registered_models and accounts else [],
+                ),
             )
         return {
             spec.name: router.url.apply(lambda url, name=spec.name: scoring_uri(url, name))

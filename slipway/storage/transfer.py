@@ -136,9 +136,9 @@ def fetch(
     when all is there. Raises StorageError, which names the file, for a blob that is missing or holds other
     bytes, and for a file that is there with other bytes.
     """
-    parts.mkdir(parents=True, exist_ok=True)
     first: dict[Content, Path] = {}
     with _together() as pool:
+        parts.mkdir(parents=True, exist_ok=True)
         there = dict(zip(files, pool.map(_is_there, files, files.values()), strict=True))
         progress(sum(content.size for path, content in files.items() if there[path]))
         for path, content in files.items():
@@ -147,12 +147,12 @@ def fetch(
         downloads = [_Download(container, path, content, parts) for content, path in first.items()]
         progress(sum(download.resumed for download in downloads))
         _finish([pool.submit(one.get, offset, progress) for one in downloads for offset in one.missing])
-    for path, content in files.items():
-        if not there[path] and (made := first[content]) != path:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(made, path)
-            progress(content.size)
-    shutil.rmtree(parts)
+        for path, content in files.items():
+            if not there[path] and (made := first[content]) != path:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(made, path)
+                progress(content.size)
+        shutil.rmtree(parts)
 
 
 def _is_there(path: Path, content: Content) -> bool:
@@ -192,23 +192,21 @@ class _Download:
             raise self._wrong("is not in the storage", "register the model again") from None
         if len(data) != length:
             raise self._wrong(*OTHER_BYTES)
-        try:
-            with os.fdopen(os.open(self._part, os.O_WRONLY | os.O_CREAT, 0o644), "wb") as file:
-                file.seek(offset)
-                file.write(data)
-            with self._lock:
-                with self._journal.open("a") as journal:
-                    journal.write(f"{offset}\n")
-                self._left -= 1
-                last = not self._left
-            progress(length)
-            if last:
-                self._place()
-        except OSError as error:
-            raise StorageError(f"{self._path}: cannot be written: {error.strerror}") from None
+        with os.fdopen(os.open(self._part, os.O_WRONLY | os.O_CREAT, 0o644), "wb") as file:
+            file.seek(offset)
+            file.write(data)
+        with self._lock:
+            with self._journal.open("a") as journal:
+                journal.write(f"{offset}\n")
+            self._left -= 1
+            last = not self._left
+        progress(length)
+        if last:
+            self._place()
 
     def _place(self) -> None:
         if hashed(self._part).content != self._content:
+            self._journal.unlink()
             self._part.unlink()
             raise self._wrong(*OTHER_BYTES)
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -222,10 +220,12 @@ class _Download:
 
 @contextmanager
 def _together() -> Generator[ThreadPoolExecutor]:
-    """Give threads for parallel calls; after a failure nothing more is begun."""
+    """Give threads for parallel calls; after a failure, told as StorageError, nothing more is begun."""
     pool = ThreadPoolExecutor(PARALLEL)
     try:
         yield pool
+    except OSError as error:
+        raise StorageError(f"{error.filename or 'a file'}: {error.strerror}") from None
     finally:
         pool.shutdown(cancel_futures=True)
 

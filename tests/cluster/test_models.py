@@ -133,6 +133,7 @@ def test_a_corrupt_blob_is_told_by_the_files_name_and_nothing_is_left_of_it(
     ):
         get(container, tmp_path / "root", "azureml:m:1")
     assert not (tmp_path / "root/m/1/m/bad").exists()
+    assert not list((tmp_path / "root" / PARTS).glob(f"{bad.removeprefix('sha256/')}*"))
     container.put(bad, random_bytes(RANGE + 100), overwrite=True)
     get(container, tmp_path / "root", "azureml:m:1")
     assert read(tmp_path / "root") == {"m/1/m/bad": random_bytes(RANGE + 100), "m/1/m/good": b"good"}
@@ -158,6 +159,13 @@ def test_a_file_that_is_there_with_other_bytes_is_not_overwritten(
     with pytest.raises(StorageError, match="m/1/m: is there with other bytes"):
         get(container, tmp_path / "root", "azureml:m:1")
     assert read(tmp_path / "root/m") == {"1/m": b"mine"}
+
+
+def test_where_nothing_can_be_written_that_is_told(container: Container, tmp_path: Path) -> None:
+    (tmp_path / "m").write_bytes(b"m")
+    add(container, "m", tmp_path / "m")
+    with pytest.raises(StorageError, match=r"m/root.*: Not a directory"):
+        get(container, tmp_path / "m" / "root", "azureml:m:1")
 
 
 def test_a_manifest_that_leads_out_of_the_folder_is_refused(container: Container, tmp_path: Path) -> None:

@@ -142,7 +142,12 @@ FEATURES: dict[str, tuple[str, Change, Change, set[str]]] = {
             "+ FederatedIdentityCredential cluster-webservices-slipway-services",
             "+ RoleAssignment cluster-models",
             "+ ServiceAccount slipway-services-slipway-webservice",
+            "~ Namespace slipway",
+            "~ Namespace slipway-services",
             "~ Deployment diabetes",
+            "~ NetworkPolicy diabetes",
+            "~ Secret diabetes-keys",
+            "~ Service diabetes",
         },
     ),
     "all of them without a firewall": (
