@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STACK ?= local
+# Extras that Slipway's own image has: the router's, and those of the containers beside a model's.
+IMAGE_EXTRAS := router storage
 # What `make lint` judges: Slipway's own code, never the folders of your services.
 CODE := __main__.py benchmarks components examples/diabetes examples/echo policies slipway tests
 
@@ -50,9 +52,12 @@ $(BIN)/.installed: requirements.txt pyproject.toml
 record: install ## what the real engine makes of tests/engine/programs; needs `pulumi` on PATH
 	$(BIN)/python -m tests.engine.record
 
-lock: install ## requirements.txt from pyproject.toml
+lock: install ## requirements.txt from pyproject.toml, and of that what Slipway's own image needs
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 \
 	  --all-extras --group program --group dev --custom-compile-command "make lock" -o requirements.txt pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 \
+	  $(addprefix --extra ,$(IMAGE_EXTRAS)) --constraints requirements.txt --no-annotate \
+	  --custom-compile-command "make lock" -o slipway/router/requirements.txt pyproject.toml
 
 schema: install ## what a stack file may hold: stacks/schema.json for editors, docs/settings.md for people
 	$(BIN)/python -c 'import json; from slipway.schema import schema; print(json.dumps(schema(), indent=2))' > stacks/schema.json

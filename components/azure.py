@@ -25,6 +25,8 @@ class AzurePlatform(pulumi.ComponentResource):
     outputs: dict[str, pulumi.Input[Any]]
     ready: list[pulumi.Resource]
     """what everything in the cluster must wait for"""
+    registry: list[pulumi.Resource]
+    """what must be there before an image is pushed"""
 
     def __init__(self, name: str, settings: Settings, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("slipway:index:AzurePlatform", name, {}, opts)
@@ -80,6 +82,7 @@ class AzurePlatform(pulumi.ComponentResource):
             ready=ready,
         )
         self.outputs["registry"] = workspace.login_server
+        self.registry = [workspace, *dns.ready]
         if settings.layer == "platform" or any(spec.exports_to_workspace() for spec in settings.webservices):
             self.outputs["insights_connection_string"] = workspace.insights_connection_string
         if from_nodes:  # the first one of a firewall of ours is the router's public address

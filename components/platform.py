@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,10 @@ from components.storage import Storage, service_account
 from components.tls import Certificate, VaultCertificate
 from components.webservice import Webservice, WebserviceArgs
 from slipway.hosts.clouds import suffixes
-from slipway.images.recipe import Recipe, webservice_recipes
+from slipway.images.recipe import Recipe, router_recipe, webservice_recipes
 from slipway.problems import KEY_FIELDS, Problems
 from slipway.settings import Settings, key_setting
-from slipway.settings.derived import blob_endpoint, login_server, model_namespaces, router_ip, router_size
+from slipway.settings.derived import blob_endpoint, model_namespaces, registry, router_ip, router_size
 from slipway.settings.kinds import name_of
 from slipway.spec import ROUTER, ROUTER_NAMESPACE
 
@@ -52,11 +52,13 @@ class Platform(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: PlatformArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         settings = args.settings
-        recipes, mistakes = webservice_recipes(settings.webservices, args.project)
+        architecture = settings.images.architecture
+        recipes, mistakes = webservice_recipes(settings.webservices, args.project, architecture)
         if mistakes:
             raise Problems(mistakes)
         super().__init__("slipway:index:Platform", name, {"settings": _said(settings)}, opts)
         self._ready: list[pulumi.Resource] = []
+        self._registry: list[pulumi.Resource] = []
         azure = self._azure(settings)
         self.outputs = dict(azure)
         if settings.layer != "platform":
@@ -81,7 +83,7 @@ class Platform(pulumi.ComponentResource):
         from components.azure import AzurePlatform  # noqa: PLC0415 only such a stack imports azure-native
 
         made = AzurePlatform("azure", settings, pulumi.ResourceOptions(parent=self))
-        self._ready = made.ready
+        self._ready, self._registry = made.ready, made.registry
         return made.outputs
 
     def _services(
@@ -99,18 +101,27 @@ class Platform(pulumi.ComponentResource):
             for namespace in sorted({ROUTER_NAMESPACE} | {spec.namespace for spec in settings.webservices})
         }
 
-        def within(*names: str, after: Sequence[pulumi.Resource] = ()) -> pulumi.ResourceOptions:
-            first = [*(namespaces[name] for name in sorted(set(names))), *after]
+        def within(*names: str, after: Iterable[pulumi.Resource | None] = ()) -> pulumi.ResourceOptions:
+            first = [namespaces[name] for name in sorted(set(names))]
+            first += [one for one in after if one is not None]
             return pulumi.ResourceOptions(parent=self, provider=cluster, depends_on=first)
 
-        registry = f"{login_server(settings.azure)}/" if settings.azure is not None else ""
+        def image(service: str, recipe: Recipe) -> Image:
+            made = ImageArgs(
+                repository=f"slipway/{service}",
+                recipe=recipe,
+                project=args.project,
+                registry=registry(settings),
+                global_registry=settings.images.global_registry or "",
+            )
+            return Image(service, made, pulumi.ResourceOptions(parent=self, depends_on=self._registry))
 
-        def image(service: str, recipe: Recipe) -> str:
-            made = ImageArgs(repository=f"{registry}slipway/{service}", recipe=recipe, project=args.project)
-            return Image(service, made, pulumi.ResourceOptions(parent=self)).reference
-
-        own = settings.router.image or image(ROUTER, Recipe(runtime="router"))
-        storage = Storage(own, blob_endpoint(settings.azure) if settings.azure is not None else None)
+        existing = settings.router.image
+        slipway = image(ROUTER, router_recipe(settings.images.architecture)) if existing is None else None
+        slipway_image = slipway.reference if slipway is not None else existing or ""
+        storage = Storage(
+            slipway_image, blob_endpoint(settings.azure) if settings.azure is not None else None
+        )
         accounts = {
             namespace: service_account(namespace, azure["webservices_client_id"], within(namespace))
             for namespace in (model_namespaces(settings) if settings.azure is not None else ())
@@ -119,31 +130,29 @@ class Platform(pulumi.ComponentResource):
             "router",
             RouterArgs(
                 settings=settings.router,
-                image=own,
+                image=slipway_image,
                 size=router_size(settings),
                 host=host(settings),
                 internal=_internal(settings),
                 certificate=_certificate(settings, args.keys, azure),
             ),
-            within(ROUTER_NAMESPACE),
+            within(ROUTER_NAMESPACE, after=[slipway]),
         )
         for spec in settings.webservices:
             existing = spec.environment.image
+            own = image(spec.name, recipes[spec.name]) if existing is None else None
+            fetches = [slipway, accounts.get(spec.namespace)] if spec.registered_models else []
             Webservice(
                 spec.name,
                 WebserviceArgs(
                     spec=spec,
-                    image=existing or image(spec.name, recipes[spec.name]),
+                    image=own.reference if own is not None else existing or "",
                     storage=storage,
                     primary_key=args.keys.get(key_setting(spec.name, "primary_key")),
                     secondary_key=args.keys.get(key_setting(spec.name, "secondary_key")),
                     insights=azure[INSIGHTS_OUTPUT] if spec.exports_to_workspace() else None,
                 ),
-                within(
-                    ROUTER_NAMESPACE,
-                    spec.namespace,
-                    after=[accounts[spec.namespace]] if spec.registered_models and accounts else [],
-                ),
+                within(ROUTER_NAMESPACE, spec.namespace, after=[own, *fetches]),
             )
         return {
             spec.name: router.url.apply(lambda url, name=spec.name: scoring_uri(url, name))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pulumi
 import pulumi_kubernetes as k8s
 
+from slipway.images.recipe import USER
+
 NAME = "app.kubernetes.io/name"
-USER = 1000
-"""User and group of every process; images need not know it."""
 
 
 def labels(name: str, component: str) -> dict[str, str]:

@@ -141,6 +141,26 @@ class Environment(Checked):
     """a mapping of names (letters, digits, _) to strings"""
     image: str | None = None
     """the reference of an image that exists already; then Slipway builds none"""
+    base_image: str | None = None
+    """the reference of an image with Python, for the packages to stand on; without it one by version"""
+    base_dockerfile: str | None = None
+    """the path of a Dockerfile, from `source_directory`, which makes the base image"""
+    conda_file: str | None = None
+    """the path of a conda environment's YAML, from `source_directory`"""
+
+    def mistakes(self) -> list[str]:
+        return [
+            f"{name} = {getattr(self, name)} with {other} = {getattr(self, other)}: {rule}; "
+            "remove one of the two"
+            for name, other, rule in (
+                ("base_image", "image", "an image that exists is not built on another"),
+                ("base_dockerfile", "image", "an image that exists is not built"),
+                ("conda_file", "image", "nothing is installed in an image that exists"),
+                ("base_dockerfile", "base_image", "a base image is made or it exists"),
+                ("requirements", "conda_file", "packages of pip stand in the conda file itself"),
+            )
+            if getattr(self, name) is not None and getattr(self, other) is not None
+        ]
 
 
 class EgressHost(Checked):
@@ -183,7 +203,7 @@ class WebserviceSpec(Serving):
     model_volume_gb: Quantity = 1
     """gigabytes of a node's disk that registered models take; the pod asks for them"""
     environment: Environment = Environment()
-    """a mapping: python_version, requirements, environment_variables, image"""
+    """a mapping: python_version, requirements, environment_variables, base_image, image, ..."""
     namespace: Namespace = "slipway-services"
     """a Kubernetes namespace: at most 63 lower-case letters, digits and hyphens"""
     cpu_cores: Quantity = 0.1

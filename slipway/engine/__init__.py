@@ -21,6 +21,7 @@ from pathlib import Path
 from slipway.engine.graph import UNKNOWN, Asset, Graph, Reference, Registration, Secret, Unknown, Value
 from slipway.engine.project import ProjectError, load
 from slipway.engine.request import Answer, EngineError, Invoke, Made, Request, Resolver, StackOutputs
+from slipway.images.mode import Mode
 
 __all__ = [
     "UNKNOWN",
@@ -48,15 +49,17 @@ def run(
     invoke: Invoke | None = None,
     stacks: StackOutputs | None = None,
     quiet: bool = False,
+    images: Mode = Mode.CACHED,
 ) -> Graph:
     """Run the program of `project` for `stack` in a process of its own.
 
     `resolve`, `invoke` and `stacks` answer what providers and other stacks would; the functions must be
     importable, because they are called in that process. What the program prints goes to stderr, or nowhere
-    with `quiet`. Raises `ProjectError` for files that cannot be read, `EngineError` for a program that
-    Pulumi would not run.
+    with `quiet`. `images` says how the program may know an image.
+    Raises `ProjectError` for files that cannot be read, `EngineError` for a program that Pulumi would not
+    run.
     """
-    return _ask(Request(load(project, stack), resolve, invoke, stacks), quiet=quiet)[0]
+    return _ask(Request(load(project, stack), resolve, invoke, stacks, images=images), quiet=quiet)[0]
 
 
 def check(project: Path, stack: str) -> tuple[Graph, tuple[str, ...]]:

@@ -34,6 +34,7 @@ from slipway.engine.monitor import Monitor
 from slipway.engine.project import Project
 from slipway.engine.request import Answer, Request
 from slipway.engine.wire import UNKNOWN_TEXT
+from slipway.images import mode
 
 
 class _Engine:
@@ -54,6 +55,7 @@ def run(request: Request) -> Answer:
     project = request.project
     monitor = Monitor(project, request.resolve, request.invoke, request.stacks)
     _set_config(project)
+    os.environ[mode.VARIABLE] = request.images
     _leave_aliases_to_us()
     configure(
         Settings(

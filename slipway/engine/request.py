@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from slipway.engine.graph import Graph, Registration, Unknown, Value
 from slipway.engine.project import Project
+from slipway.images.mode import Mode
 
 
 class EngineError(Exception):
@@ -38,6 +39,7 @@ class Request:
     invoke: Invoke | None = None
     stacks: StackOutputs | None = None
     check: bool = False
+    images: Mode = Mode.CACHED
 
 
 @dataclass(frozen=True)

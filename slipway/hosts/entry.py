@@ -64,7 +64,7 @@ class Feature(StrEnum):
     STORAGE_PRIVATE = "private storage"
     """the same through a private endpoint"""
     APP_INSIGHTS = "Application Insights"
-    """a web service with enable_app_insights"""
+    """a web service with enable_app_insights that exports to the workspace"""
     ROUTER_NAME = "router's public name"
     """on by itself with `Needs.router_name`"""
     ROUTER_BEHIND_FIREWALL = "router behind the firewall"

@@ -8,8 +8,8 @@ instead, which is mounted at `MODELS`.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
 
 from slipway.images.files import model_files, project_files
 from slipway.images.recipe import Recipe
@@ -36,19 +36,27 @@ def model_dir(models: Sequence[Model], root: str) -> str:
     return f"{root}/{MODELS}/{models[0].place}" if len(models) == 1 else f"{root}/{MODELS}"
 
 
+def code(recipe: Recipe, project: Path) -> Iterator[tuple[str, Path]]:
+    """Give each file of code: its place below the root, and where it is in the project."""
+    if recipe.source_directory:
+        source = project / recipe.source_directory
+        for name in project_files(source):
+            yield f"{APP}/{name}", source / name
+
+
+def models(recipe: Recipe, project: Path) -> Iterator[tuple[str, Path]]:
+    """Give each file of the models likewise."""
+    for text in recipe.models:
+        model = model_of(text)
+        path, target = project / text, PurePosixPath(MODELS, model.place, model.name)
+        for name in model_files(path):
+            yield (target / name).as_posix(), path / name
+
+
 def install(recipe: Recipe, project: Path, root: Path) -> None:
     """Copy the recipe's code and models from the project to where `variables` says they are."""
     (root / MODELS).mkdir(parents=True)
-    source = project / recipe.source_directory
-    for name in project_files(source):
-        _copy(source / name, root / APP / name)
-    for text in recipe.models:
-        model = model_of(text)
-        path, target = project / text, root / MODELS / model.place / model.name
-        for name in model_files(path):
-            _copy(path / name, target / name)
-
-
-def _copy(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, target)
+    for place, source in (*code(recipe, project), *models(recipe, project)):
+        target = root / place
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)

@@ -21,6 +21,7 @@ from slipway.engine import UNKNOWN, Graph, Made, Reference, Registration, Secret
 from slipway.engine.graph import known as is_known
 from slipway.engine.graph import secrets as secrets_in
 from slipway.engine.mask import MASK, Mask
+from slipway.images.mode import Mode
 from slipway.images.recipe import Recipe
 from slipway.kube.folder import Object
 from slipway.kube.random import PASSWORD, STRING, generate
@@ -28,6 +29,7 @@ from slipway.kube.render import in_order
 from slipway.problems import Problems
 
 IMAGE = "slipway:index:Image"
+IMAGE_PUSH = "pulumi-python:dynamic/slipway:ImagePush"
 STACK_REFERENCE = "pulumi:pulumi:StackReference"
 OUTPUTS = "export it from the stack and give --outputs, or run `pulumi up`"
 LONG = 16
@@ -59,6 +61,8 @@ class Resolver:
             return generate(registration)
         if is_object(registration):
             return Made(_identity(registration), registration.inputs)
+        if registration.type == IMAGE_PUSH:
+            return Made(UNKNOWN, registration.inputs)
         return None
 
 
@@ -78,7 +82,8 @@ def resolve(
     stack file. With `local`, the graph must be all that there is: nothing of a cloud. Raises `Problems`
     for what cannot be realised without Pulumi, `EngineError` and `ProjectError` as `slipway.engine.run`.
     """
-    graph = run(project, stack, resolve=Resolver(), quiet=outputs is not None)
+    images = Mode.NAMED if local else Mode.CACHED
+    graph = run(project, stack, resolve=Resolver(), quiet=outputs is not None, images=images)
     if outputs is not None:
         others = [found for found in graph.registrations if found.type == STACK_REFERENCE]
         masked = [name for name, value in outputs.items() if value == MASK]
@@ -127,7 +132,9 @@ def _of_program(graph: Graph, *, local: bool) -> Iterator[str]:
     others = [
         found
         for found in graph.registrations
-        if found.custom and not is_object(found) and not found.type.startswith(("pulumi:", "random:"))
+        if found.custom
+        and not is_object(found)
+        and not found.type.startswith(("pulumi:", "random:", IMAGE_PUSH))
     ]
     if local and others:
         example = f"{len(others)} resources such as {others[0].type} `{others[0].name}`"

@@ -11,7 +11,6 @@ import contextlib
 import fcntl
 import os
 import platform
-import re
 import shutil
 import subprocess
 import sys
@@ -19,12 +18,13 @@ import tempfile
 from collections.abc import Callable, Collection, Generator
 from pathlib import Path
 
-import uv
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.specifiers import InvalidSpecifier
 
 import slipway
-from slipway.images import layout
-from slipway.images.recipe import RUNTIMES, SCORING_REQUIREMENTS, Recipe, environment_hash, runtime_hash
+from slipway.images import layout, requirements
+from slipway.images.bases import satisfies
+from slipway.images.packages import uv
+from slipway.images.recipe import RUNTIMES, Recipe, environment_hash, runtime_hash
 from slipway.local.container import PATH, LocalImage
 from slipway.local.state import LocalError, State
 from slipway.storage.names import MODELS_CACHE
@@ -45,7 +45,13 @@ def realise(
         env = {"PATH": path, "PYTHONUNBUFFERED": "1", MODELS_CACHE: str(state.models)}
         return LocalImage(sys.executable, "/", ("-P", "-m", "slipway.router"), env)
     mine = platform.python_version()
-    if not satisfies(recipe.python_version, mine):
+    if recipe.base_dockerfile or recipe.conda_file:
+        field = "base_dockerfile" if recipe.base_dockerfile else "conda_file"
+        raise LocalError(
+            f"{reference} is made by environment.{field}, which needs a container",
+            "deploy it to a cluster, or give environment.requirements in the stack for this machine",
+        )
+    if not _satisfies(recipe.python_version, mine):
         raise LocalError(
             f"{reference} asks for Python {recipe.python_version}, and Slipway runs on Python {mine}",
             "install Slipway with that Python, or change environment.python_version",
@@ -86,13 +92,11 @@ def prune(state: State) -> None:
             shutil.rmtree(path)
 
 
-def satisfies(specifier: str, version: str) -> bool:
-    """Tell whether a Python version is within a specifier; `3.11` means `==3.11.*`, an empty one anything."""
+def _satisfies(specifier: str, version: str) -> bool:
     try:
-        wanted = SpecifierSet(f"=={specifier}.*" if specifier[:1].isdigit() else specifier)
+        return satisfies(specifier, version)
     except InvalidSpecifier:
         raise LocalError(f"`{specifier}` is no Python version", "write it as in `>=3.10,<3.13`") from None
-    return wanted.contains(version, prereleases=True)
 
 
 @contextlib.contextmanager
@@ -134,57 +138,27 @@ def _copy_runtime(folder: Path, parts: Collection[str]) -> None:
 
 
 def _make_environment(folder: Path, recipe: Recipe, source: Path) -> None:
-    own = [
-        line for line in SCORING_REQUIREMENTS.read_text().splitlines() if line and not line.startswith("#")
-    ]
+    own = requirements.own("scoring")
     # A line of its own that names a folder of the source is relative to that, so uv runs there.
-    with tempfile.NamedTemporaryFile("w", suffix=".txt") as requirements:
-        requirements.write("\n".join([*own, *recipe.requirements]) + "\n")
-        requirements.flush()
-        _uv("venv", "--allow-existing", "--relocatable", "--python", sys.executable, str(folder), cwd=source)
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as lines:
+        lines.write("\n".join([*own, *recipe.requirements]) + "\n")
+        lines.flush()
+        uv("venv", "--allow-existing", "--relocatable", "--python", sys.executable, str(folder), cwd=source)
         python = str(folder / "bin/python")
         try:
-            _uv(
+            uv(
                 "pip",
                 "install",
                 "--quiet",
                 "--python",
                 python,
                 "--requirements",
-                requirements.name,
+                lines.name,
                 cwd=source,
             )
         except subprocess.CalledProcessError as error:
             said = str(error.stderr)
             raise LocalError(
-                "\n".join([*_conflict(own, recipe.requirements, said), said.strip()]),
+                f"{requirements.conflict(own, recipe.requirements, said)}\n{said.strip()}",
                 "correct environment.requirements, then: slipway up",
             ) from None
-
-
-def _conflict(own: Collection[str], theirs: Collection[str], said: str) -> list[str]:
-    """Say which lines clash, if what uv says is about ours at all."""
-    mine = [line for line in own if _mentioned(line, said)]
-    others = [line for line in theirs if _mentioned(line, said)]
-    if not mine or not others:
-        return ["the environment cannot be made"]
-    ours, yours = (" and ".join(f"`{line}`" for line in lines) for lines in (mine, others))
-    return [
-        f"the scoring server needs {ours}, the requirements ask for {yours}, and no set of packages has both"
-    ]
-
-
-def _mentioned(line: str, said: str) -> bool:
-    name = re.match(r"[A-Za-z0-9][A-Za-z0-9._-]*", line)
-    pattern = re.sub(r"[-_.]+", "[-_.]+", name[0]) if name else None
-    return (
-        pattern is not None and re.search(rf"(?<![\w-]){pattern}(?![\w-])", said, re.IGNORECASE) is not None
-    )
-
-
-def _uv(*arguments: str, cwd: Path) -> None:
-    """Run uv with the caller's environment: it says where packages come from. Raises CalledProcessError."""
-    env = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
-    env["UV_PYTHON_DOWNLOADS"] = "never"
-    command = [uv.find_uv_bin(), *arguments]
-    subprocess.run(command, check=True, cwd=cwd, env=env, capture_output=True, text=True)

@@ -4,7 +4,7 @@ azure-native (3.29) replaces on whatever is part of a resource's REST path, on w
 call create-only (for the types here that is `location`), and on a list of its own: the forceNewMap of
 provider/pkg/gen/replacement.go, read on 2026-11-24. It compares a property, its direct members and those
 of its items, no deeper. kubernetes (4.34): provider/pkg/provider/diff.go, the same day; random replaces
-on every change.
+on every change. Of our own dynamic resource: slipway/images/push.py.
 
 Left out: what Azure refuses to change although azure-native would update it, such as an inline pool's size.
 """
@@ -145,6 +145,8 @@ def replaced_by(type_token: str, changed_paths: Iterable[str]) -> tuple[str, ...
             rules = {"metadata.name", "metadata.namespace", *_KUBERNETES.get(type_, ())}
         case "random":
             return paths
+        case "pulumi-python" if type_ == "dynamic/slipway:ImagePush":
+            rules = {"repository"}
         case _:
             return ()
     return tuple(path for path in paths if rules & set(_outer(re.sub(r"\[\d+\]", "[]", path))))

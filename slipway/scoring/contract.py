@@ -139,10 +139,13 @@ def _json_object(request: Request) -> Dict[str, Any]:
 
 
 def header_values(headers: Headers) -> Dict[str, str]:
-    """Name the headers as WSGI does, as in `X-Ms-Request-Id`; of a repeated one the values are joined."""
+    """Name the headers as WSGI does, as in `X-Ms-Request-Id`; of a repeated one the values are joined.
+
+    Spaces around a value are not part of it (RFC 9110, 5.5), and httptools leaves those at its end.
+    """
     values: Dict[str, str] = {}
     for field, content in headers:
-        name, value = field.decode("latin-1").title(), content.decode("latin-1")
+        name, value = field.decode("latin-1").title(), content.decode("latin-1").strip()
         values[name] = f"{values[name]},{value}" if name in values else value
     return values
 
@@ -177,9 +180,9 @@ class Ids(NamedTuple):
 
 def identify(headers: Dict[bytes, bytes]) -> Ids:
     """Read or make the ids of a request."""
-    request_id = headers.get(b"x-request-id") or str(uuid.uuid4()).encode()
-    legacy = headers.get(b"x-ms-request-id", b"")
-    client = headers.get(b"x-ms-client-request-id", b"") or legacy
+    request_id = headers.get(b"x-request-id", b"").strip() or str(uuid.uuid4()).encode()
+    legacy = headers.get(b"x-ms-request-id", b"").strip()
+    client = headers.get(b"x-ms-client-request-id", b"").strip() or legacy
     echo: Headers = [(b"TraceId", headers[b"traceid"])] if b"traceid" in headers else []
     text = request_id[:ID_LIMIT].decode("latin-1")
     if len(request_id) > ID_LIMIT:

@@ -122,6 +122,11 @@ def model_namespaces(settings: Settings) -> list[str]:
     return sorted({spec.namespace for spec in settings.webservices if spec.registered_models})
 
 
+def registry(settings: Settings) -> str:
+    """Give where a stack's images go: host, port and path; empty where it has no registry."""
+    return login_server(settings.azure) if settings.azure is not None else settings.images.registry or ""
+
+
 def login_server(azure: Azure) -> str:
     """Give the host of the workspace's registry, which is known before the registry exists."""
     name = name_of(azure.workspace.registry.id or azure.workspace.name)

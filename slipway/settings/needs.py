@@ -72,6 +72,6 @@ def features(settings: Settings, azure: Azure) -> frozenset[Feature]:
         Feature.REGISTRY: not registry.data_endpoint and not registry.private_endpoint,
         Feature.STORAGE_PRIVATE: workspace.storage.private_endpoint,
         Feature.STORAGE: not workspace.storage.private_endpoint,
-        Feature.APP_INSIGHTS: any(spec.enable_app_insights for spec in settings.webservices),
+        Feature.APP_INSIGHTS: any(spec.exports_to_workspace() for spec in settings.webservices),
     }
     return frozenset(feature for feature, there in on.items() if there)

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from slipway.problems import Checked, Many
 from slipway.settings.azure import Azure
+from slipway.settings.images import Images
 from slipway.settings.router import Router
 from slipway.spec import ServiceName, WebserviceSpec
 
@@ -34,6 +35,8 @@ class Settings(Checked):
     """with layer services, the stack of layer platform: organization/project/stack"""
     router: Router = Router()
     """a mapping: port, replicas, service_type, internal, tls, cpu_cores, memory_gb, image, ..."""
+    images: Images = Images()
+    """a mapping: registry, global_registry, architecture"""
     webservices: Many[WebserviceSpec] = ()
     """a list of web services"""
     unauthenticated: dict[ServiceName, Annotated[str, Field(min_length=1)]] = Field(default_factory=dict)

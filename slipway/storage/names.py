@@ -10,5 +10,5 @@ MODELS_DIR = "MODELS_DIR"
 """The variable of the init container with the folder of all models."""
 MODELS_CACHE = "MODELS_CACHE"
 """The variable with the folder in which `slipway up` has put models already."""
-FETCH = ("python", "-m", "slipway.storage.fetch")
+FETCH = ("python3", "-m", "slipway.storage.fetch")
 """The init container's command; the models are its arguments."""

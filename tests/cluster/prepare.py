@@ -16,6 +16,7 @@ DEBIAN = {
     "containerd": "containerd",
     "runc": "runc",
     "buildah": "buildah",
+    "/usr/bin/python3": "python3",
 }
 """The package of each program."""
 NODE_MODULES = HERE / "node_modules"

@@ -20,7 +20,7 @@ from tests.local.parity_differences import DIFFERENCES, Reply
 from tests.local.parity_requests import Case, generate
 from tests.local.scoring_process import DEADLINE, PACKAGE, Replica, replica
 
-OWN = (PACKAGE / "scoring" / "requirements.txt").read_text().split()
+OWN = PACKAGE / "scoring" / "requirements.txt"
 SCRIPTS: dict[str, tuple[str, dict[str, str]]] = {
     "plain": (scripts.PLAIN, {"SCORING_TIMEOUT_MS": "1000", "HTTP_X_MS_SERVER_VERSION": "v/1"}),
     "raw": (scripts.RAW, {}),
@@ -54,7 +54,7 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pairs]:
             for line in REQUIREMENTS.read_text().splitlines()
             if line.startswith(("inference", "numpy", "pandas"))
         ]
-        ours = makers.submit(environment, root / "ours", [*OWN, *shared])
+        ours = makers.submit(environment, root / "ours", ["-r", str(OWN), *shared])
         their_python, our_python = theirs.result(), ours.result()
     with ExitStack() as stack:
         started = {

@@ -1,6 +1,8 @@
 """Which files enter an image, where they lie in it, and what changes its name."""
 
 import os
+import socket
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +59,55 @@ def test_a_link_out_of_the_folder_and_a_pipe_are_refused_by_name(tmp_path: Path)
         project_files(tmp_path / "src")
     first, second = caught.value.lines
     assert "link: is a link that leaves" in first
-    assert "pipe: is no regular file" in second
+    assert "pipe: is a pipe, no regular file" in second
+
+
+@pytest.fixture
+def _nobody() -> Generator[None]:
+    """Be somebody who may not read everything."""
+    before = os.geteuid()
+    if before == 0:
+        os.seteuid(65534)
+    yield
+    os.seteuid(before)
+
+
+def test_what_cannot_be_read_is_refused_by_name(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    for name in ("src/locked.py", "src/folder/a.py", "src/a.py"):
+        write(tmp_path / name, "")
+    (tmp_path / "src" / "gone").symlink_to("nowhere")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(os.path.relpath(tmp_path / "src" / "socket"))
+    os.close(os.open(os.fsencode(tmp_path / "src") + b"/caf\xe9.py", os.O_CREAT, 0o644))
+    (tmp_path / "src" / "locked.py").chmod(0)
+    (tmp_path / "src" / "folder").chmod(0)
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
+    request.getfixturevalue("_nobody")
+    with pytest.raises(Problems) as caught:
+        project_files(tmp_path / "src")
+    said = [line.removeprefix(f"{tmp_path}/src/") for line in caught.value.lines]
+    assert said == [
+        "caf\udce9.py: has a name that is not UTF-8 or not printable; rename it",
+        "folder: cannot be read: Permission denied; correct it or add it to .amlignore",
+        "gone: is a link to nothing (No such file or directory); correct it or add it to .amlignore",
+        "locked.py: cannot be read: Permission denied; correct it or add it to .amlignore",
+        "socket: is a socket, no regular file; remove it or add it to .amlignore",
+    ]
+
+
+@pytest.mark.parametrize(("files", "size"), [(2001, 0), (1, 300 * 2**20 + 1)])
+def test_more_code_than_v1_takes_is_refused_with_its_advice(project: Path, files: int, size: int) -> None:
+    (project / "src" / "many").mkdir()
+    for index in range(files):
+        with (project / "src" / "many" / f"{index}.bin").open("wb") as file:
+            file.truncate(size)
+    with pytest.raises(
+        Problems, match=r"code has at most 2000 of 300 MB; name what is no code in .amlignore"
+    ):
+        webservice_recipe(spec(), project)
+    write(project / "src" / ".amlignore", "many/\n")
+    assert webservice_recipe(spec(), project).entry_script == "score.py"
 
 
 def test_a_link_to_a_folder_is_refused_unless_it_is_ignored(tmp_path: Path) -> None:

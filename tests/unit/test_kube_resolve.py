@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from slipway.engine import UNKNOWN, EngineError, Graph, Made, Registration, Secret, Value
 from slipway.kube.random import CLASSES, PASSWORD, STRING, draw, generate
-from slipway.kube.resolve import Resolver, from_graph, told
+from slipway.kube.resolve import IMAGE_PUSH, Resolver, from_graph, told
 from slipway.problems import Problems
 
 KEY = "0123456789abcdefghij"
@@ -276,3 +276,9 @@ def test_when_a_length_is_unknown_then_so_is_the_value() -> None:
 def test_when_no_text_can_be_as_asked_then_the_error_names_the_resource() -> None:
     with pytest.raises(EngineError, match="`key`: length = 2 is less than the 3 characters asked for"):
         generate(registration(PASSWORD, "key", {"length": 2, "minUpper": 3}))
+
+
+def test_when_an_image_is_pushed_then_that_keeps_nothing_from_being_local() -> None:
+    push = registration(IMAGE_PUSH, "image", {"repository": "127.0.0.1:5000/a", "digest": UNKNOWN})
+    assert len(from_graph(graph(config_map({}), push), local=True).objects) == 1
+    assert Resolver()(push) == Made(UNKNOWN, push.inputs)

@@ -5,11 +5,10 @@ from itertools import islice
 
 import pytest
 
+from slipway.images.bases import satisfies
 from slipway.kube.folder import Object
 from slipway.local.health import Health, health
 from slipway.local.ports import Fixed, busy, fixed, free
-from slipway.local.realise import satisfies
-from slipway.local.state import LocalError
 
 
 @pytest.mark.parametrize(
@@ -36,11 +35,6 @@ from slipway.local.state import LocalError
 )
 def test_python_specifiers_mean_what_packages_say(specifier: str, holds: bool) -> None:
     assert satisfies(specifier, "3.11.7") is holds
-
-
-def test_when_a_specifier_is_none_then_it_is_refused() -> None:
-    with pytest.raises(LocalError, match=r"`>=3\.10,three` is no Python version"):
-        satisfies(">=3.10,three", "3.11.7")
 
 
 def deployment(name: str, *ports: int) -> Object:

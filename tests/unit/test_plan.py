@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from slipway.engine import UNKNOWN, Asset, Graph, Reference, Registration, Secret, Value
+from slipway.kube.resolve import IMAGE_PUSH
 from slipway.plan import to_json, tree
 
 KEY = "planted-key-0123456789"
@@ -112,6 +113,18 @@ POLICY: Value = {
                 custom=False,
             ),
             "Image i  slipway/a, runtime scoring",
+        ),
+        (
+            node(
+                IMAGE_PUSH,
+                "p",
+                {"repository": "r.test/a", "digest": f"sha256:{'0' * 64}", "tags": ["v1", "v2"]},
+            ),
+            "ImagePush p  r.test/a@sha256:000000000000...  v1, v2",
+        ),
+        (
+            node(IMAGE_PUSH, "p", {"repository": "r.test/a", "digest": UNKNOWN, "tags": []}),
+            "ImagePush p  r.test/a  digest: after build",
         ),
     ],
 )

@@ -40,6 +40,7 @@ DEPLOYMENT = "kubernetes:apps/v1:Deployment"
         ("kubernetes:batch/v1:Job", "spec.template.spec.containers[0].image"),
         ("kubernetes:example.com/v1:Widget", "metadata.name"),
         ("random:index/randomPassword:RandomPassword", "length"),
+        ("pulumi-python:dynamic/slipway:ImagePush", "repository"),
     ],
 )
 def test_when_an_input_is_part_of_the_identity_or_listed_then_it_replaces(type_: str, path: str) -> None:
@@ -62,6 +63,7 @@ def test_when_an_input_is_part_of_the_identity_or_listed_then_it_replaces(type_:
         (DEPLOYMENT, "metadata.labels.name"),
         ("kubernetes:core/v1:Service", "spec.ports[0].port"),
         ("pulumi-python:dynamic:Resource", "anything"),
+        ("pulumi-python:dynamic/slipway:ImagePush", "digest"),
     ],
 )
 def test_when_an_input_can_be_updated_then_nothing_is_replaced(type_: str, path: str) -> None:

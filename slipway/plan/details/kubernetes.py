@@ -63,6 +63,14 @@ def _image(inputs: Properties) -> Iterator[str]:
     yield f"{inputs.get('repository')}, runtime {recipe.get('runtime')}"
 
 
+def _push(inputs: Properties) -> Iterator[str]:
+    digest = str(inputs.get("digest"))
+    known = digest.startswith("sha256:")
+    yield f"{inputs.get('repository')}{f'@{digest[:19]}...' if known else ''}"
+    yield "" if known else "digest: after build"
+    yield ", ".join(str(tag) for tag in inputs.get("tags") or ())
+
+
 def _random(inputs: Properties) -> Iterator[str]:
     yield f"{inputs.get('length')} characters"
 
@@ -71,6 +79,7 @@ KINDS: dict[str, Callable[[Properties], Iterable[str]]] = {
     "ClusterRole": _rules,
     "Deployment": _deployment,
     "Image": _image,
+    "ImagePush": _push,
     "NetworkPolicy": _policy,
     "RandomPassword": _random,
     "RandomString": _random,

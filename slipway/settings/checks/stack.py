@@ -39,6 +39,14 @@ def _platform_stack(settings: Settings) -> Iterator[str]:
         )
 
 
+def _images(settings: Settings) -> Iterator[str]:
+    if settings.azure is not None and settings.images.registry is not None:
+        yield (
+            f"images.registry = {settings.images.registry} with azure: images go into the workspace's own; "
+            "remove it, or adopt it by azure.workspace.registry.id"
+        )
+
+
 def _webservices(settings: Settings) -> Iterator[str]:
     for spec in settings.webservices:
         yield from lines_of(_auth, settings, spec)
@@ -95,4 +103,12 @@ def _model_namespaces(settings: Settings) -> Iterator[str]:
         )
 
 
-RULES = (_stands, _layer, _platform_stack, _webservices, _unauthenticated, _model_namespaces)
+RULES = (
+    _stands,
+    _layer,
+    _platform_stack,
+    _images,
+    _webservices,
+    _unauthenticated,
+    _model_namespaces,
+)

@@ -1,0 +1,162 @@
+"""Base images that a Dockerfile or a conda file makes, with whatever builds images here.
+
+That is buildah, podman or docker buildx, the first that is found, else ACR's own build. As in v1 a Dockerfile
+has no context, and a conda environment is made in an image that has conda. Packages of pip go on top as on
+any other base.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from slipway.images import bases, store
+from slipway.images.built import Built
+from slipway.images.cache import Cache
+from slipway.images.layers import TIME
+from slipway.images.oci import ImageReference, Manifest, Platform, parse
+from slipway.images.recipe import Recipe
+from slipway.problems import Problems
+
+BASES = "slipway/bases"
+"""The repository into which ACR builds."""
+ACR = re.compile(r"([a-z0-9]+)\.azurecr\.[a-z.]+")
+_PREFIX = "/azureml-envs/slipway"
+_CONDA = """FROM {base}
+USER root
+COPY conda.yml /tmp/conda.yml
+RUN conda env create --quiet --prefix {prefix} --file /tmp/conda.yml && conda clean --all --quiet --yes
+ENV PATH={prefix}/bin:$PATH
+"""
+_BUILDERS = ("buildah", "podman")
+
+
+class OnlyWhenDeploying(Exception):
+    """Nothing here can build but ACR, which would push, and a preview pushes nothing."""
+
+
+def python_of(recipe: Recipe, variables: Mapping[str, str]) -> str:
+    """Give the Python of the image that an environment stands on. Raises `Problems`."""
+    found = re.search(r"^\s*-\s*python\s*={1,2}\s*(3\.\d+)", recipe.conda_file, re.MULTILINE)
+    if found is not None:
+        return found[1]
+    if recipe.conda_file:
+        return bases.python_of("the conda environment", {}, recipe.python_version)
+    return bases.python_of(recipe.base_image or "the Dockerfile", variables, recipe.python_version)
+
+
+def build(
+    recipe: Recipe, base: store.Known | None, workspace: str, cache: Cache, *, preview: bool
+) -> store.Known:
+    """Build what the recipe's Dockerfile or conda file says, once a machine.
+
+    Raises `Problems` with the builder's last words, or with the ways to get a builder; `OnlyWhenDeploying`.
+    """
+    text = recipe.base_dockerfile
+    if recipe.conda_file:
+        assert base is not None
+        image = str(replace(ImageReference.parse(recipe.base_image), tag="", digest=base.digest))
+        text = _CONDA.format(base=image, prefix=_PREFIX)
+    key = hashlib.sha256("\0".join((text, recipe.conda_file, recipe.architecture)).encode()).hexdigest()
+    known = store.recall("dockerfiles", key, cache)
+    if known is not None and all(cache.has(layer, verify=True) for layer in known.built.manifest.layers):
+        return known
+    with tempfile.TemporaryDirectory() as folder:
+        context, layout = Path(folder, "context"), Path(folder, "layout")
+        context.mkdir()
+        (context / "Dockerfile").write_text(text, encoding="utf-8")
+        if recipe.conda_file:
+            (context / "conda.yml").write_text(recipe.conda_file, encoding="utf-8")
+        platform = f"linux/{recipe.architecture}"
+        if builder := next(filter(shutil.which, _BUILDERS), None):
+            _with_buildah(builder, context, platform, layout)
+        elif shutil.which("docker"):
+            _with_docker(context, platform, layout)
+        elif shutil.which("az") and (registry := ACR.match(workspace)) is not None:
+            if preview:
+                raise OnlyWhenDeploying
+            return _with_acr(registry[1], f"{workspace}/{BASES}:{key[:32]}", context, recipe, cache)
+        else:
+            raise Problems([_no_builder(recipe)])
+        known = _read(layout, Platform("linux", recipe.architecture), cache)
+    store.remember("dockerfiles", key, known, cache)
+    return known
+
+
+def _with_buildah(program: str, context: Path, platform: str, layout: Path) -> None:
+    """Build with buildah, or with podman, which has the same commands; what it keeps is removed again."""
+    named = context.with_name("id")
+    _run(
+        *(program, "build", "--format", "oci", "--platform", platform, "--timestamp", str(TIME)),
+        *("--iidfile", str(named), "--file", str(context / "Dockerfile"), str(context)),
+    )
+    identity = named.read_text(encoding="utf-8").strip()
+    try:
+        _run(program, "push", identity, f"oci:{layout}")
+    finally:
+        subprocess.run([program, "rmi", identity], capture_output=True, check=False)
+
+
+def _with_docker(context: Path, platform: str, layout: Path) -> None:
+    archive = layout.with_suffix(".tar")
+    _run(
+        *("docker", "buildx", "build", "--platform", platform, "--provenance=false"),
+        *("--output", f"type=oci,dest={archive}", "--file", str(context / "Dockerfile"), str(context)),
+    )
+    with tarfile.open(archive) as tar:
+        tar.extractall(layout, filter="data")
+
+
+def _with_acr(registry: str, reference: str, context: Path, recipe: Recipe, cache: Cache) -> store.Known:
+    parsed = ImageReference.parse(reference)
+    known = store.fetch(parsed, recipe.architecture, cache)
+    if known is None:
+        _run(
+            *("az", "acr", "build", "--registry", registry, "--image", f"{parsed.repository}:{parsed.tag}"),
+            *("--platform", f"linux/{recipe.architecture}", "--only-show-errors", str(context)),
+        )
+        known = store.base(reference, recipe.architecture, cache)
+    return known
+
+
+def _run(*command: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = "\n".join((done.stderr or done.stdout).strip().splitlines()[-20:])
+        raise Problems([f"{' '.join(command[:2])} failed; correct the Dockerfile or conda file\n{said}"])
+
+
+def _no_builder(recipe: Recipe) -> str:
+    field = "conda_file" if recipe.conda_file else "base_dockerfile"
+    return (
+        f"environment.{field}: nothing here builds images; install buildah, podman or docker with buildx, "
+        "or the Azure CLI, by which an Azure container registry builds"
+    )
+
+
+def _read(layout: Path, platform: Platform, cache: Cache) -> store.Known:
+    """Take an image of an OCI layout into the cache."""
+
+    def blob(digest: str) -> Path:
+        return layout / "blobs" / digest.replace(":", "/")
+
+    found = parse((layout / "index.json").read_bytes())
+    while not isinstance(found, Manifest):
+        entries = found.manifests
+        chosen = entries[0] if len(entries) == 1 else found.choose(platform)
+        found = parse(blob(chosen.digest).read_bytes())
+    for layer in found.layers:
+        if not cache.has(layer):
+            with cache.aside() as file, blob(layer.digest).open("rb") as source:
+                shutil.copyfileobj(source, file)
+                file.flush()
+                cache.adopt(Path(file.name), layer.digest)
+    built = Built(found, blob(found.config.digest).read_bytes())
+    return store.Known(built, found.digest)
