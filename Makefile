@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STACK ?= local
 # Extras that Slipway's own image has: the router's, and those of the containers beside a model's.
-IMAGE_EXTRAS := router
+IMAGE_EXTRAS := router storage
 # What `make lint` judges: Slipway's own code, never the folders of your services.
 CODE := __main__.py benchmarks components examples/diabetes examples/echo policies slipway tests
 

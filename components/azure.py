@@ -14,7 +14,7 @@ from components.egress import Firewall, FirewallArgs, NatGateway, NatGatewayArgs
 from components.network import Network, NetworkArgs, public_ports
 from components.workspace import Workspace, WorkspaceArgs
 from slipway.settings import Azure, Settings
-from slipway.settings.derived import dns_servers
+from slipway.settings.derived import dns_servers, model_namespaces
 from slipway.settings.kinds import name_of
 from slipway.settings.needs import needs
 
@@ -134,6 +134,8 @@ class AzurePlatform(pulumi.ComponentResource):
                 egress_ips=from_nodes,
                 logs_id=workspace.logs_id,
                 vault_id=workspace.vault_id if tls is not None and tls.key_vault_certificate else None,
+                storage_id=workspace.storage_id,
+                model_namespaces=model_namespaces(settings),
             ),
             pulumi.ResourceOptions(parent=self, depends_on=ready),
         )
@@ -144,5 +146,6 @@ class AzurePlatform(pulumi.ComponentResource):
             "cluster_id": cluster.id,
             "tenant_id": cluster.tenant_id,
             "router_client_id": cluster.router_client_id,
+            "webservices_client_id": cluster.webservices_client_id,
         }
         return {name: value for name, value in found.items() if value is not None}

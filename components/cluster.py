@@ -17,6 +17,7 @@ from components import aks, monitoring
 from components.kubeconfig import exec_kubeconfig
 from components.roles import assign
 from components.router import NAME as ROUTER
+from components.storage import SERVICE_ACCOUNT
 from slipway.roles import Role
 from slipway.settings.azure import Azure
 from slipway.settings.kinds import group_of, name_of
@@ -30,7 +31,8 @@ class ClusterArgs:
     `subnets` are ids by role (system, user, router), `route_table_id` is of the nodes' subnets, `network_id`
     is asked for by an adopted zone of API servers. The API server takes connections from `egress_ips`, as
     which the nodes appear. `logs_id` is asked for by `monitor` and `defender.sensor`. `vault_id` is the key
-    vault from which the router reads its certificate.
+    vault from which the router reads its certificate, `storage_id` the storage from which web services of
+    `model_namespaces` fetch models.
     """
 
     base: str
@@ -43,6 +45,8 @@ class ClusterArgs:
     egress_ips: Sequence[pulumi.Input[str]] = ()
     logs_id: pulumi.Input[str] | None = None
     vault_id: pulumi.Input[str] | None = None
+    storage_id: pulumi.Input[str] | None = None
+    model_namespaces: Sequence[str] = ()
 
 
 class Cluster(pulumi.ComponentResource):
@@ -50,7 +54,7 @@ class Cluster(pulumi.ComponentResource):
 
     An attached cluster stays as it is but for the right to pull images; its identity needs Network
     Contributor on the subnet of an internal router, the OIDC issuer and the key vault add-on where the
-    router reads a certificate.
+    router reads a certificate, the OIDC issuer and workload identity where models are registered.
     """
 
     id: pulumi.Output[str]
@@ -61,6 +65,8 @@ class Cluster(pulumi.ComponentResource):
     """the API server's name, the private one of a private cluster"""
     router_client_id: pulumi.Output[str] | None = None
     """the identity as which the router reads its certificate"""
+    webservices_client_id: pulumi.Output[str] | None = None
+    """the identity as which web services fetch models"""
     tenant_id: pulumi.Output[str] | None = None
     """that identity's tenant"""
     ready: list[pulumi.Resource]
@@ -78,6 +84,8 @@ class Cluster(pulumi.ComponentResource):
         self.fqdn = cluster.private_fqdn if args.azure.private else cluster.fqdn
         if args.vault_id is not None:
             self._router_identity(args.vault_id)
+        if args.storage_id is not None and args.model_namespaces:
+            self._webservices_identity(args.storage_id)
         self.kubeconfig = self._kubeconfig(cluster)
         self.register_outputs(
             {
@@ -86,6 +94,7 @@ class Cluster(pulumi.ComponentResource):
                 "oidc_issuer": self.oidc_issuer,
                 "fqdn": self.fqdn,
                 "router_client_id": self.router_client_id,
+                "webservices_client_id": self.webservices_client_id,
                 "tenant_id": self.tenant_id,
             }
         )
@@ -281,19 +290,44 @@ class Cluster(pulumi.ComponentResource):
     def _router_identity(self, vault_id: pulumi.Input[str]) -> None:
         """Let the router's pods read the key vault's secrets, among them the certificate, as an identity."""
         identity = self._identity("router")
-        trust = az.managedidentity.FederatedIdentityCredential(
-            f"{self._name}-router",
-            federated_identity_credential_resource_name=ROUTER,
-            resource_name_=identity.name,
-            resource_group_name=self._args.resource_group,
-            issuer=self.oidc_issuer,
-            subject=f"system:serviceaccount:{ROUTER_NAMESPACE}:{ROUTER}",
-            audiences=["api://AzureADTokenExchange"],
-            opts=self._child,
-        )
+        trust = self._trust("router", identity, ROUTER, f"{ROUTER_NAMESPACE}:{ROUTER}", self._child)
         role, name = Role.KEY_VAULT_SECRETS_USER, f"{self._name}-certificate"
         self.ready += [trust, assign(name, role, vault_id, identity.principal_id, opts=self._child)]
         self.router_client_id, self.tenant_id = identity.client_id, identity.tenant_id
+
+    def _webservices_identity(self, storage_id: pulumi.Input[str]) -> None:
+        """Let the pods of web services read the storage's blobs as an identity, by their service account."""
+        identity = self._identity("webservices")
+        opts = self._child
+        for namespace in self._args.model_namespaces:
+            use = f"webservices-{namespace}"
+            trust = self._trust(use, identity, namespace, f"{namespace}:{SERVICE_ACCOUNT}", opts)
+            self.ready.append(trust)
+            # Azure takes one at a time of an identity.
+            opts = pulumi.ResourceOptions.merge(self._child, pulumi.ResourceOptions(depends_on=[trust]))
+        name, role = f"{self._name}-models", Role.STORAGE_BLOB_DATA_READER
+        self.ready.append(assign(name, role, storage_id, identity.principal_id, opts=self._child))
+        self.webservices_client_id = identity.client_id
+
+    def _trust(
+        self,
+        use: str,
+        identity: az.managedidentity.UserAssignedIdentity,
+        name: str,
+        account: str,
+        opts: pulumi.ResourceOptions,
+    ) -> az.managedidentity.FederatedIdentityCredential:
+        """Let the pods of a service account, `namespace:name`, be an identity."""
+        return az.managedidentity.FederatedIdentityCredential(
+            f"{self._name}-{use}",
+            federated_identity_credential_resource_name=name,
+            resource_name_=identity.name,
+            resource_group_name=self._args.resource_group,
+            issuer=self.oidc_issuer,
+            subject=f"system:serviceaccount:{account}",
+            audiences=["api://AzureADTokenExchange"],
+            opts=opts,
+        )
 
     def _kubeconfig(self, cluster: az.containerservice.ManagedCluster) -> pulumi.Output[str]:
         """Ask AKS for the way in, by names that an edit of the cluster leaves known to a preview."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import pulumi_kubernetes as k8s
 from components.device_plugin import DevicePlugin, DevicePluginArgs
 from components.image import Image, ImageArgs
 from components.router import InternalAddress, Router, RouterArgs
+from components.storage import Storage, service_account
 from components.tls import Certificate, VaultCertificate
 from components.webservice import Webservice, WebserviceArgs
 from slipway.hosts.clouds import suffixes
@@ -20,7 +21,7 @@ from slipway.images.recipe import Recipe, router_recipe, webservice_recipes
 from slipway.problems import KEY_FIELDS, Problems
 from slipway.settings import Settings, key_setting
 from slipway.settings.capacity import accelerators
-from slipway.settings.derived import registry, router_ip, router_size
+from slipway.settings.derived import blob_endpoint, model_namespaces, registry, router_ip, router_size
 from slipway.settings.kinds import name_of
 from slipway.sizing.vms import NVIDIA
 from slipway.spec import ROUTER, ROUTER_NAMESPACE
@@ -32,6 +33,8 @@ CERTIFICATE_OUTPUTS = ("tenant_id", "router_client_id")
 """What it reads too where the router's certificate is in the key vault; other platforms have none of it."""
 INSIGHTS_OUTPUT = "insights_connection_string"
 """What it reads too where a web service exports telemetry to the workspace."""
+MODEL_OUTPUTS = ("webservices_client_id",)
+"""And where models are registered."""
 
 Outputs = Mapping[str, pulumi.Input[Any]]
 
@@ -78,6 +81,7 @@ class Platform(pulumi.ComponentResource):
             names = PLATFORM_OUTPUTS + (CERTIFICATE_OUTPUTS if vault else ())
             insights = any(spec.exports_to_workspace() for spec in settings.webservices)
             names += (INSIGHTS_OUTPUT,) if insights else ()
+            names += MODEL_OUTPUTS if model_namespaces(settings) else ()
             return {name: platform.require_output(name) for name in names}
         from components.azure import AzurePlatform  # noqa: PLC0415 only such a stack imports azure-native
 
@@ -100,10 +104,10 @@ class Platform(pulumi.ComponentResource):
             for namespace in sorted({ROUTER_NAMESPACE} | {spec.namespace for spec in settings.webservices})
         }
 
-        def within(*names: str, image: Image | None) -> pulumi.ResourceOptions:
-            after: list[pulumi.Resource] = [namespaces[name] for name in sorted(set(names))]
-            after += [image] if image is not None else []
-            return pulumi.ResourceOptions(parent=self, provider=cluster, depends_on=after)
+        def within(*names: str, after: Iterable[pulumi.Resource | None] = ()) -> pulumi.ResourceOptions:
+            first = [namespaces[name] for name in sorted(set(names))]
+            first += [one for one in after if one is not None]
+            return pulumi.ResourceOptions(parent=self, provider=cluster, depends_on=first)
 
         def image(service: str, recipe: Recipe) -> Image:
             made = ImageArgs(
@@ -116,33 +120,43 @@ class Platform(pulumi.ComponentResource):
             return Image(service, made, pulumi.ResourceOptions(parent=self, depends_on=self._registry))
 
         existing = settings.router.image
-        own = image(ROUTER, router_recipe(settings.images.architecture)) if existing is None else None
+        slipway = image(ROUTER, router_recipe(settings.images.architecture)) if existing is None else None
+        slipway_image = slipway.reference if slipway is not None else existing or ""
+        storage = Storage(
+            slipway_image, blob_endpoint(settings.azure) if settings.azure is not None else None
+        )
+        accounts = {
+            namespace: service_account(namespace, azure["webservices_client_id"], within(namespace))
+            for namespace in (model_namespaces(settings) if settings.azure is not None else ())
+        }
         router = Router(
             "router",
             RouterArgs(
                 settings=settings.router,
-                image=own.reference if own is not None else existing or "",
+                image=slipway_image,
                 size=router_size(settings),
                 host=host(settings),
                 internal=_internal(settings),
                 certificate=_certificate(settings, args.keys, azure),
             ),
-            within(ROUTER_NAMESPACE, image=own),
+            within(ROUTER_NAMESPACE, after=[slipway]),
         )
         self._device_plugin(settings, in_cluster)
         for spec in settings.webservices:
             existing = spec.environment.image
             own = image(spec.name, recipes[spec.name]) if existing is None else None
+            fetches = [slipway, accounts.get(spec.namespace)] if spec.registered_models else []
             Webservice(
                 spec.name,
                 WebserviceArgs(
                     spec=spec,
                     image=own.reference if own is not None else existing or "",
+                    storage=storage,
                     primary_key=args.keys.get(key_setting(spec.name, "primary_key")),
                     secondary_key=args.keys.get(key_setting(spec.name, "secondary_key")),
                     insights=azure[INSIGHTS_OUTPUT] if spec.exports_to_workspace() else None,
                 ),
-                within(ROUTER_NAMESPACE, spec.namespace, image=own),
+                within(ROUTER_NAMESPACE, spec.namespace, after=[own, *fetches]),
             )
         return {
             spec.name: router.url.apply(lambda url, name=spec.name: scoring_uri(url, name))

@@ -16,6 +16,8 @@ from pydantic import SecretStr
 
 from components import pods
 from components.router import router_peer
+from components.storage import FOLDER, Storage, fetch_models
+from slipway.images.layout import ROOT, model_dir
 from slipway.spec import KEY_LENGTH, KEY_RULE, ROUTER_NAMESPACE, SERVING, WEBSERVICE, WebserviceSpec, is_key
 
 PORT = 5001
@@ -28,10 +30,14 @@ GRACE_SECONDS = 15
 
 @dataclass(frozen=True)
 class WebserviceArgs:
-    """Arguments of `Webservice`; a key that neither they nor the spec give is made at random once."""
+    """Arguments of `Webservice`; a key that neither they nor the spec give is made at random once.
+
+    `storage` is where registered models come from.
+    """
 
     spec: WebserviceSpec
     image: pulumi.Input[str]
+    storage: Storage | None = None
     primary_key: pulumi.Input[str] | None = None
     secondary_key: pulumi.Input[str] | None = None
     insights: pulumi.Input[str] | None = None
@@ -47,6 +53,9 @@ class Webservice(pulumi.ComponentResource):
         labels = pods.labels(spec.name, "webservice") | {WEBSERVICE: spec.name}
         selector = {WEBSERVICE: spec.name}
         child = pods.children(self, opts)
+        storage = args.storage if spec.registered_models else None
+        if spec.registered_models and storage is None:
+            raise pulumi.RunError(f"{spec.name}: registered models come from a storage; give `storage`")
         merge = pulumi.ResourceOptions.merge
 
         ignored = None if spec.num_replicas else ["spec.replicas"]
@@ -58,8 +67,11 @@ class Webservice(pulumi.ComponentResource):
                 selector=k8s.meta.v1.LabelSelectorArgs(match_labels=selector),
                 strategy=pods.rolling_update(),
                 template=k8s.core.v1.PodTemplateSpecArgs(
-                    metadata=k8s.meta.v1.ObjectMetaArgs(labels=labels),
-                    spec=_pod(spec, args.image, selector, insights=args.insights is not None),
+                    metadata=k8s.meta.v1.ObjectMetaArgs(
+                        labels=labels | (storage.labels if storage else {}),
+                        annotations=(storage.annotations or None) if storage else None,
+                    ),
+                    spec=_pod(spec, args.image, selector, storage, insights=args.insights is not None),
                 ),
             ),
             opts=merge(child, pulumi.ResourceOptions(ignore_changes=ignored)),
@@ -134,7 +146,12 @@ def _annotations(spec: WebserviceSpec) -> dict[str, str]:
 
 
 def _pod(
-    spec: WebserviceSpec, image: pulumi.Input[str], selector: dict[str, str], *, insights: bool
+    spec: WebserviceSpec,
+    image: pulumi.Input[str],
+    selector: dict[str, str],
+    storage: Storage | None,
+    *,
+    insights: bool,
 ) -> k8s.core.v1.PodSpecArgs:
     requests = {"cpu": pods.cpu(spec.cpu_cores), "memory": pods.memory(spec.memory_gb)}
     limits = {"memory": pods.memory(spec.memory_gb_limit or spec.memory_gb)}
@@ -153,14 +170,26 @@ def _pod(
         own |= {"MAX_BATCH_SIZE": str(spec.max_batch_size), "BATCH_WAIT_MS": str(spec.batch_wait_ms)}
     if spec.enable_app_insights:
         own["AML_APP_INSIGHTS_ENABLED"] = "true"
+    volumes = [k8s.core.v1.VolumeArgs(name="tmp", empty_dir=k8s.core.v1.EmptyDirVolumeSourceArgs())]
+    mounts = [k8s.core.v1.VolumeMountArgs(name="tmp", mount_path="/tmp")]  # noqa: S108
+    fetch: k8s.core.v1.ContainerArgs | None = None
+    if storage is not None:
+        fetch = fetch_models(spec, storage, dict(requests))
+        own["AZUREML_MODEL_DIR"] = model_dir(spec.registered_models, ROOT)
+        requests["ephemeral-storage"] = pods.memory(spec.model_volume_gb)
+        empty = k8s.core.v1.EmptyDirVolumeSourceArgs()
+        volumes.append(k8s.core.v1.VolumeArgs(name="models", empty_dir=empty))
+        mounts.append(k8s.core.v1.VolumeMountArgs(name="models", mount_path=FOLDER, read_only=True))
     variables = own | spec.environment.environment_variables
     return k8s.core.v1.PodSpecArgs(
+        service_account_name=storage.service_account if storage is not None else None,
         automount_service_account_token=False,
         enable_service_links=False,
         security_context=pods.pod_security(),
         termination_grace_period_seconds=-(-spec.scoring_timeout_ms // 1000) + GRACE_SECONDS,
         topology_spread_constraints=[pods.spread(selector)],
         tolerations=_tolerations(spec),
+        init_containers=[fetch] if fetch is not None else None,
         containers=[
             k8s.core.v1.ContainerArgs(
                 name="scoring",
@@ -192,10 +221,10 @@ def _pod(
                     timeout_seconds=spec.timeout_seconds,
                     failure_threshold=spec.failure_threshold,
                 ),
-                volume_mounts=[k8s.core.v1.VolumeMountArgs(name="tmp", mount_path="/tmp")],  # noqa: S108
+                volume_mounts=mounts,
             )
         ],
-        volumes=[k8s.core.v1.VolumeArgs(name="tmp", empty_dir=k8s.core.v1.EmptyDirVolumeSourceArgs())],
+        volumes=volumes,
     )
 
 

@@ -17,7 +17,7 @@ import pulumi_azure_native as az
 from components.pods import children
 from slipway.hosts.clouds import suffixes
 from slipway.settings.azure import Azure
-from slipway.settings.derived import login_server
+from slipway.settings.derived import blob_endpoint, login_server
 from slipway.settings.kinds import name_of
 
 CONTAINERS = ("models", "outputs", "modeldata")
@@ -96,7 +96,7 @@ class Workspace(pulumi.ComponentResource):
         registry, storage, vault = workspace.registry, workspace.storage, workspace.key_vault
 
         self.login_server = login_server(args.azure)
-        self.blob_endpoint = f"https://{name_of(storage.id or workspace.name)}.blob.{ends.storage}/"
+        self.blob_endpoint = blob_endpoint(args.azure)
         self.vault_uri = f"https://{name_of(vault.id or workspace.name).lower()}.{ends.vault}/"
         known = pulumi.Output[str].from_input
         self.registry_id = known(registry.id or self._registry())

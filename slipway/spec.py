@@ -7,13 +7,13 @@ pass. `Serving` is the part that the router reads; it travels as the Deployment'
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from pathlib import PurePosixPath
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, StringConstraints
 
+from slipway.model import Model, model_of
 from slipway.problems import KEY_FIELDS, Checked, Many
 
 SERVING = "slipway/serving"
@@ -34,7 +34,6 @@ MAX_TIMEOUT_MS = 300_000
 """v1's server refuses a longer scoring timeout."""
 MAX_MODELS = 1_000
 """v1's limit of models in one container."""
-MODEL_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9\-._]{0,254}")
 KEY_RULE = "a key is one or more visible ASCII characters without a space at either end; give another"
 RESERVED_VARIABLES = frozenset(
     {
@@ -200,7 +199,11 @@ class WebserviceSpec(Serving):
     arguments: Many[str] = ()
     """a list of strings, which the entry script finds in `sys.argv`"""
     models: Annotated[Many[str], Field(max_length=MAX_MODELS)] = ()
-    """a list of at most 1000 paths of model files or folders, from the project's folder"""
+    """a list of at most 1000 models: paths from the project's folder, or azureml:NAME:VERSION, not both"""
+    model_layer_gb_limit: Quantity = 2
+    """gigabytes of model files that an image may hold; what is larger is registered and then fetched"""
+    model_volume_gb: Quantity = 1
+    """gigabytes of a node's disk that registered models take; the pod asks for them"""
     environment: Environment = Environment()
     """a mapping: python_version, requirements, environment_variables, base_image, image, ..."""
     namespace: Namespace = "slipway-services"
@@ -240,7 +243,7 @@ class WebserviceSpec(Serving):
     enable_app_insights: bool = False
     """true or false: export traces, metrics and logs, to the workspace or where a variable says"""
     blobfuse_enabled: bool = True
-    """true or false; v1's, without effect here: models are part of the image"""
+    """true or false; v1's, without effect here: models are in the image or fetched before the start"""
     primary_key: SecretStr | None = None
     """a key, given from a program and never in a stack file"""
     secondary_key: SecretStr | None = None
@@ -253,6 +256,11 @@ class WebserviceSpec(Serving):
     """a text; v1's, without effect in a cluster"""
     compute_target_name: ComputeName | None = None
     """a name of 3 to 24 letters, digits and hyphens; v1's, without effect: the stack is the target"""
+
+    @property
+    def registered_models(self) -> tuple[Model, ...]:
+        """Give the models that are fetched from the storage; all of them or none."""
+        return tuple(model for model in map(model_of, self.models) if model.path is None)
 
     def serving(self) -> Serving:
         """Give the part that the router reads."""
@@ -292,17 +300,7 @@ class WebserviceSpec(Serving):
             f"environment.environment_variables.{name}: Slipway sets this variable itself; rename yours"
             for name in sorted(RESERVED_VARIABLES & self.environment.environment_variables.keys())
         ]
-        names = [model_name(path) for path in self.models]
-        mistakes += [
-            f"models: the name `{name}` is no model name of v1; use letters, digits, `-`, `.` and `_`"
-            for name in sorted(set(names))
-            if MODEL_NAME.fullmatch(name) is None
-        ]
-        mistakes += [
-            f"models: two models are named `{name}`; rename one of the files"
-            for name in sorted({name for name in names if names.count(name) > 1})
-        ]
-        return mistakes
+        return mistakes + _model_mistakes(self.models)
 
     def exports_to_workspace(self) -> bool:
         """Tell whether telemetry goes to the workspace's Application Insights: no variable says otherwise."""
@@ -341,6 +339,26 @@ def is_key(text: str) -> bool:
     return bool(text) and text.isascii() and text.isprintable() and text == text.strip()
 
 
-def model_name(path: str) -> str:
-    """Name a model by its file or folder, as v1 does for a local model."""
-    return PurePosixPath(path).name
+def _model_mistakes(texts: Sequence[str]) -> list[str]:
+    mistakes: dict[str, None] = {}
+    models: list[Model] = []
+    for text in texts:
+        try:
+            models.append(model_of(text))
+        except ValueError as error:
+            mistakes[f"models: {error}"] = None
+    places = Counter(model.place for model in models)
+    for model in models:
+        if places[model.place] > 1:
+            twice = f"models: two models are named `{model.name}`; rename one of the files"
+            mistakes[twice if model.path is not None else f"models: {model} is there twice; remove one"] = (
+                None
+            )
+    paths = [model for model in models if model.path is not None]
+    if paths and len(paths) < len(models):
+        one = paths[0]
+        mistakes[
+            f"models: {one.path} is a path and others are registered, which lie where an image has its own; "
+            f"register it too: slipway models register {one.name} {one.path}"
+        ] = None
+    return list(mistakes)

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from slipway.cli import azure, graph, local, needs
+from slipway.cli import azure, graph, local, models, needs
 from slipway.cli.common import typed
 from slipway.local.state import LocalError
 
@@ -48,6 +48,7 @@ for command in (
     azure.kube_token,
     *(graph.plan, graph.render),
     *(needs.hosts, needs.size),
+    models.models,
     *(local.up, local.down, local.status, local.score, local.keys, local.logs),
 ):
     main.add_command(command)

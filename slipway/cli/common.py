@@ -69,8 +69,17 @@ def typed(text: str) -> str:
     if Path(called).name != "slipway" or (found is not None and Path(found).samefile(called)):
         called = "slipway"
     option = "" if stack in ("", "local") else f" -s {stack}"
-    commands = "|".join(group.commands if isinstance(group, click.Group) else ())
+    commands = "|".join(_names(group))
     return re.sub(rf"\bslipway ({commands})\b", lambda m: f"{shlex.quote(called)} {m[1]}{option}", text)
+
+
+def _names(command: click.Command) -> list[str]:
+    """Give the names below a command as they are typed; `models list` is one."""
+    if not isinstance(command, click.Group):
+        return []
+    return [
+        f"{name} {below}".rstrip() for name, one in command.commands.items() for below in _names(one) or [""]
+    ]
 
 
 def table(rows: Sequence[Sequence[object]]) -> str:

@@ -18,6 +18,7 @@ import click
 
 from slipway import running
 from slipway.cli.common import find_project, progress, run_engine, stack_option, table, typed
+from slipway.cli.models import fetch
 from slipway.local.state import LocalError, State
 from slipway.spec import KEY_LENGTH
 
@@ -48,6 +49,7 @@ def up(stack: str) -> None:
         except PortsBusy as busy:
             busy.hint = f"stop what uses it, or set `slipway:router: {{port: ...}}` in Pulumi.{stack}.yaml"
             raise
+        fetch(objects, project, state, say)
         prune(state)
         images = {ref: realise(ref, recipe, project, state, say) for ref, recipe in resolved.recipes.items()}
         local_up(state, objects, images, say=say)

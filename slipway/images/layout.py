@@ -1,35 +1,39 @@
 """How code and models lie in an image, as Azure ML v1 lays them out.
 
 `<root>/azureml-app` holds the code and `<root>/azureml-app/azureml-models/<name>/<version>/` each model;
-the root is `/var` in an image and a folder of the state on a laptop. Models named by path have version 1.
+the root is `/var` in an image and a folder of the state on a laptop. Registered models come as a volume
+instead, which is mounted at `MODELS`.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from slipway.images.files import model_files, project_files
 from slipway.images.recipe import Recipe
-from slipway.spec import model_name
+from slipway.model import Model, model_of
 
+ROOT = "/var"
 APP = "azureml-app"
 MODELS = f"{APP}/azureml-models"
-VERSION = "1"
 
 
 def variables(recipe: Recipe, root: str) -> dict[str, str]:
     """Give the image's environment variables that tell the scoring server where its files are."""
     if recipe.runtime != "scoring":
         return {}
-    names = [model_name(path) for path in recipe.models]
-    models = f"{root}/{MODELS}/{names[0]}/{VERSION}" if len(names) == 1 else f"{root}/{MODELS}"
     return {
         "AML_APP_ROOT": f"{root}/{APP}",
         "AZUREML_ENTRY_SCRIPT": recipe.entry_script,
-        "AZUREML_MODEL_DIR": models,
+        "AZUREML_MODEL_DIR": model_dir([model_of(path) for path in recipe.models], root),
     }
+
+
+def model_dir(models: Sequence[Model], root: str) -> str:
+    """Give AZUREML_MODEL_DIR: the folder of one model, or the one of all."""
+    return f"{root}/{MODELS}/{models[0].place}" if len(models) == 1 else f"{root}/{MODELS}"
 
 
 def code(recipe: Recipe, project: Path) -> Iterator[tuple[str, Path]]:
@@ -42,10 +46,11 @@ def code(recipe: Recipe, project: Path) -> Iterator[tuple[str, Path]]:
 
 def models(recipe: Recipe, project: Path) -> Iterator[tuple[str, Path]]:
     """Give each file of the models likewise."""
-    for model in recipe.models:
-        path, target = project / model, f"{MODELS}/{model_name(model)}/{VERSION}/{model_name(model)}"
+    for text in recipe.models:
+        model = model_of(text)
+        path, target = project / text, PurePosixPath(MODELS, model.place, model.name)
         for name in model_files(path):
-            yield (PurePosixPath(target) / name).as_posix(), path / name
+            yield (target / name).as_posix(), path / name
 
 
 def install(recipe: Recipe, project: Path, root: Path) -> None:

@@ -18,6 +18,7 @@ from typing import Literal, Self, cast
 import slipway
 from slipway.images import bases, requirements
 from slipway.images.files import model_files, project_files, too_much
+from slipway.model import REGISTERED
 from slipway.problems import Problems, problem
 from slipway.spec import WebserviceSpec
 
@@ -27,6 +28,8 @@ USER = 1000
 """User and group of every process, in an image and in a pod."""
 ENVIRONMENTS = "slipway/environments"
 """The repository, in the workspace's registry and in the global one, with a tag for each hash."""
+GB = 2**30
+"""v1's gigabytes are powers of two."""
 _STEPS = 1
 """Counts the ways in which an environment was made from the same; a change of `packages` counts one up."""
 
@@ -41,6 +44,7 @@ class Recipe:
     source_directory: str = ""
     entry_script: str = ""
     models: tuple[str, ...] = ()
+    """paths alone: registered models are no part of an image"""
     base_image: str = ""
     base_dockerfile: str = ""
     """its text, and so is `conda_file`"""
@@ -115,11 +119,7 @@ def webservice_recipe(spec: WebserviceSpec, project: Path, architecture: str = "
     else:
         field = f"{at}.source_directory"
         lines.append(problem(field, spec.source_directory, "does not exist", "create it or correct the path"))
-    lines += [
-        problem(f"{at}.models[{index}]", model, "does not exist", "train the model or correct the path")
-        for index, model in enumerate(spec.models)
-        if not (project / model).exists()
-    ]
+    lines += _model_lines(spec, project, at)
     if lines:
         raise Problems(lines)
     asked = environment.requirements
@@ -135,7 +135,7 @@ def webservice_recipe(spec: WebserviceSpec, project: Path, architecture: str = "
         requirements=(*wanted, *(requirements.telemetry() if spec.enable_app_insights else ())),
         source_directory=spec.source_directory,
         entry_script=entry_script,
-        models=spec.models,
+        models=tuple(text for text in spec.models if not text.startswith(REGISTERED)),
         base_image=base_image or "",
         base_dockerfile=_text(source, environment.base_dockerfile),
         conda_file=_text(source, environment.conda_file),
@@ -146,6 +146,28 @@ def webservice_recipe(spec: WebserviceSpec, project: Path, architecture: str = "
         ),
         architecture=architecture,
     )
+
+
+def _model_lines(spec: WebserviceSpec, project: Path, at: str) -> Iterator[str]:
+    """Name the models that the project lacks, or the largest where they are too large for an image."""
+    paths = {path: f"{at}.models[{index}]" for index, path in enumerate(spec.models)}
+    sizes: dict[str, int] = {}
+    for path, field in paths.items():
+        if (project / path).exists():
+            sizes[path] = _size(project / path)
+        elif not path.startswith(REGISTERED):
+            yield problem(field, path, "does not exist", "train the model or correct the path")
+    size, limit = sum(sizes.values()) / GB, spec.model_layer_gb_limit
+    if size > limit:
+        path = max(sizes, key=lambda path: sizes[path])
+        name = PurePosixPath(path).name
+        rule = f"an image holds {limit:g} GB of models, and these have {size:.3g}"
+        remedy = f"run `slipway models register {name} {path}` and write {REGISTERED}{name}:VERSION here"
+        yield problem(paths[path], path, rule, f"{remedy}, or raise model_layer_gb_limit")
+
+
+def _size(path: Path) -> int:
+    return sum((path / file).stat().st_size for file in model_files(path))
 
 
 def _text(folder: Path, name: str | None) -> str:

@@ -27,6 +27,7 @@ from slipway.images.packages import uv
 from slipway.images.recipe import RUNTIMES, Recipe, environment_hash, runtime_hash
 from slipway.local.container import PATH, LocalImage
 from slipway.local.state import LocalError, State
+from slipway.storage.names import MODELS_CACHE
 
 _ASIDE = ".new-"
 _MORE_PATH = "/usr/local/sbin:/usr/sbin:/opt/homebrew/bin"  # where HAProxy may be
@@ -41,7 +42,7 @@ def realise(
     """
     if recipe.runtime == "router":
         path = f"{Path(sys.executable).parent}:{PATH}:{_MORE_PATH}"
-        env = {"PATH": path, "PYTHONUNBUFFERED": "1"}
+        env = {"PATH": path, "PYTHONUNBUFFERED": "1", MODELS_CACHE: str(state.models)}
         return LocalImage(sys.executable, "/", ("-P", "-m", "slipway.router"), env)
     mine = platform.python_version()
     if recipe.base_dockerfile or recipe.conda_file:

@@ -45,6 +45,7 @@ class State:
         self.images = self.root / "images.json"
         self.logs = self.root / "logs"
         self.pods = self.root / "pods"
+        self.models = self.root / "models"
         self.supervisor_log = self.root / "supervisor.log"
         self._supervisor = self.root / "supervisor.json"
         self._processes = self.root / "processes.json"

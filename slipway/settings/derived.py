@@ -122,6 +122,17 @@ def router_ip(azure: Azure) -> IPv4Address | None:
     return range_[ROUTER_HOST] if range_ is not None and range_.num_addresses > ROUTER_HOST else None
 
 
+def blob_endpoint(azure: Azure) -> str:
+    """Give the address of the workspace's blobs, which is known before the storage exists."""
+    name = name_of(azure.workspace.storage.id or azure.workspace.name)
+    return f"https://{name}.blob.{suffixes(azure.cloud).storage}/"
+
+
+def model_namespaces(settings: Settings) -> list[str]:
+    """Give the namespaces of web services that fetch registered models from the storage."""
+    return sorted({spec.namespace for spec in settings.webservices if spec.registered_models})
+
+
 def registry(settings: Settings) -> str:
     """Give where a stack's images go: host, port and path; empty where it has no registry."""
     return login_server(settings.azure) if settings.azure is not None else settings.images.registry or ""

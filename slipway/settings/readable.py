@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from slipway.settings.parse import PREFIX
 from slipway.spec import WebserviceSpec
 
-FIELDS = ("name", "entry_script", "source_directory", "models", "environment")
+FIELDS = ("name", "entry_script", "source_directory", "models", "model_layer_gb_limit", "environment")
 
 
 def readable(config: Mapping[str, str], secret_keys: Collection[str] = ()) -> list[WebserviceSpec]:

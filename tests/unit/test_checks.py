@@ -246,3 +246,14 @@ def test_the_hosts_of_models_are_checked() -> None:
     assert lines({}, webservices=calls("api.example.com")) == []
     (line,) = lines({}, webservices=calls("https://api.example.com/"))
     assert line.startswith('slipway:webservices[abc].egress.host = "https://api.example.com/"')
+
+
+def test_an_identity_is_trusted_in_twenty_namespaces_and_not_in_more() -> None:
+    def services(count: int) -> list[dict[str, Any]]:
+        names = [f"service-{number}" for number in range(count)]
+        return [SERVICE | {"name": name, "namespace": name, "models": ["azureml:m:1"]} for name in names]
+
+    assert lines({}, webservices=services(20)) == []
+    (line,) = lines({}, webservices=services(21))
+    assert line.startswith("slipway:webservices: 21 namespaces have registered models")
+    assert line.endswith("put the web services into fewer namespaces")

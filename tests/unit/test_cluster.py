@@ -13,6 +13,7 @@ from components.aks import attach_mistakes, dns_prefix, slots
 from components.kubeconfig import exec_kubeconfig
 from slipway.engine import UNKNOWN, EngineError, Graph, Registration, Secret
 from slipway.plan import to_json
+from slipway.roles import Role
 from slipway.settings.cluster import Maintenance
 from tests.engine.stand_in.world import DEPLOYER, TENANT
 from tests.unit.azure_programs import (
@@ -46,6 +47,8 @@ for name, azure in stacks.items():
         egress_ips=[ip.ip_address.apply(str)],
         logs_id=logs,
         vault_id=vault if azure.cluster.production else None,
+        storage_id="/subscriptions/S/storage",
+        model_namespaces=["a", "b"] if name == "prod" else [],
     ))
     pulumi.export(name, [cluster.id, cluster.kubeconfig, cluster.oidc_issuer, cluster.fqdn])
 """
@@ -358,6 +361,18 @@ def test_the_router_reads_its_certificate_as_an_identity_of_its_own(graph: Graph
     assert reads.inputs["scope"] == "/subscriptions/S/vault"
     assert reads.property_dependencies == {"principalId": (identity.urn,)}
     assert not [one for one in graph.registrations if one.name.startswith("dev-router")]
+
+
+def test_web_services_fetch_models_as_an_identity_of_their_own(graph: Graph) -> None:
+    first, second = found(graph, "prod-webservices-a"), found(graph, "prod-webservices-b")
+    subjects = [one.inputs["subject"] for one in (first, second)]
+    assert subjects == [f"system:serviceaccount:{name}:slipway-webservice" for name in "ab"]
+    assert first.urn in second.dependencies, "Azure takes one at a time of an identity"
+    reads = found(graph, "prod-models")
+    assert reads.inputs["scope"] == "/subscriptions/S/storage"
+    assert str(reads.inputs["roleDefinitionId"]).endswith(Role.STORAGE_BLOB_DATA_READER.value)
+    assert reads.property_dependencies == {"principalId": (found(graph, "prod-webservices-identity").urn,)}
+    assert not [one for one in graph.registrations if one.name.startswith("dev-webservices")]
 
 
 def test_an_attached_cluster_is_read_and_only_lets_its_nodes_pull(graph: Graph) -> None:

@@ -25,6 +25,7 @@ from slipway.plan import to_json
 from slipway.router.config import longest_ms
 from slipway.router.state import Limits, Service
 from slipway.spec import MAX_TIMEOUT_MS, SERVING, Serving
+from slipway.storage.names import FETCH
 
 PROJECT = Path(__file__).parents[2]
 BASE = "organization/slipway/base"
@@ -72,6 +73,14 @@ VARIETY: dict[str, Any] = {
             "num_replicas": 3,
             "auth_enabled": False,
             "namespace": "team-a",
+        },
+        {
+            "name": "registered",
+            "environment": {"image": "registry/open@sha256:2"},
+            "models": ["azureml:big:3", "azureml:small:1"],
+            "model_volume_gb": 4,
+            "num_replicas": 1,
+            "auth_enabled": False,
         },
     ],
 }
@@ -148,8 +157,10 @@ def test_who_may_talk_to_whom(local: Graph, variety: Graph) -> None:
     assert talks == {
         ("slipway-router", "scaled", "http"),
         ("slipway-router", "open-image", "http"),
+        ("slipway-router", "registered", "http"),
         ("scaled", "slipway-router", "http"),
         ("open-image", "slipway-router", "http"),
+        ("registered", "slipway-router", "http"),
     }
     http, admin = router.ports
     anyone = outside("203.0.113.7")
@@ -242,6 +253,37 @@ def test_what_a_user_writes_reaches_the_process_as_it_is(tmp_path: Path) -> None
     env = {variable["name"]: variable.get("value", "") for variable in container["env"]}
     assert [expand(text, env) for text in container["args"]] == texts
     assert [expand(env[f"V{i}"], env) for i in range(len(texts))] == texts
+
+
+def test_registered_models_are_fetched_before_the_service_and_read_only_to_it(variety: Graph) -> None:
+    (pod,) = [
+        obj["spec"]["template"]["spec"]
+        for obj in from_graph(variety).objects
+        if obj["kind"] == "Deployment" and obj["metadata"]["name"] == "registered"
+    ]
+    (fetch,), (scoring,) = pod["initContainers"], pod["containers"]
+    assert fetch["image"] == "registry/router@sha256:1", "Slipway's own"
+    assert (fetch["command"], fetch["args"]) == (list(FETCH), ["azureml:big:3", "azureml:small:1"])
+    folder = "/var/azureml-app/azureml-models"
+    assert {"name": "models", "mountPath": folder} in fetch["volumeMounts"]
+    assert {"name": "models", "mountPath": folder, "readOnly": True} in scoring["volumeMounts"]
+    assert {"name": "AZUREML_MODEL_DIR", "value": folder} in scoring["env"]
+    assert scoring["resources"]["requests"]["ephemeral-storage"] == "4096Mi"
+    asked = fetch["resources"]["requests"]
+    assert asked.items() <= scoring["resources"]["requests"].items(), "no node is needed that is larger"
+
+
+def test_one_registered_model_is_the_models_folder_itself(tmp_path: Path) -> None:
+    services = [VARIETY["slipway:webservices"][2] | {"models": ["azureml:big:3"]}]
+    graph = run(
+        project_with(tmp_path, VARIETY | {"slipway:webservices": services}), "test", resolve=Resolver()
+    )
+    (env,) = [
+        obj["spec"]["template"]["spec"]["containers"][0]["env"]
+        for obj in from_graph(graph).objects
+        if obj["kind"] == "Deployment" and obj["metadata"]["name"] == "registered"
+    ]
+    assert {"name": "AZUREML_MODEL_DIR", "value": "/var/azureml-app/azureml-models/big/3"} in env
 
 
 KEYS_IN_A_PROGRAM = """

@@ -193,6 +193,28 @@ def test_code_and_models_leave_the_environments_hash_alone() -> None:
     assert environment_hash(one) == environment_hash(two) != environment_hash(three)
 
 
+def test_models_too_large_for_an_image_are_refused_with_the_command_that_registers_them(
+    project: Path,
+) -> None:
+    write(project / "m" / "small", "x")
+    write(project / "m" / "model.pkl", "weights" * 100_000)
+    fits = spec(models=["m/small", "m/model.pkl"], model_layer_gb_limit=0.001)
+    assert webservice_recipe(fits, project).models == ("m/small", "m/model.pkl")
+    write(project / "m" / "model.pkl", "weights" * 200_000)
+    with pytest.raises(Problems) as caught:
+        webservice_recipe(fits, project)
+    (line,) = caught.value.lines
+    assert 'models[1] = "m/model.pkl": an image holds 0.001 GB of models, and these have 0.0013' in line
+    assert (
+        "run `slipway models register model.pkl m/model.pkl` and write azureml:model.pkl:VERSION here" in line
+    )
+
+
+def test_registered_models_are_no_part_of_an_image(project: Path) -> None:
+    registered = webservice_recipe(spec(models=["azureml:a:1"]), project)
+    assert registered == webservice_recipe(spec(models=[]), project)
+
+
 def test_one_model_and_several_lie_as_v1_lays_them(project: Path) -> None:
     write(project / "m" / "tree" / "deep" / "part.bin", "x")
     one, several = spec(), spec(models=["m/model.pkl", "m/tree"])

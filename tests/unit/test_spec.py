@@ -81,7 +81,8 @@ def test_all_31_parameters_of_v1_have_v1s_server_defaults() -> None:
         ("compute_target_name", ["aks", "a" * 24], ["ak", "a" * 25]),
         ("environment", [{"python_version": "3.11"}, {"python_version": ">=3.10,<3.13"}],
          [{"python_version": "three"}, {"environment_variables": {"A-B": "1"}}, {"imgae": "x"}]),
-        ("models", [["m"] * 0, ["a/b.pkl"]], ["a.pkl", [1], [str(i) for i in range(1001)]]),
+        ("models", [["m"] * 0, ["a/b.pkl"], [f"azureml:m:{i}" for i in range(1, 1001)]],
+         ["a.pkl", [1], [str(i) for i in range(1001)]]),
     ],
 )  # fmt: skip
 def test_values_just_inside_pass_and_just_outside_are_refused(
@@ -109,6 +110,9 @@ def test_values_just_inside_pass_and_just_outside_are_refused(
         ({"entry_script": None}, "entry_script is required"),
         ({"models": ["a/m.pkl", "b/m.pkl"]}, "two models are named `m.pkl`"),
         ({"models": ["a/m odel"]}, "`m odel` is no model name"),
+        ({"models": ["azureml:m"]}, "`azureml:m` names no version"),
+        ({"models": ["azureml:m:1", "azureml:m:1"]}, "azureml:m:1 is there twice; remove one"),
+        ({"models": ["azureml:m:1", "a/n.pkl"]}, "register it too: slipway models register n.pkl a/n.pkl"),
         ({"name": "router"}, "name = router is the router's own"),
         ({"namespace": "slipway"}, "the router's own"),
         ({"namespace": "gpu-resources"}, "namespace = gpu-resources is the device plugin's own"),

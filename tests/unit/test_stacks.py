@@ -41,7 +41,7 @@ Change = Callable[[Config], None]
 Golden = Callable[[str, str], None]
 BASE = {"organization/slipway/base": {
     "kubeconfig": Secret(f"{PLANTED}kubeconfig"), "cluster_id": "c", "registry": "r",
-    "tenant_id": "t", "router_client_id": "id",
+    "tenant_id": "t", "router_client_id": "id", "webservices_client_id": "id",
 }}  # fmt: skip
 
 
@@ -97,6 +97,10 @@ def with_(**features: Any) -> Change:
     return change
 
 
+def with_models(config: Config) -> None:
+    config["slipway:webservices"][0]["models"] = ["azureml:diabetes:3"]
+
+
 def without_azureml(config: Config) -> None:
     config["slipway:azure"]["hosts"] = {"azureml": False}
 
@@ -132,6 +136,23 @@ FEATURES: dict[str, tuple[str, Change, Change, set[str]]] = {
     ),
     "Azure Policy": ("prod", as_it_is, with_(azure_policy=True), {CLUSTER, APPLICATION}),
     "hosts of Azure ML v1": ("prod", without_azureml, as_it_is, {APPLICATION}),
+    "registered models": (
+        "prod",
+        as_it_is,
+        with_models,
+        {
+            "+ UserAssignedIdentity cluster-webservices-identity",
+            "+ FederatedIdentityCredential cluster-webservices-slipway-services",
+            "+ RoleAssignment cluster-models",
+            "+ ServiceAccount slipway-services-slipway-webservice",
+            "~ Namespace slipway",
+            "~ Namespace slipway-services",
+            "~ Deployment diabetes",
+            "~ NetworkPolicy diabetes",
+            "~ Secret diabetes-keys",
+            "~ Service diabetes",
+        },
+    ),
     "all of them without a firewall": (
         "dev",
         as_it_is,
@@ -269,6 +290,16 @@ VARIANTS: dict[str, Config] = {
     "China": in_cloud("China", "chinanorth3"),
     "layer platform": layer("platform"),
     "layer services": layer("services", **{"slipway:platform_stack": "organization/slipway/base"}),
+    "registered models": on_azure(
+        ENDPOINTS, **{"slipway:webservices": [SERVICE | {"models": ["azureml:a:1"]}]}
+    ),
+    "registered models, layer services": layer(
+        "services",
+        **{
+            "slipway:platform_stack": "organization/slipway/base",
+            "slipway:webservices": [SERVICE | {"models": ["azureml:a:1"]}],
+        },
+    ),
     "longest names": on_azure(OURS, LIMITED, ENDPOINTS, LONGEST, **VAULT),
 }
 every = pytest.mark.parametrize("variant", VARIANTS)

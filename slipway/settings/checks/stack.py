@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING
 from slipway import hosts
 from slipway.problems import lines_of
 from slipway.settings import capacity
+from slipway.settings.derived import model_namespaces
 from slipway.spec import EgressHost, WebserviceSpec
 
 if TYPE_CHECKING:
     from slipway.settings.stack import Settings
+
+FEDERATED_CREDENTIALS = 20
+"""The most that an identity takes (Microsoft Learn, "federated identity credentials", considerations)."""
 
 
 def _stands(settings: Settings) -> Iterator[str]:
@@ -90,4 +94,21 @@ def _unauthenticated(settings: Settings) -> Iterator[str]:
         yield f"unauthenticated.{name}: no web service of this name has auth_enabled: false; remove it"
 
 
-RULES = (_stands, _layer, _platform_stack, _images, _webservices, _unauthenticated)
+def _model_namespaces(settings: Settings) -> Iterator[str]:
+    names = model_namespaces(settings)
+    if settings.azure is not None and len(names) > FEDERATED_CREDENTIALS:
+        yield (
+            f"webservices: {len(names)} namespaces have registered models, and the identity which fetches "
+            f"them is trusted in {FEDERATED_CREDENTIALS} at most; put the web services into fewer namespaces"
+        )
+
+
+RULES = (
+    _stands,
+    _layer,
+    _platform_stack,
+    _images,
+    _webservices,
+    _unauthenticated,
+    _model_namespaces,
+)

@@ -1,0 +1,89 @@
+"""How pods of web services reach the workspace's storage, and the init container that fetches their models.
+
+On Azure a pod is an identity of Entra by its service account; what runs the model's code gets no token of it.
+Elsewhere a Secret of the namespace, made by whoever runs the cluster, holds the account.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from components import pods
+from slipway.images.layout import MODELS, ROOT
+from slipway.spec import WebserviceSpec
+from slipway.storage.names import BLOB_ENDPOINT, FETCH, MODELS_DIR
+
+SERVICE_ACCOUNT = "slipway-webservice"
+SECRET = "azure-storage"  # noqa: S105  # its name
+FOLDER = f"{ROOT}/{MODELS}"
+FETCH_MEMORY_GB = 0.5
+"""What the fetch may take beyond what a small service has: ten ranges on their way, each held twice."""
+_IDENTITY = "azure.workload.identity"
+
+
+@dataclass(frozen=True)
+class Storage:
+    """The storage as a pod reaches it: with Slipway's own image, at an endpoint that Azure's pods enter."""
+
+    image: pulumi.Input[str]
+    blob_endpoint: str | None
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Give the labels of a pod that is an identity."""
+        return {f"{_IDENTITY}/use": "true"} if self.blob_endpoint is not None else {}
+
+    @property
+    def annotations(self) -> dict[str, str]:
+        """Give the annotations of a pod whose model must not be that identity."""
+        return {f"{_IDENTITY}/skip-containers": "scoring"} if self.blob_endpoint is not None else {}
+
+    @property
+    def service_account(self) -> str | None:
+        """Name the service account of a pod that is an identity."""
+        return SERVICE_ACCOUNT if self.blob_endpoint is not None else None
+
+
+def service_account(
+    namespace: str, client_id: pulumi.Input[str], opts: pulumi.ResourceOptions
+) -> k8s.core.v1.ServiceAccount:
+    """Make the account by which the pods of a namespace are the identity `client_id`."""
+    metadata = k8s.meta.v1.ObjectMetaArgs(
+        name=SERVICE_ACCOUNT,
+        namespace=namespace,
+        labels=pods.labels(SERVICE_ACCOUNT, "webservice"),
+        annotations={f"{_IDENTITY}/client-id": client_id},
+    )
+    return k8s.core.v1.ServiceAccount(
+        f"{namespace}-{SERVICE_ACCOUNT}", metadata=metadata, automount_service_account_token=False, opts=opts
+    )
+
+
+def fetch_models(
+    spec: WebserviceSpec, storage: Storage, requests: dict[str, str]
+) -> k8s.core.v1.ContainerArgs:
+    """Give the init container that lays registered models out as v1 does, before the service starts.
+
+    It asks for no more than the service, so that a node which has room for the one has it for both.
+    """
+    variables = {MODELS_DIR: FOLDER}
+    if storage.blob_endpoint is not None:
+        variables[BLOB_ENDPOINT] = storage.blob_endpoint
+    secret = k8s.core.v1.SecretEnvSourceArgs(name=SECRET, optional=True)
+    memory = max(spec.memory_gb_limit or spec.memory_gb, FETCH_MEMORY_GB)
+    return k8s.core.v1.ContainerArgs(
+        name="models",
+        image=storage.image,
+        command=list(FETCH),
+        args=[str(model) for model in spec.registered_models],
+        env=[pods.variable(name, value) for name, value in variables.items()],
+        env_from=None if storage.blob_endpoint else [k8s.core.v1.EnvFromSourceArgs(secret_ref=secret)],
+        resources=k8s.core.v1.ResourceRequirementsArgs(
+            requests=requests, limits={"memory": pods.memory(memory)}
+        ),
+        security_context=pods.container_security(),
+        volume_mounts=[k8s.core.v1.VolumeMountArgs(name="models", mount_path=FOLDER)],
+    )

@@ -1,0 +1,5 @@
+"""Fixtures that the tests of this folder share."""
+
+from tests.cluster.azurite import azurite, container
+
+__all__ = ["azurite", "container"]
