@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given as given_any
 from hypothesis import strategies as st
 
-from components.egress import dns_servers, public_ips
+from components.egress import public_ips
 from components.firewall import Group, grouped, node_ranges
 from slipway.engine import UNKNOWN, EngineError, Graph, Made, Registration
 from slipway.hosts import CATALOGUE, Cloud, Destination, ModelHost, Needs, Protocol, RuleKind, required
 from slipway.settings import Azure, Settings
+from slipway.settings.derived import dns_servers
 from slipway.settings.needs import needs
 from tests.unit.azure_programs import GROUP_ID, azure, found, given, make, of, planned, realised
 
@@ -24,6 +25,7 @@ from dataclasses import replace
 from components.egress import Firewall, FirewallArgs, NatGateway, NatGatewayArgs
 from slipway.hosts import ModelHost, Protocol
 from slipway.settings import Settings
+from slipway.settings.derived import dns_servers
 from slipway.settings.needs import needs
 
 for name, azure in stacks.items():
@@ -45,6 +47,7 @@ REAL = """
 from components.egress import Firewall, FirewallArgs, NatGateway, NatGatewayArgs, dns_servers
 from components.network import Network, NetworkArgs
 from slipway.settings import Settings
+from slipway.settings.derived import dns_servers
 from slipway.settings.needs import needs
 
 group = az.resources.ResourceGroup("rg", resource_group_name="rg", location="westeurope")

@@ -133,5 +133,6 @@ def test_images_of_a_stack_on_azure_go_into_the_workspaces_registry() -> None:
 
 def test_a_base_that_is_no_reference_is_refused_before_anybody_is_asked(tmp_path: Path) -> None:
     for ask in (store.base, store.known_base):
-        with pytest.raises(Problems, match=r"environment\.base_image: `no such:: thing` is no image reference"):
+        rule = r"environment\.base_image: `no such:: thing` is no image reference"
+        with pytest.raises(Problems, match=rule):
             ask("no such:: thing", "amd64", Cache(tmp_path))
