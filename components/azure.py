@@ -14,7 +14,7 @@ from components.egress import Firewall, FirewallArgs, NatGateway, NatGatewayArgs
 from components.network import Network, NetworkArgs, public_ports
 from components.workspace import Workspace, WorkspaceArgs
 from slipway.settings import Azure, Settings
-from slipway.settings.derived import dns_servers, model_namespaces
+from slipway.settings.derived import dns_servers, storage_namespaces
 from slipway.settings.kinds import name_of
 from slipway.settings.needs import needs
 
@@ -135,7 +135,8 @@ class AzurePlatform(pulumi.ComponentResource):
                 logs_id=workspace.logs_id,
                 vault_id=workspace.vault_id if tls is not None and tls.key_vault_certificate else None,
                 storage_id=workspace.storage_id,
-                model_namespaces=model_namespaces(settings),
+                storage_namespaces=storage_namespaces(settings),
+                uploads=any(spec.uploads for spec in settings.webservices),
             ),
             pulumi.ResourceOptions(parent=self, depends_on=ready),
         )

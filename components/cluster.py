@@ -32,7 +32,7 @@ class ClusterArgs:
     is asked for by an adopted zone of API servers. The API server takes connections from `egress_ips`, as
     which the nodes appear. `logs_id` is asked for by `monitor` and `defender.sensor`. `vault_id` is the key
     vault from which the router reads its certificate, `storage_id` the storage from which web services of
-    `model_namespaces` fetch models.
+    `storage_namespaces` fetch models and, with `uploads`, to which they upload.
     """
 
     base: str
@@ -46,7 +46,8 @@ class ClusterArgs:
     logs_id: pulumi.Input[str] | None = None
     vault_id: pulumi.Input[str] | None = None
     storage_id: pulumi.Input[str] | None = None
-    model_namespaces: Sequence[str] = ()
+    storage_namespaces: Sequence[str] = ()
+    uploads: bool = False
 
 
 class Cluster(pulumi.ComponentResource):
@@ -54,7 +55,7 @@ class Cluster(pulumi.ComponentResource):
 
     An attached cluster stays as it is but for the right to pull images; its identity needs Network
     Contributor on the subnet of an internal router, the OIDC issuer and the key vault add-on where the
-    router reads a certificate, the OIDC issuer and workload identity where models are registered.
+    router reads a certificate, the OIDC issuer and workload identity where web services use the storage.
     """
 
     id: pulumi.Output[str]
@@ -66,7 +67,7 @@ class Cluster(pulumi.ComponentResource):
     router_client_id: pulumi.Output[str] | None = None
     """the identity as which the router reads its certificate"""
     webservices_client_id: pulumi.Output[str] | None = None
-    """the identity as which web services fetch models"""
+    """the identity as which web services fetch models and upload"""
     tenant_id: pulumi.Output[str] | None = None
     """that identity's tenant"""
     ready: list[pulumi.Resource]
@@ -84,7 +85,7 @@ class Cluster(pulumi.ComponentResource):
         self.fqdn = cluster.private_fqdn if args.azure.private else cluster.fqdn
         if args.vault_id is not None:
             self._router_identity(args.vault_id)
-        if args.storage_id is not None and args.model_namespaces:
+        if args.storage_id is not None and args.storage_namespaces:
             self._webservices_identity(args.storage_id)
         self.kubeconfig = self._kubeconfig(cluster)
         self.register_outputs(
@@ -296,17 +297,21 @@ class Cluster(pulumi.ComponentResource):
         self.router_client_id, self.tenant_id = identity.client_id, identity.tenant_id
 
     def _webservices_identity(self, storage_id: pulumi.Input[str]) -> None:
-        """Let the pods of web services read the storage's blobs as an identity, by their service account."""
+        """Let the pods of web services use the storage's blobs as an identity, by their service account."""
         identity = self._identity("webservices")
         opts = self._child
-        for namespace in self._args.model_namespaces:
+        for namespace in self._args.storage_namespaces:
             use = f"webservices-{namespace}"
             trust = self._trust(use, identity, namespace, f"{namespace}:{SERVICE_ACCOUNT}", opts)
             self.ready.append(trust)
             # Azure takes one at a time of an identity.
             opts = pulumi.ResourceOptions.merge(self._child, pulumi.ResourceOptions(depends_on=[trust]))
-        name, role = f"{self._name}-models", Role.STORAGE_BLOB_DATA_READER
-        self.ready.append(assign(name, role, storage_id, identity.principal_id, opts=self._child))
+        roles = {"models": Role.STORAGE_BLOB_DATA_READER}
+        if self._args.uploads:
+            roles["uploads"] = Role.STORAGE_BLOB_DATA_CONTRIBUTOR
+        for use, role in roles.items():
+            name = f"{self._name}-{use}"
+            self.ready.append(assign(name, role, storage_id, identity.principal_id, opts=self._child))
         self.webservices_client_id = identity.client_id
 
     def _trust(

@@ -16,13 +16,14 @@ from components.router import InternalAddress, Router, RouterArgs
 from components.storage import Storage, service_account
 from components.tls import Certificate, VaultCertificate
 from components.webservice import Webservice, WebserviceArgs
+from slipway.collect.config import WORKSPACE
 from slipway.hosts.clouds import suffixes
 from slipway.images.recipe import Recipe, router_recipe, webservice_recipes
 from slipway.problems import KEY_FIELDS, Problems
-from slipway.settings import Settings, key_setting
+from slipway.settings import Azure, Settings, key_setting
 from slipway.settings.capacity import accelerators
-from slipway.settings.derived import blob_endpoint, model_namespaces, registry, router_ip, router_size
-from slipway.settings.kinds import name_of
+from slipway.settings.derived import blob_endpoint, registry, router_ip, router_size, storage_namespaces
+from slipway.settings.kinds import name_of, subscription_of
 from slipway.sizing.vms import NVIDIA
 from slipway.spec import ROUTER, ROUTER_NAMESPACE
 
@@ -31,10 +32,10 @@ PLATFORM_OUTPUTS = ("kubeconfig", "cluster_id", "registry")
 """What a stack of layer `services` reads of its platform."""
 CERTIFICATE_OUTPUTS = ("tenant_id", "router_client_id")
 """What it reads too where the router's certificate is in the key vault; other platforms have none of it."""
+STORAGE_OUTPUTS = ("webservices_client_id",)
+"""And where web services use the storage."""
 INSIGHTS_OUTPUT = "insights_connection_string"
 """What it reads too where a web service exports telemetry to the workspace."""
-MODEL_OUTPUTS = ("webservices_client_id",)
-"""And where models are registered."""
 
 Outputs = Mapping[str, pulumi.Input[Any]]
 
@@ -79,9 +80,9 @@ class Platform(pulumi.ComponentResource):
             tls = settings.router.tls
             vault = tls is not None and tls.key_vault_certificate is not None
             names = PLATFORM_OUTPUTS + (CERTIFICATE_OUTPUTS if vault else ())
+            names += STORAGE_OUTPUTS if storage_namespaces(settings) else ()
             insights = any(spec.exports_to_workspace() for spec in settings.webservices)
             names += (INSIGHTS_OUTPUT,) if insights else ()
-            names += MODEL_OUTPUTS if model_namespaces(settings) else ()
             return {name: platform.require_output(name) for name in names}
         from components.azure import AzurePlatform  # noqa: PLC0415 only such a stack imports azure-native
 
@@ -125,10 +126,14 @@ class Platform(pulumi.ComponentResource):
         storage = Storage(
             slipway_image, blob_endpoint(settings.azure) if settings.azure is not None else None
         )
-        accounts = {
-            namespace: service_account(namespace, azure["webservices_client_id"], within(namespace))
-            for namespace in (model_namespaces(settings) if settings.azure is not None else ())
-        }
+        accounts: dict[str, pulumi.Resource] = {}
+        workspace: Mapping[str, pulumi.Input[str]] = {}
+        if settings.azure is not None:
+            if any(spec.collect_model_data for spec in settings.webservices):
+                workspace = _workspace(settings.azure, azure["cluster_id"])
+            for namespace in storage_namespaces(settings):
+                client_id = azure["webservices_client_id"]
+                accounts[namespace] = service_account(namespace, client_id, within(namespace))
         router = Router(
             "router",
             RouterArgs(
@@ -145,18 +150,20 @@ class Platform(pulumi.ComponentResource):
         for spec in settings.webservices:
             existing = spec.environment.image
             own = image(spec.name, recipes[spec.name]) if existing is None else None
-            fetches = [slipway, accounts.get(spec.namespace)] if spec.registered_models else []
+            stored = spec.registered_models or spec.uploads
+            storing = [slipway, accounts.get(spec.namespace)] if stored else []
             Webservice(
                 spec.name,
                 WebserviceArgs(
                     spec=spec,
                     image=own.reference if own is not None else existing or "",
                     storage=storage,
+                    workspace=workspace,
                     primary_key=args.keys.get(key_setting(spec.name, "primary_key")),
                     secondary_key=args.keys.get(key_setting(spec.name, "secondary_key")),
                     insights=azure[INSIGHTS_OUTPUT] if spec.exports_to_workspace() else None,
                 ),
-                within(ROUTER_NAMESPACE, spec.namespace, after=[own, *fetches]),
+                within(ROUTER_NAMESPACE, spec.namespace, after=[own, *storing]),
             )
         return {
             spec.name: router.url.apply(lambda url, name=spec.name: scoring_uri(url, name))
@@ -182,6 +189,13 @@ class Platform(pulumi.ComponentResource):
             enable_secret_mutable=True,  # a new certificate is written over the old one, which is never gone
             opts=pulumi.ResourceOptions(parent=self),
         )
+
+
+def _workspace(azure: Azure, cluster_id: pulumi.Input[str]) -> Mapping[str, pulumi.Input[str]]:
+    """Give Azure ML's variables of a workspace; its subscription is the cluster's."""
+    subscription = pulumi.Output[str].from_input(cluster_id).apply(subscription_of)
+    group = azure.resource_group.name or name_of(azure.resource_group.id or "")
+    return dict(zip(WORKSPACE, (subscription, group, azure.workspace.name), strict=True))
 
 
 def scoring_uri(url: str, service: str) -> str:

@@ -7,7 +7,8 @@ so that a service can go from the one to the other and back.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -16,7 +17,16 @@ from pydantic import SecretStr
 
 from components import pods
 from components.router import router_peer
-from components.storage import FOLDER, Storage, fetch_models
+from components.storage import (
+    FOLDER,
+    SPOOL_FOLDER,
+    UPLOAD_SECONDS,
+    Storage,
+    fetch_models,
+    upload_volumes,
+    uploader,
+)
+from slipway.collect.config import ENABLED, SAMPLING_RATE, SPOOL
 from slipway.images.layout import ROOT, model_dir
 from slipway.spec import KEY_LENGTH, KEY_RULE, ROUTER_NAMESPACE, SERVING, WEBSERVICE, WebserviceSpec, is_key
 
@@ -32,12 +42,13 @@ GRACE_SECONDS = 15
 class WebserviceArgs:
     """Arguments of `Webservice`; a key that neither they nor the spec give is made at random once.
 
-    `storage` is where registered models come from.
+    `storage` is where registered models come from and uploads go to, `workspace` Azure ML's variables of it.
     """
 
     spec: WebserviceSpec
     image: pulumi.Input[str]
     storage: Storage | None = None
+    workspace: Mapping[str, pulumi.Input[str]] = field(default_factory=dict[str, pulumi.Input[str]])
     primary_key: pulumi.Input[str] | None = None
     secondary_key: pulumi.Input[str] | None = None
     insights: pulumi.Input[str] | None = None
@@ -53,9 +64,11 @@ class Webservice(pulumi.ComponentResource):
         labels = pods.labels(spec.name, "webservice") | {WEBSERVICE: spec.name}
         selector = {WEBSERVICE: spec.name}
         child = pods.children(self, opts)
-        storage = args.storage if spec.registered_models else None
-        if spec.registered_models and storage is None:
-            raise pulumi.RunError(f"{spec.name}: registered models come from a storage; give `storage`")
+        storage = args.storage if spec.registered_models or spec.uploads else None
+        if (spec.registered_models or spec.uploads) and storage is None:
+            raise pulumi.RunError(
+                f"{spec.name}: models come from a storage and uploads go there; give `storage`"
+            )
         merge = pulumi.ResourceOptions.merge
 
         ignored = None if spec.num_replicas else ["spec.replicas"]
@@ -71,7 +84,7 @@ class Webservice(pulumi.ComponentResource):
                         labels=labels | (storage.labels if storage else {}),
                         annotations=(storage.annotations or None) if storage else None,
                     ),
-                    spec=_pod(spec, args.image, selector, storage, insights=args.insights is not None),
+                    spec=_pod(args, selector, storage),
                 ),
             ),
             opts=merge(child, pulumi.ResourceOptions(ignore_changes=ignored)),
@@ -145,14 +158,8 @@ def _annotations(spec: WebserviceSpec) -> dict[str, str]:
     return annotations
 
 
-def _pod(
-    spec: WebserviceSpec,
-    image: pulumi.Input[str],
-    selector: dict[str, str],
-    storage: Storage | None,
-    *,
-    insights: bool,
-) -> k8s.core.v1.PodSpecArgs:
+def _pod(args: WebserviceArgs, selector: dict[str, str], storage: Storage | None) -> k8s.core.v1.PodSpecArgs:
+    spec = args.spec
     requests = {"cpu": pods.cpu(spec.cpu_cores), "memory": pods.memory(spec.memory_gb)}
     limits = {"memory": pods.memory(spec.memory_gb_limit or spec.memory_gb)}
     if spec.cpu_cores_limit is not None:
@@ -168,40 +175,52 @@ def _pod(
     }
     if spec.max_batch_size > 1:
         own |= {"MAX_BATCH_SIZE": str(spec.max_batch_size), "BATCH_WAIT_MS": str(spec.batch_wait_ms)}
-    if spec.enable_app_insights:
-        own["AML_APP_INSIGHTS_ENABLED"] = "true"
     volumes = [k8s.core.v1.VolumeArgs(name="tmp", empty_dir=k8s.core.v1.EmptyDirVolumeSourceArgs())]
     mounts = [k8s.core.v1.VolumeMountArgs(name="tmp", mount_path="/tmp")]  # noqa: S108
-    fetch: k8s.core.v1.ContainerArgs | None = None
-    if storage is not None:
-        fetch = fetch_models(spec, storage, dict(requests))
+    first: list[k8s.core.v1.ContainerArgs] = []
+    workspace: Mapping[str, pulumi.Input[str]] = {}
+    grace = -(-spec.scoring_timeout_ms // 1000) + GRACE_SECONDS
+    if storage is not None and spec.registered_models:
+        first.append(fetch_models(spec, storage, dict(requests)))
         own["AZUREML_MODEL_DIR"] = model_dir(spec.registered_models, ROOT)
         requests["ephemeral-storage"] = pods.memory(spec.model_volume_gb)
         empty = k8s.core.v1.EmptyDirVolumeSourceArgs()
         volumes.append(k8s.core.v1.VolumeArgs(name="models", empty_dir=empty))
         mounts.append(k8s.core.v1.VolumeMountArgs(name="models", mount_path=FOLDER, read_only=True))
+    if storage is not None and spec.uploads:
+        first.append(uploader(spec, storage))
+        for volume, mount in upload_volumes(spec):
+            volumes.append(volume)
+            mounts.append(mount)
+        grace += UPLOAD_SECONDS
+    if spec.collect_model_data:
+        own |= {ENABLED: "true", SPOOL: SPOOL_FOLDER, SAMPLING_RATE: f"{spec.data_collector.sampling_rate:g}"}
+        workspace = args.workspace
+    if spec.enable_app_insights:
+        own["AML_APP_INSIGHTS_ENABLED"] = "true"
     variables = own | spec.environment.environment_variables
     return k8s.core.v1.PodSpecArgs(
         service_account_name=storage.service_account if storage is not None else None,
         automount_service_account_token=False,
         enable_service_links=False,
         security_context=pods.pod_security(),
-        termination_grace_period_seconds=-(-spec.scoring_timeout_ms // 1000) + GRACE_SECONDS,
+        termination_grace_period_seconds=grace,
         topology_spread_constraints=[pods.spread(selector)],
         tolerations=_tolerations(spec),
-        init_containers=[fetch] if fetch is not None else None,
+        init_containers=first or None,
         containers=[
             k8s.core.v1.ContainerArgs(
                 name="scoring",
-                image=image,
+                image=args.image,
                 args=[pods.literal(text) for text in spec.arguments] or None,
                 ports=[k8s.core.v1.ContainerPortArgs(name="http", container_port=PORT)],
                 env=[
                     pods.variable_of_pod("POD_IP", "status.podIP"),
                     *(pods.variable(key, value) for key, value in variables.items()),
+                    *(k8s.core.v1.EnvVarArgs(name=key, value=value) for key, value in workspace.items()),
                     *(
                         [pods.variable_of_secret(INSIGHTS, f"{spec.name}-insights", INSIGHTS)]
-                        if insights
+                        if args.insights is not None
                         else ()
                     ),
                 ],

@@ -18,6 +18,7 @@ class Role(Enum):
     MANAGED_IDENTITY_OPERATOR = "f1a07417-d97a-45cb-824c-7a7467783830"
     NETWORK_CONTRIBUTOR = "4d97b98b-1d4f-4787-a291-c67834d212e7"
     PRIVATE_DNS_ZONE_CONTRIBUTOR = "b12aa53e-6015-4669-85d0-8515ebb3ae7f"
+    STORAGE_BLOB_DATA_CONTRIBUTOR = "ba92f5b4-2d11-453d-a403-e96b0029c9fe"
     STORAGE_BLOB_DATA_READER = "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1"
 
     @property
@@ -38,5 +39,6 @@ TITLES = {
     Role.MANAGED_IDENTITY_OPERATOR: "Managed Identity Operator",
     Role.NETWORK_CONTRIBUTOR: "Network Contributor",
     Role.PRIVATE_DNS_ZONE_CONTRIBUTOR: "Private DNS Zone Contributor",
+    Role.STORAGE_BLOB_DATA_CONTRIBUTOR: "Storage Blob Data Contributor",
     Role.STORAGE_BLOB_DATA_READER: "Storage Blob Data Reader",
 }

@@ -24,7 +24,7 @@ ROUTER_NAMESPACE = "slipway"
 """Fixed, so that a second router in a cluster fails when it is created."""
 DEVICE_PLUGIN_NAMESPACE = "gpu-resources"
 """Where the device plugin of GPUs stands alone; AKS's documents name it so."""
-NOT_YET = ("collect_model_data", "token_auth_enabled")
+NOT_YET = ("token_auth_enabled",)
 """Parameters of v1 whose behaviour this version does not have."""
 ROUTER = "router"
 """What the router is called beside the web services, so none of them can have this name."""
@@ -37,9 +37,15 @@ MAX_MODELS = 1_000
 KEY_RULE = "a key is one or more visible ASCII characters without a space at either end; give another"
 RESERVED_VARIABLES = frozenset(
     {
+        "AML_MODEL_DC_STORAGE_ENABLED",
+        "AZUREML_ARM_RESOURCEGROUP",
+        "AZUREML_ARM_SUBSCRIPTION",
+        "AZUREML_ARM_WORKSPACE_NAME",
         "AML_APP_INSIGHTS_ENABLED",
         "BATCH_WAIT_MS",
         "MAX_BATCH_SIZE",
+        "MODEL_DATA_SAMPLING_RATE",
+        "MODEL_DATA_SPOOL",
         "POD_IP",
         "PORT",
         "REPLICA_MAX_CONCURRENT_REQUESTS",
@@ -178,6 +184,13 @@ class EgressHost(Checked):
     """why the model calls it, for those who approve firewall rules"""
 
 
+class DataCollector(Checked):
+    """What is collected of a web service, in v2's terms."""
+
+    sampling_rate: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """the part of all requests that is collected, above 0 and up to 1"""
+
+
 class Load(Checked):
     """What a web service will be asked for, in v1's terms."""
 
@@ -239,7 +252,11 @@ class WebserviceSpec(Serving):
     failure_threshold: Positive = 3
     """a number of failures of at least 1"""
     collect_model_data: bool = False
-    """true or false"""
+    """true or false: what the script's collectors get, or without any each request and its answer"""
+    data_collector: DataCollector = DataCollector()
+    """a mapping: sampling_rate"""
+    upload_outputs: bool = False
+    """true or false: what the script writes under ./outputs goes to the workspace's storage"""
     enable_app_insights: bool = False
     """true or false: export traces, metrics and logs, to the workspace or where a variable says"""
     blobfuse_enabled: bool = True
@@ -261,6 +278,11 @@ class WebserviceSpec(Serving):
     def registered_models(self) -> tuple[Model, ...]:
         """Give the models that are fetched from the storage; all of them or none."""
         return tuple(model for model in map(model_of, self.models) if model.path is None)
+
+    @property
+    def uploads(self) -> bool:
+        """Tell whether its pods have a container that uploads."""
+        return self.collect_model_data or self.upload_outputs
 
     def serving(self) -> Serving:
         """Give the part that the router reads."""
@@ -294,6 +316,11 @@ class WebserviceSpec(Serving):
             for name in NOT_YET
             if getattr(self, name)
         ]
+        if self.data_collector != DataCollector() and not self.collect_model_data:
+            mistakes.append(
+                "data_collector without collect_model_data has no effect: set collect_model_data: true, or "
+                "remove it"
+            )
         if self.entry_script is None and self.environment.image is None:
             mistakes.append("entry_script is required: name the Python file with `init` and `run`")
         mistakes += [

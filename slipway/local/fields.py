@@ -49,7 +49,8 @@ TABLE: Mapping[str, Meaning] = {
     **_rows(
         Meaning.USED,
         "container",
-        "name image command args env envFrom ports volumeMounts livenessProbe readinessProbe startupProbe",
+        "name image command args env envFrom ports volumeMounts livenessProbe readinessProbe startupProbe"
+        " restartPolicy",
     ),
     **_rows(
         Meaning.NOTHING,
@@ -57,9 +58,7 @@ TABLE: Mapping[str, Meaning] = {
         "imagePullPolicy resizePolicy resources securityContext stdin stdinOnce"
         " terminationMessagePath terminationMessagePolicy tty",
     ),
-    **_rows(
-        Meaning.REFUSED, "container", "lifecycle restartPolicy restartPolicyRules volumeDevices workingDir"
-    ),
+    **_rows(Meaning.REFUSED, "container", "lifecycle restartPolicyRules volumeDevices workingDir"),
     **_rows(
         Meaning.USED,
         "probe",
@@ -92,6 +91,7 @@ _HARMLESS: Mapping[str, object] = {  # the defaults that tools like to write out
     "deployment.paused": False,
     "httpGet.scheme": "HTTP",
     "pod.restartPolicy": "Always",
+    "container.restartPolicy": "Always",  # of an init container: one that stays, beside the others
 }
 
 

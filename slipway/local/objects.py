@@ -40,6 +40,7 @@ class ContainerView:
     waiting: tuple[str, str] | None = ("ContainerCreating", "")  # reason, message
     last: Termination | None = None
     done: bool = False  # an init container that succeeded
+    stays: bool = False  # an init container that runs beside the others
     restarts: int = 0
 
 
@@ -110,7 +111,9 @@ def pod_status(
 ) -> Object:
     """Give a Pod's status; `now` is the time for a Ready condition that changes."""
     ready = all(container.ready for container in containers)
-    running = all(container.done for container in init) and any(c.pid or c.last for c in containers)
+    running = all(container.done or container.stays for container in init) and any(
+        c.pid or c.last for c in containers
+    )
     had: Object = {c["type"]: c for c in items(before, "conditions")}.get("Ready", {})
     since = had["lastTransitionTime"] if had.get("status") == str(ready) else now
     return {

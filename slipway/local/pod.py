@@ -1,7 +1,8 @@
 """One pod as processes: what a kubelet does. Starts, probes, restarts, stops; decides nothing about others.
 
-Init containers run one after the other until each has succeeded, then all containers together. What each is
-doing is in its `view`, a frozen value; `changed` is called whenever one changed.
+Init containers run one after the other until each has succeeded, then all containers together. Those that
+stay (`restartPolicy: Always`) run beside what comes after them, and end last. What each is doing is in its
+`view`, a frozen value; `changed` is called whenever one changed.
 """
 
 from __future__ import annotations
@@ -69,12 +70,16 @@ class Pod:
         self.grace: float = 30 if grace is None else grace
         name: str = pod["metadata"]["name"]
 
-        def container(spec: Object) -> Container:
+        def container(spec: Object, *, stays: bool = False) -> Container:
             log = logs / f"{name}.{spec['name']}.log"
-            return Container(self, spec, images[spec["image"]], children, log=log, extra=extra)
+            return Container(self, spec, images[spec["image"]], children, log=log, extra=extra, stays=stays)
 
+        self.emptied = asyncio.Event()
+        """Set when all containers but those that stay have ended."""
         spec: Object = pod["spec"]
-        self.init = [container(c) for c in items(spec, "initContainers")]
+        self.init = [
+            container(c, stays=c.get("restartPolicy") == "Always") for c in items(spec, "initContainers")
+        ]
         self.containers = [container(c) for c in items(spec, "containers")]
 
     @property
@@ -85,13 +90,23 @@ class Pod:
     async def run(self) -> None:
         """Run until `stopping` is set and every process has ended."""
         try:
-            for container in self.init:
-                await container.run(until_success=True)
-            async with asyncio.TaskGroup() as group:
-                for container in self.containers:
-                    group.create_task(container.run(until_success=False), name=container.name)
+            async with asyncio.TaskGroup() as staying:
+                try:
+                    await self._run(staying)
+                finally:
+                    self.emptied.set()
         finally:
             shutil.rmtree(self.volumes, ignore_errors=True)
+
+    async def _run(self, staying: asyncio.TaskGroup) -> None:
+        for container in self.init:
+            if container.view.stays:
+                staying.create_task(container.run(until_success=False), name=container.name)
+            else:
+                await container.run(until_success=True)
+        async with asyncio.TaskGroup() as group:
+            for container in self.containers:
+                group.create_task(container.run(until_success=False), name=container.name)
 
     def write_volumes(self) -> None:
         """Bring the files of its volumes up to date. Raises ConfigError if something is missing."""
@@ -120,10 +135,12 @@ class Container:
         *,
         log: Path,
         extra: Mapping[str, str],
+        stays: bool,
     ) -> None:
         self.name: str = spec["name"]
-        self.view = ContainerView(self.name, spec["image"])
+        self.view = ContainerView(self.name, spec["image"], stays=stays)
         self._pod = pod
+        self._stopping = pod.emptied if self.view.stays else pod.stopping
         self._spec = spec
         self._image = image
         self._children = children
@@ -136,7 +153,7 @@ class Container:
         loop = asyncio.get_running_loop()
         log = Log(self._log)
         try:
-            while not self._pod.stopping.is_set():
+            while not self._stopping.is_set():
                 began = loop.time()
                 try:
                     ended = await self._once(log)
@@ -145,7 +162,7 @@ class Container:
                     await self._pause(CONFIG_RETRY)
                     continue
                 done = until_success and ended.exit_code == 0
-                if done or self._pod.stopping.is_set():
+                if done or self._stopping.is_set():
                     self._show(pid=None, waiting=None, last=ended, ready=False, done=done)
                     return
                 crashes = 1 if loop.time() - began > STEADY else crashes + 1
@@ -173,7 +190,7 @@ class Container:
         self._show(pid=child.pid, started=started, waiting=None)
         ill = asyncio.Event()
         probes = asyncio.create_task(self._probe(ill), name=f"probes of {self.name}")
-        waits = [asyncio.create_task(pod.stopping.wait()), asyncio.create_task(ill.wait())]
+        waits = [asyncio.create_task(self._stopping.wait()), asyncio.create_task(ill.wait())]
         try:
             await asyncio.wait({child.exited, probes, *waits}, return_when=asyncio.FIRST_COMPLETED)
             if probes.done() and not child.exited.done():
@@ -255,7 +272,7 @@ class Container:
     async def _pause(self, seconds: float) -> bool:
         """Wait, unless the pod stops or somebody asks for another try now. Says whether it was the latter."""
         self._pod.retry.clear()
-        waits = [asyncio.create_task(event.wait()) for event in (self._pod.stopping, self._pod.retry)]
+        waits = [asyncio.create_task(event.wait()) for event in (self._stopping, self._pod.retry)]
         await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         await _cancel(*waits)
         return self._pod.retry.is_set()

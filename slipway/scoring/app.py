@@ -12,6 +12,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Awaitable, Callable, Dict, List, Optional
 from urllib.parse import parse_qs
 
+from slipway.collect.collection import Collection, current
 from slipway.scoring.config import BODY_LIMIT
 from slipway.scoring.contract import Ids, Request, identify
 from slipway.scoring.cors import Cors
@@ -72,10 +73,12 @@ class App:
         self._gate: Optional[Gate] = None
         self._swagger: Optional[Swagger] = None
         self._raw = False
+        self._collection: Optional[Collection] = None
 
-    def open(self, gate: Gate, swagger: Swagger, *, raw: bool) -> None:
-        """Let requests in. With `raw`, `run()` sees every method."""
+    def open(self, gate: Gate, swagger: Swagger, *, raw: bool, collect: bool = False) -> None:
+        """Let requests in. With `raw`, `run()` sees every method; with `collect`, they are collected."""
         self._gate, self._swagger, self._raw = gate, swagger, raw
+        self._collection = current() if collect else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = perf_counter()
@@ -131,7 +134,11 @@ class App:
         request = Request(
             method, path, scope["query_string"], scope["headers"], body, ids.request, traceparent
         )
-        return await self._gate.score(request, receive)
+        response = await self._gate.score(request, receive)
+        if self._collection is not None and response is not None:
+            content = body or request.query
+            self._collection.request(ids.request, content, response.status, response.body)
+        return response
 
     def _other(self, path: str, query: bytes) -> Response:
         if path == "/":

@@ -11,6 +11,8 @@ import sys
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, Optional, Sequence, TextIO, cast
 
+from slipway.collect.request import request_id
+
 LONGEST = 65_536
 """Characters after which a line is written although its end has not come."""
 
@@ -42,6 +44,7 @@ listeners: List[Callable[[str], None]] = []
 def enter(requests: "Sequence[Request]") -> None:
     """Begin a call, in the thread or task that will make it. A batch is named by its first request."""
     first = requests[0]
+    request_id.set(first.id)  # for data collection
     name = first.id if len(requests) == 1 else f"{first.id} +{len(requests) - 1}"
     current.set(Call(name, surround(first.traceparent) if surround is not None else None))
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import List, Mapping, Optional, Tuple
 
+from slipway.collect import config as collect
+
 BODY_LIMIT = 104_857_600
 """Bytes of payload that Azure ML's front end let through."""
 
@@ -55,6 +57,8 @@ class Config:
     server_version: str
     """What `x-ms-server-version` says; empty for no such header."""
     log_level: str
+    collect: Optional[collect.Config]
+    """What is collected and where to; `None` for nothing."""
     cors_origins: Tuple[str, ...]
     app_insights: bool
     """Whether traces, metrics and logs are exported."""
@@ -129,6 +133,7 @@ def from_environment(environment: Mapping[str, str]) -> Config:
         service_path_prefix=environment.get("SERVICE_PATH_PREFIX") or "",
         server_version=environment.get("HTTP_X_MS_SERVER_VERSION") or "",
         log_level=log_level,
+        collect=collect.from_environment(environment, mistakes),
         cors_origins=cors_origins,
         app_insights=app_insights == "true",
     )

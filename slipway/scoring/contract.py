@@ -29,6 +29,7 @@ class Request(NamedTuple):
     headers: Headers
     body: bytes
     id: str = ""
+    """`x-request-id`, the client's or ours."""
     traceparent: str = ""
 
 

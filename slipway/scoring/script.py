@@ -7,6 +7,7 @@ from importlib.util import module_from_spec, spec_from_file_location
 from types import ModuleType
 from typing import Any, Callable, NamedTuple
 
+from slipway.collect import names
 from slipway.scoring import rawhttp
 from slipway.scoring.config import Config
 from slipway.scoring.contract import Contract, ContractError
@@ -47,6 +48,7 @@ def load(config: Config) -> Script:
         folders.insert(1, config.app_root / config.source_directory)
     sys.path[:0] = list(dict.fromkeys(map(str, folders)))
     rawhttp.provide()
+    names.provide()
     spec = spec_from_file_location(MODULE, path)
     if spec is None or spec.loader is None:
         raise ScriptError(f"{path} is no Python file.")

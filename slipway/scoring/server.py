@@ -27,6 +27,8 @@ from typing import TYPE_CHECKING, Any, Callable, List, NoReturn, Optional, Set, 
 
 import uvicorn
 
+from slipway.collect import collection
+from slipway.collect.journal import Counts
 from slipway.scoring.app import App
 from slipway.scoring.begin import Begun, begin, observe
 from slipway.scoring.calls import mark_output
@@ -119,7 +121,7 @@ class Server:
     def _open(self, workers: Workers, ready: Ready) -> None:
         gate = self._gate = Gate(workers)
         self._workers = workers
-        self._app.open(gate, ready.swagger, raw=ready.raw)
+        self._app.open(gate, ready.swagger, raw=ready.raw, collect=ready.automatic)
         self._spawn(gate.watch(self._give_up))
         self._spawn(self._prove_alive(self._config.scoring_timeout_ms / 1000))
         log.info("ready: %s", self._config.script)
@@ -131,6 +133,7 @@ class Server:
             log.exception("the HTTP server failed")
             leave(1)
         faulthandler.cancel_dump_traceback_later()
+        collection.end()
         if self._workers is not None:
             self._workers.stop()
         time.sleep(EXIT_AFTER)  # else a thread that the script left running would hold the process
@@ -205,6 +208,18 @@ class Server:
             leave(1)
 
 
+def _report(counts: Counts) -> None:
+    """Say which rows are not collected; called by the thread that writes them, now and then."""
+    log.warning(
+        "data collection dropped %d of %d rows: %d as memory was full, %d as the spool was, %d too large",
+        counts.dropped,
+        counts.accepted,
+        counts.queue,
+        counts.spool,
+        counts.refused,
+    )
+
+
 def main(arguments: List[str]) -> int:
     """Serve the entry script that the environment names until SIGTERM; return the exit code."""
     faulthandler.enable()
@@ -221,6 +236,7 @@ def main(arguments: List[str]) -> int:
         return 3
     configure(config.log_level)
     sys.argv = [str(config.script), *arguments]
+    collection.begin(config.collect, _report)  # before any fork: all processes collect
     template, control = 0, None
     if config.worker_count > 1:
         control, its = socket.socketpair()
@@ -252,7 +268,7 @@ def main(arguments: List[str]) -> int:
             telemetry.listen()
         limits = limits_of(config)
         workers = Tasks(contract, limits, loop) if contract.asynchronous else Threads(contract, limits)
-        server.open(workers, Ready(swagger, contract.raw))
+        server.open(workers, Ready(swagger, contract.raw, collection.automatic()))
     workers.serve()
     return 0
 

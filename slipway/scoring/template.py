@@ -30,6 +30,7 @@ import time
 from contextlib import suppress
 from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 
+from slipway.collect import collection
 from slipway.scoring.begin import Begun, observe
 from slipway.scoring.config import Config
 from slipway.scoring.contract import Request
@@ -55,6 +56,8 @@ class Ready(NamedTuple):
 
     swagger: Swagger
     raw: bool
+    automatic: bool
+    """Whether requests are to be collected as they are: the script has no collectors of its own."""
 
 
 class Channel:
@@ -197,7 +200,7 @@ def _work(config: Config, channel: Channel, begun: Begun) -> int:
     contract = begun.contract
     limits = limits_of(config)
     limits = limits._replace(calls=-(-limits.calls // config.worker_count))
-    ready = Ready(begun.swagger, contract.raw)
+    ready = Ready(begun.swagger, contract.raw, collection.automatic())
     if contract.asynchronous:
         tasks = Tasks(contract, limits, begun.loop)
         begun.loop.add_reader(channel, _feed, channel, tasks)
@@ -208,6 +211,7 @@ def _work(config: Config, channel: Channel, begun: Begun) -> int:
         signal.signal(signal.SIGALRM, signal.SIG_IGN)  # until `serve` takes it
         channel.send(ready)
         Threads(contract, limits, channel.take).serve()
+    collection.end()
     if telemetry is not None:
         telemetry.stop()
     return 0

@@ -24,6 +24,7 @@ from slipway.sizing.nodes import allocatable
 from slipway.sizing.replicas import replicas_needed, requests_per_second
 from slipway.sizing.report import Report, report, subnet_row
 from slipway.sizing.resources import Resources
+from slipway.sizing.uploader import UPLOADER
 from slipway.sizing.vms import VMS, Vm
 from slipway.spec import WebserviceSpec
 
@@ -122,10 +123,10 @@ def demands(settings: Settings, azure: Azure) -> list[Demand]:
 
 
 def _demand(spec: WebserviceSpec) -> Demand:
-    fixed = spec.num_replicas
+    fixed, own = spec.num_replicas, Resources.of(spec.cpu_cores, spec.memory_gb, spec.gpu_cores)
     return Demand(
         name=spec.name,
-        pod=Resources.of(spec.cpu_cores, spec.memory_gb, spec.gpu_cores),
+        pod=own + UPLOADER if spec.uploads else own,
         min_replicas=fixed or spec.autoscale_min_replicas,
         max_replicas=fixed or spec.autoscale_max_replicas,
         accelerator=spec.accelerator if spec.gpu_cores else None,

@@ -128,9 +128,9 @@ def blob_endpoint(azure: Azure) -> str:
     return f"https://{name}.blob.{suffixes(azure.cloud).storage}/"
 
 
-def model_namespaces(settings: Settings) -> list[str]:
-    """Give the namespaces of web services that fetch registered models from the storage."""
-    return sorted({spec.namespace for spec in settings.webservices if spec.registered_models})
+def storage_namespaces(settings: Settings) -> list[str]:
+    """Give the namespaces of web services that fetch models from the storage or upload to it."""
+    return sorted({spec.namespace for spec in settings.webservices if spec.registered_models or spec.uploads})
 
 
 def registry(settings: Settings) -> str:

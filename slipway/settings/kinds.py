@@ -112,6 +112,11 @@ def type_of(resource_id: str) -> str | None:
     return "/".join([parts[1], *parts[2::2]])
 
 
+def subscription_of(resource_id: str) -> str:
+    """Give the subscription in an id; nothing for what a preview without Azure has instead of one."""
+    return resource_id.split("/")[2] if SCOPE.match(resource_id) else ""
+
+
 def group_of(resource_id: str) -> str:
     """Give the name of the resource group in an id."""
     return resource_id.split("/")[4]

@@ -8,7 +8,7 @@ from slipway.hosts.models import ModelHost
 from slipway.hosts.needs import Needs
 from slipway.settings import capacity
 from slipway.settings.azure import Azure
-from slipway.settings.derived import model_namespaces, router_ip
+from slipway.settings.derived import router_ip, storage_namespaces
 from slipway.settings.kinds import name_of
 from slipway.settings.stack import Settings
 from slipway.sizing.vms import NVIDIA
@@ -63,7 +63,7 @@ def features(settings: Settings, azure: Azure) -> frozenset[Feature]:
         Feature.DEFENDER: cluster.defender.sensor,
         Feature.MONITOR: cluster.monitor,
         Feature.POLICY: cluster.azure_policy,
-        Feature.WORKLOAD_IDENTITY: vault or bool(model_namespaces(settings)),
+        Feature.WORKLOAD_IDENTITY: vault or bool(storage_namespaces(settings)),
         Feature.KEY_VAULT: vault and not workspace.key_vault.private_endpoint,
         Feature.KEY_VAULT_PRIVATE: vault and workspace.key_vault.private_endpoint,
         Feature.REGISTRY_PRIVATE: registry.private_endpoint,

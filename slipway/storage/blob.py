@@ -9,6 +9,7 @@ import contextlib
 import logging
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import BinaryIO
 
 from azure.core import MatchConditions
 from azure.core.exceptions import (
@@ -75,10 +76,10 @@ def account_of(environ: Mapping[str, str]) -> Account | None:
     return Account(endpoint) if endpoint else None
 
 
-def connect(account: Account, container: str, authority: str | None = None) -> Container:
+def connect(account: Account, container: str, authority: str | None = None, *, retries: int = 6) -> Container:
     """Open a container, without a call yet. `authority` is another cloud's host for signing in."""
     logging.getLogger("azure").setLevel(logging.ERROR)  # it logs each retry
-    retry = ExponentialRetry(initial_backoff=1, increment_base=2, retry_total=6, random_jitter_range=1)
+    retry = ExponentialRetry(initial_backoff=1, increment_base=2, retry_total=retries, random_jitter_range=1)
     if account.connection_string:
         try:
             service = BlobServiceClient.from_connection_string(account.connection_string, retry_policy=retry)
@@ -108,11 +109,16 @@ class Container:
         with _told(name):
             self._client.get_blob_client(name).upload_blob(data, overwrite=overwrite, max_concurrency=1)
 
+    def put_file(self, name: str, file: BinaryIO) -> None:
+        """Write a blob from a file, whatever was there before."""
+        with _told(name):
+            self._client.get_blob_client(name).upload_blob(file, overwrite=True, max_concurrency=1)
+
     def append(self, name: str, data: bytes, at: int) -> int:
         """Write behind the `at` bytes that a blob has by now, and give its new size; 0 makes the blob.
 
-        What was written although its answer got lost is not written twice. Raises Exists if the blob has
-        another size, because somebody else writes to it.
+        What was written although its answer got lost is not written twice: it is there. Raises Exists if the
+        blob has another size, because somebody else writes to it, or if it takes no more appends.
         """
         blob = self._client.get_blob_client(name)
         if at == 0:
@@ -124,7 +130,7 @@ class Container:
                 with _told(name):
                     blob.append_block(part, length=len(part), appendpos_condition=at)
             except Exists:
-                if self.size(name) != at + len(part):
+                if self.get(name, at, len(part)) != part:
                     raise
             at += len(part)
         return at

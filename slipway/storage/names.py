@@ -10,5 +10,9 @@ MODELS_DIR = "MODELS_DIR"
 """The variable of the init container with the folder of all models."""
 MODELS_CACHE = "MODELS_CACHE"
 """The variable with the folder in which `slipway up` has put models already."""
+OUTPUTS = "OUTPUTS"
+"""The variable of the uploader with the folder that is the script's `./outputs`."""
+UPLOAD = ("python3", "-m", "slipway.storage.upload")
+"""The uploader's command."""
 FETCH = ("python3", "-m", "slipway.storage.fetch")
 """The init container's command; the models are its arguments."""

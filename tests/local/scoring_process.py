@@ -1,7 +1,7 @@
 """A real scoring server in a process of its own: `with replica(...) as server`.
 
-It runs from a copy of nothing but `slipway/__init__.py` and `slipway/scoring`, which is what enters a user's
-image, and gets nothing of the environment but what is passed.
+It runs from a copy of nothing but `slipway/__init__.py`, `slipway/scoring` and `slipway/collect`, which is
+what enters a user's image, and gets nothing of the environment but what is passed.
 """
 
 import http.client
@@ -132,9 +132,9 @@ def replica(
     """
     runtime, folder, log_file = root / "runtime", root / "azureml-app", root / "log"
     if not runtime.exists():
-        shutil.copytree(
-            PACKAGE / "scoring", runtime / "slipway" / "scoring", ignore=shutil.ignore_patterns("__pycache__")
-        )
+        for name in ("scoring", "collect"):
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(PACKAGE / name, runtime / "slipway" / name, ignore=ignored)
         shutil.copy(PACKAGE / "__init__.py", runtime / "slipway")
     folder.mkdir(exist_ok=True)
     (folder / "score.py").write_text(script, encoding="utf-8")

@@ -366,6 +366,35 @@ def test_when_init_containers_are_given_then_they_run_first_one_by_one(web: Stac
     assert get(running, f"/file?path={get(running, '/env')['OUT']}") == "ab"
 
 
+def test_when_an_init_container_stays_then_it_begins_first_and_ends_last(web: Stack) -> None:
+    obj = deployment()
+    pod = obj["spec"]["template"]["spec"]
+    beside = (
+        "import signal, time\n"
+        "def end(*_):\n    print('ended', time.time_ns(), flush=True); raise SystemExit\n"
+        "signal.signal(signal.SIGTERM, end)\n"
+        "print('began', time.time_ns(), flush=True)\n"
+        "while True: signal.pause()\n"
+    )
+    command = [sys.executable, "-c", beside]
+    pod["initContainers"] = [
+        {"name": "beside", "image": container(obj)["image"], "command": command, "restartPolicy": "Always"}
+    ]
+    web.up(service(), obj)
+    port = port_of(web.ready()[0])
+    said = next((web.state.logs / "shop/web").glob("*.beside.log"))
+    until(lambda: "began" in said.read_text())
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(get, port, "/slow?seconds=1")
+        until(lambda: get(port, "/ready") == "ok")
+        web.down()
+        answered = time.time_ns()
+        assert slow.result() == "ok"
+    began, ended = (int(line.split()[-1]) for line in said.read_text().splitlines() if line.split())
+    assert ended - began > 500_000_000
+    assert answered - ended < 500_000_000, "it ended when the other container had"
+
+
 def test_when_a_mounted_config_map_changes_then_so_does_its_file(web: Stack) -> None:
     obj = deployment(SETTINGS="/etc/settings")
     obj["spec"]["template"]["spec"]["volumes"] = [{"name": "s", "configMap": {"name": "s"}}]

@@ -59,9 +59,10 @@ def test_with_each_uvicorn_then_limits_time_outs_departures_and_the_drain_hold(
 ) -> None:
     interpreter = environment(tmp_path, python, *requirements)
     if python == "3.9":
-        scoring = tmp_path / "compiled"
-        shutil.copytree(PACKAGE / "scoring", scoring)
-        subprocess.run([interpreter, "-W", "error", "-m", "compileall", "-q", scoring], check=True)
+        compiled = tmp_path / "compiled"
+        for name in ("scoring", "collect"):
+            shutil.copytree(PACKAGE / name, compiled / name)
+        subprocess.run([interpreter, "-W", "error", "-m", "compileall", "-q", compiled], check=True)
     with (
         replica(tmp_path, SCRIPT, python=interpreter, SCORING_TIMEOUT_MS="500") as server,
         ThreadPoolExecutor(9) as clients,

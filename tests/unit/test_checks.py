@@ -255,5 +255,5 @@ def test_an_identity_is_trusted_in_twenty_namespaces_and_not_in_more() -> None:
 
     assert lines({}, webservices=services(20)) == []
     (line,) = lines({}, webservices=services(21))
-    assert line.startswith("slipway:webservices: 21 namespaces have registered models")
+    assert line.startswith("slipway:webservices: 21 namespaces use the storage")
     assert line.endswith("put the web services into fewer namespaces")

@@ -6,6 +6,7 @@ import pytest
 
 from slipway.settings import Azure, Settings, capacity
 from slipway.sizing import VMS
+from slipway.sizing.uploader import UPLOADER
 from tests.unit.azure_stacks import (
     CLUSTER,
     DEV_TEST,
@@ -188,6 +189,17 @@ def test_the_lowest_scale_fits_to_the_millicore() -> None:
     assert line.startswith("slipway:azure.cluster: not even the lowest scale fits on its nodes: ")
     assert "there is no cpu left on system" in line
     assert line.endswith("raise max_count or choose a larger vm_size")
+
+
+def test_what_uploads_for_a_service_takes_its_room_on_a_node() -> None:
+    left = one_node(read(DEV_TEST))
+    small = SERVICE | {"num_replicas": 1, "cpu_cores": left / 1000, "memory_gb": 0.1}
+    assert lines(DEV_TEST, webservices=[small]) == []
+    for switch in ("collect_model_data", "upload_outputs"):
+        (line,) = lines(DEV_TEST, webservices=[small | {switch: True}])
+        assert "there is no cpu left on system" in line
+        beside = small | {switch: True, "cpu_cores": (left - UPLOADER.cpu) / 1000}
+        assert lines(DEV_TEST, webservices=[beside]) == []
 
 
 def test_when_no_pool_has_an_accelerator_then_the_line_says_so() -> None:

@@ -48,7 +48,8 @@ for name, azure in stacks.items():
         logs_id=logs,
         vault_id=vault if azure.cluster.production else None,
         storage_id="/subscriptions/S/storage",
-        model_namespaces=["a", "b"] if name == "prod" else [],
+        storage_namespaces=["a", "b"] if name == "prod" else [],
+        uploads=name == "prod",
     ))
     pulumi.export(name, [cluster.id, cluster.kubeconfig, cluster.oidc_issuer, cluster.fqdn])
 """
@@ -372,6 +373,9 @@ def test_web_services_fetch_models_as_an_identity_of_their_own(graph: Graph) -> 
     assert reads.inputs["scope"] == "/subscriptions/S/storage"
     assert str(reads.inputs["roleDefinitionId"]).endswith(Role.STORAGE_BLOB_DATA_READER.value)
     assert reads.property_dependencies == {"principalId": (found(graph, "prod-webservices-identity").urn,)}
+    writes = found(graph, "prod-uploads")
+    assert writes.inputs["scope"] == "/subscriptions/S/storage"
+    assert str(writes.inputs["roleDefinitionId"]).endswith(Role.STORAGE_BLOB_DATA_CONTRIBUTOR.value)
     assert not [one for one in graph.registrations if one.name.startswith("dev-webservices")]
 
 

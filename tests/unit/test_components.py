@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from components.router import GRACE_SECONDS, router_url
+from slipway.collect.config import SPOOL_BYTES
 from slipway.engine import EngineError, Graph, run
 from slipway.engine.graph import Secret
 from slipway.kube.reachability import allowed, outside, pods, reachable
@@ -25,7 +26,8 @@ from slipway.plan import to_json
 from slipway.router.config import longest_ms
 from slipway.router.state import Limits, Service
 from slipway.spec import MAX_TIMEOUT_MS, SERVING, Serving
-from slipway.storage.names import FETCH
+from slipway.storage.names import FETCH, UPLOAD
+from slipway.storage.upload import FINAL_SECONDS
 
 PROJECT = Path(__file__).parents[2]
 BASE = "organization/slipway/base"
@@ -73,6 +75,16 @@ VARIETY: dict[str, Any] = {
             "num_replicas": 3,
             "auth_enabled": False,
             "namespace": "team-a",
+        },
+        {
+            "name": "collecting",
+            "source_directory": "examples/echo",
+            "entry_script": "score.py",
+            "collect_model_data": True,
+            "data_collector": {"sampling_rate": 0.25},
+            "upload_outputs": True,
+            "num_replicas": 1,
+            "auth_enabled": False,
         },
         {
             "name": "registered",
@@ -158,9 +170,11 @@ def test_who_may_talk_to_whom(local: Graph, variety: Graph) -> None:
         ("slipway-router", "scaled", "http"),
         ("slipway-router", "open-image", "http"),
         ("slipway-router", "registered", "http"),
+        ("slipway-router", "collecting", "http"),
         ("scaled", "slipway-router", "http"),
         ("open-image", "slipway-router", "http"),
         ("registered", "slipway-router", "http"),
+        ("collecting", "slipway-router", "http"),
     }
     http, admin = router.ports
     anyone = outside("203.0.113.7")
@@ -234,7 +248,7 @@ def test_an_image_of_the_stack_file_needs_no_recipe(local: Graph, variety: Graph
     def recipes(resolved: Resolved) -> set[str]:
         return {reference.split(":")[0] for reference in resolved.recipes}
 
-    assert recipes(from_graph(variety)) == {"slipway/scaled"}
+    assert recipes(from_graph(variety)) == {"slipway/scaled", "slipway/collecting"}
     assert recipes(from_graph(local)) == {"slipway/diabetes", "slipway/router"}
 
 
@@ -274,7 +288,7 @@ def test_registered_models_are_fetched_before_the_service_and_read_only_to_it(va
 
 
 def test_one_registered_model_is_the_models_folder_itself(tmp_path: Path) -> None:
-    services = [VARIETY["slipway:webservices"][2] | {"models": ["azureml:big:3"]}]
+    services = [VARIETY["slipway:webservices"][3] | {"models": ["azureml:big:3"]}]
     graph = run(
         project_with(tmp_path, VARIETY | {"slipway:webservices": services}), "test", resolve=Resolver()
     )
@@ -284,6 +298,61 @@ def test_one_registered_model_is_the_models_folder_itself(tmp_path: Path) -> Non
         if obj["kind"] == "Deployment" and obj["metadata"]["name"] == "registered"
     ]
     assert {"name": "AZUREML_MODEL_DIR", "value": "/var/azureml-app/azureml-models/big/3"} in env
+
+
+def test_what_uploads_begins_before_the_service_ends_after_it_and_shares_its_volumes(variety: Graph) -> None:
+    (pod,) = [
+        obj["spec"]["template"]["spec"]
+        for obj in from_graph(variety).objects
+        if obj["kind"] == "Deployment" and obj["metadata"]["name"] == "collecting"
+    ]
+    (upload,), (scoring,) = pod["initContainers"], pod["containers"]
+    assert upload["image"] == "registry/router@sha256:1", "Slipway's own"
+    assert (upload["command"], upload["restartPolicy"]) == (list(UPLOAD), "Always")
+    shared = [mount for mount in upload["volumeMounts"] if mount in scoring["volumeMounts"]]
+    assert shared == upload["volumeMounts"]
+    paths = {mount["name"]: mount["mountPath"] for mount in shared}
+    assert paths == {"model-data": "/var/slipway/spool", "outputs": "/var/azureml-app/outputs"}
+    sizes = {one["name"]: one["emptyDir"].get("sizeLimit") for one in pod["volumes"]}
+    assert sizes == {"tmp": None, "model-data": "512Mi", "outputs": "1Gi"}
+    assert 2 * SPOOL_BYTES == 512 * 2**20
+    env = {one["name"]: one.get("value") for one in scoring["env"]}
+    assert env["AML_MODEL_DC_STORAGE_ENABLED"] == "true"
+    assert env["MODEL_DATA_SAMPLING_RATE"] == "0.25"
+    assert env["MODEL_DATA_SPOOL"] == paths["model-data"]
+    given = {one["name"]: one.get("value") for one in upload["env"]}
+    assert (given["MODEL_DATA_SPOOL"], given["OUTPUTS"]) == (paths["model-data"], paths["outputs"])
+    assert given["SERVICE_NAME"] == "collecting"
+    assert pod["terminationGracePeriodSeconds"] - 60 - 15 > FINAL_SECONDS
+
+
+def test_rows_say_which_workspace_they_are_of_and_the_model_gets_no_token(tmp_path: Path) -> None:
+    config = yaml.safe_load((PROJECT / "stacks" / "Pulumi.dev.yaml").read_text())["config"]
+    config["slipway:webservices"] = [VARIETY["slipway:webservices"][2] | {"auth_enabled": True}]
+    layer: dict[str, Any] = {
+        "slipway:layer": "services",
+        "slipway:platform_stack": "organization/slipway/base",
+    }
+    platform = {
+        "kubeconfig": "kind: Config",
+        "cluster_id": "/subscriptions/S/resourceGroups/other/providers/a/b/c",
+        "registry": "registry",
+        "webservices_client_id": "client",
+    }
+    made = run(project_with(tmp_path, config | layer), "test", stacks={BASE: platform}).registrations
+    (inputs,) = [
+        cast("dict[str, Any]", one.inputs)
+        for one in made
+        if one.type.endswith(":Deployment") and one.name == "collecting"
+    ]
+    template: dict[str, Any] = inputs["spec"]["template"]
+    env = {one["name"]: one.get("value") for one in template["spec"]["containers"][0]["env"]}
+    azure = config["slipway:azure"]
+    assert env["AZUREML_ARM_SUBSCRIPTION"] == "S"
+    assert env["AZUREML_ARM_RESOURCEGROUP"] == azure["resource_group"]["name"]
+    assert env["AZUREML_ARM_WORKSPACE_NAME"] == azure["workspace"]["name"]
+    assert template["metadata"]["annotations"] == {"azure.workload.identity/skip-containers": "scoring"}
+    assert template["spec"]["serviceAccountName"] == "slipway-webservice"
 
 
 KEYS_IN_A_PROGRAM = """

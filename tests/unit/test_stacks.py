@@ -101,6 +101,11 @@ def with_models(config: Config) -> None:
     config["slipway:webservices"][0]["models"] = ["azureml:diabetes:3"]
 
 
+def with_models_and_uploads(config: Config) -> None:
+    with_models(config)
+    config["slipway:webservices"][0] |= {"collect_model_data": True, "upload_outputs": True}
+
+
 def without_azureml(config: Config) -> None:
     config["slipway:azure"]["hosts"] = {"azureml": False}
 
@@ -151,6 +156,16 @@ FEATURES: dict[str, tuple[str, Change, Change, set[str]]] = {
             "~ NetworkPolicy diabetes",
             "~ Secret diabetes-keys",
             "~ Service diabetes",
+        },
+    ),
+    "model data and outputs": (
+        "prod",
+        with_models,
+        with_models_and_uploads,
+        {
+            "+ RoleAssignment cluster-uploads",
+            "~ Deployment diabetes",
+            *("~ Namespace slipway", "~ Namespace slipway-services"),  # they wait for the role
         },
     ),
     "all of them without a firewall": (

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from slipway import hosts
 from slipway.problems import lines_of
 from slipway.settings import capacity
-from slipway.settings.derived import model_namespaces
+from slipway.settings.derived import storage_namespaces
 from slipway.spec import EgressHost, WebserviceSpec
 
 if TYPE_CHECKING:
@@ -94,12 +94,12 @@ def _unauthenticated(settings: Settings) -> Iterator[str]:
         yield f"unauthenticated.{name}: no web service of this name has auth_enabled: false; remove it"
 
 
-def _model_namespaces(settings: Settings) -> Iterator[str]:
-    names = model_namespaces(settings)
+def _storage_namespaces(settings: Settings) -> Iterator[str]:
+    names = storage_namespaces(settings)
     if settings.azure is not None and len(names) > FEDERATED_CREDENTIALS:
         yield (
-            f"webservices: {len(names)} namespaces have registered models, and the identity which fetches "
-            f"them is trusted in {FEDERATED_CREDENTIALS} at most; put the web services into fewer namespaces"
+            f"webservices: {len(names)} namespaces use the storage, and the identity as which they do is "
+            f"trusted in {FEDERATED_CREDENTIALS} at most; put the web services into fewer namespaces"
         )
 
 
@@ -110,5 +110,5 @@ RULES = (
     _images,
     _webservices,
     _unauthenticated,
-    _model_namespaces,
+    _storage_namespaces,
 )
