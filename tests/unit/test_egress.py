@@ -44,7 +44,7 @@ for name, azure in stacks.items():
         opts=pulumi.ResourceOptions(depends_on=firewall.ready))
 """
 REAL = """
-from components.egress import Firewall, FirewallArgs, NatGateway, NatGatewayArgs, dns_servers
+from components.egress import Firewall, FirewallArgs, NatGateway, NatGatewayArgs
 from components.network import Network, NetworkArgs
 from slipway.settings import Settings
 from slipway.settings.derived import dns_servers

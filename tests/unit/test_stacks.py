@@ -168,7 +168,9 @@ FEATURES: dict[str, tuple[str, Change, Change, set[str]]] = {
         {
             "+ RoleAssignment cluster-uploads",
             "~ Deployment diabetes",
-            *("~ Namespace slipway", "~ Namespace slipway-services"),  # they wait for the role
+            # they wait for the role
+            *("~ Namespace slipway", "~ Namespace slipway-services", "~ Namespace gpu-resources"),
+            "~ DaemonSet device-plugin",
         },
     ),
     "all of them without a firewall": (
