@@ -19,6 +19,7 @@ from slipway.engine import run
 from tests.engine import real, recording
 from tests.engine.azure import DESTROY, UP, lines, previewed_in_cluster, refused, secrets, subscription
 from tests.engine.real import Json, Step
+from tests.engine.test_policy_pack import name_images
 from tests.unit.azure_programs import answer
 
 ROOT = Path(__file__).parents[2]
@@ -72,6 +73,8 @@ def live(folder: Path, name: str, edit: Callable[[Json], None]) -> Life:
     """Lead a stack through its life."""
     with subscription(folder) as (stack, world):
         up = (*UP, name, "--policy-pack", "policies")
+        with stack.config(name) as config:
+            name_images(config)
         stack.create(name)
         states, plan = stack.preview(name)
         ours = recording.of_graph(run(stack.project, name, invoke=answer))

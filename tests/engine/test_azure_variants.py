@@ -15,6 +15,7 @@ import yaml
 from tests.engine import real
 from tests.engine.azure import DESTROY, UP, Slow, lines, refused, secrets, subscription
 from tests.engine.real import Json, Step
+from tests.engine.test_policy_pack import name_images
 
 ROOT = Path(__file__).parents[2]
 ADOPTED = ROOT / "examples" / "existing" / "Pulumi.existing.yaml"
@@ -69,6 +70,7 @@ def layers(tmp_path_factory: pytest.TempPathFactory) -> Layers:
             config["slipway:platform_stack"] = "organization/slipway/platform"
             config["slipway:router"] = {"tls": {"domains": ["models.example.com"]}}
             config["slipway:webservices"] = webservices(MODES)
+            name_images(config)
         stack.create("platform")
         stack.create("services", GIVEN)
         folder = stack.into_files()
@@ -79,6 +81,7 @@ def layers(tmp_path_factory: pytest.TempPathFactory) -> Layers:
             stack.run("config", "set", "--secret", "--stack", "services", name, stdin=value)
         with stack.config("services") as config:
             config["slipway:webservices"] = webservices(CHANGED)
+            name_images(config)
         plan = stack.preview("services")
         edited = stack.steps(*UP, "services")
         states = [stack.run("stack", "export", "--stack", name) for name in ("platform", "services")]

@@ -155,10 +155,24 @@ def project(folder: Path, environment: Mapping[str, str] | None = None) -> Real:
     return found
 
 
+def name_images(config: dict[str, Any]) -> None:
+    """Name images as if they were built: no registry of Azure's answers here; `tests/cluster` has one."""
+    registry, digest = f"{config['slipway:azure']['workspace']['name']}.azurecr.io", f"sha256:{'0' * 64}"
+    config["slipway:router"] = {
+        **config.get("slipway:router", {}),
+        "image": f"{registry}/slipway/router@{digest}",
+    }
+    for spec in config.get("slipway:webservices", []):
+        spec["environment"] = {"image": f"{registry}/slipway/{spec['name']}@{digest}"}
+
+
 @pytest.fixture
 def on_azure(tmp_path: Path) -> Generator[Real]:
     with attached(World()) as port:
-        yield project(tmp_path / "prod", {"PULUMI_DEBUG_PROVIDERS": f"azure-native:{port}"})
+        stack = project(tmp_path / "prod", {"PULUMI_DEBUG_PROVIDERS": f"azure-native:{port}"})
+        with stack.config("prod") as config:
+            name_images(config)
+        yield stack
 
 
 def blocked(stack: Real, name: str) -> set[str]:
