@@ -168,6 +168,8 @@ def test_when_everything_is_adopted_then_nothing_of_it_changes(tmp_path: Path) -
         assert world.ids == ids
         adopted = {one: world.find(one) for one in ids}
         shutil.copy(ADOPTED, stack.project / "stacks")
+        with stack.config("existing") as config:
+            name_images(config)
         stack.create("existing")
         stack.into_files()
         made = stack.steps(*UP, "existing", "--policy-pack", "policies")
