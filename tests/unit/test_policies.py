@@ -19,7 +19,8 @@ from pulumi_policy import EnforcementLevel
 from policies import cluster
 from policies.rules import POLICIES
 from slipway.engine import UNKNOWN, Graph, Value, run
-from slipway.engine.policies import AFTER_BUILD, violations
+from slipway.engine.policies import violations
+from slipway.spec import AFTER_BUILD
 from tests.unit.stack_flips import (
     CLUSTER,
     DEPLOYMENT,
