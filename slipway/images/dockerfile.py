@@ -43,7 +43,7 @@ _NO_BUILDX = re.compile(
     r"|permission denied while trying to connect|failed to connect to the docker api)",
     re.IGNORECASE | re.MULTILINE,
 )
-"""What docker says without buildx or daemon, or with a driver that writes no OCI layout, as its default one."""
+"""What docker says without buildx or daemon, or with a driver that writes no OCI layout (its default)."""
 
 
 class _CannotBuildError(Exception):
