@@ -47,7 +47,7 @@ _NO_BUILDX = re.compile(
 
 
 class _CannotBuildError(Exception):
-    """A builder is here and cannot build what is asked for; its last words and the remedy."""
+    """Nothing here builds images, whatever the Dockerfile says; with the remedy."""
 
 
 class OnlyWhenDeploying(Exception):
@@ -88,29 +88,27 @@ def build(
         if recipe.conda_file:
             (context / "conda.yml").write_text(recipe.conda_file, encoding="utf-8")
         platform = f"linux/{recipe.architecture}"
-        if (said := _built_here(context, platform, layout)) is not None:
+        try:
+            _build_here(recipe, context, platform, layout)
+        except _CannotBuildError as error:
             if not shutil.which("az") or (registry := ACR.match(workspace)) is None:
-                raise Problems([said or _no_builder(recipe)])
+                raise Problems([str(error)]) from None
             if preview:
-                raise OnlyWhenDeploying
+                raise OnlyWhenDeploying from None
             return _with_acr(registry[1], f"{workspace}/{BASES}:{key[:32]}", context, recipe, cache)
         known = _read(layout, Platform("linux", recipe.architecture), cache)
     store.remember("dockerfiles", key, known, cache)
     return known
 
 
-def _built_here(context: Path, platform: str, layout: Path) -> str | None:
-    """Build with the first of this machine's builders that can; else give what the last one said, if any."""
+def _build_here(recipe: Recipe, context: Path, platform: str, layout: Path) -> None:
+    """Build with what this machine has. Raises `Problems`, and `_CannotBuildError` if that is nothing."""
     if builder := next(filter(shutil.which, _BUILDERS), None):
         _with_buildah(builder, context, platform, layout)
     elif shutil.which("docker"):
-        try:
-            _with_docker(context, platform, layout)
-        except _CannotBuildError as error:
-            return str(error)
+        _with_docker(context, platform, layout)
     else:
-        return ""
-    return None
+        raise _CannotBuildError(_no_builder(recipe))
 
 
 def _with_buildah(program: str, context: Path, platform: str, layout: Path) -> None:
