@@ -10,6 +10,7 @@ import pulumi
 from pulumi.runtime import config as stack_config
 
 from components.platform import Platform, PlatformArgs
+from slipway.images.mode import Mode, mode
 from slipway.images.recipe import webservice_recipes
 from slipway.problems import Problems
 from slipway.settings import PREFIX, Settings, parse
@@ -41,7 +42,8 @@ def main() -> None:
         platform = Platform("slipway", PlatformArgs(settings, project, keys))
     except Problems as problems:
         raise pulumi.RunError(f"stack `{pulumi.get_stack()}`:\n{problems}") from None
-    for warning in warnings(settings, datetime.datetime.now(datetime.UTC).date()):
+    today, deploys = datetime.datetime.now(datetime.UTC).date(), mode() is Mode.BUILD
+    for warning in warnings(settings, today, deploys=deploys):
         pulumi.log.warn(warning)
     for name, value in platform.outputs.items():
         pulumi.export(name, value)

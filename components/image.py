@@ -15,6 +15,7 @@ import pulumi
 
 from slipway.images.mode import Mode, mode
 from slipway.images.recipe import ENVIRONMENTS, Recipe, image_hash
+from slipway.spec import IMAGE
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Image(pulumi.ComponentResource):
         repository = f"{args.registry}/{args.repository}".lstrip("/")
         content = image_hash(args.recipe, args.project)
         inputs = {"repository": repository, "recipe": args.recipe.to_dict()}
-        super().__init__("slipway:index:Image", name, inputs, opts)
+        super().__init__(IMAGE, name, inputs, opts)
         if not args.registry or mode() is Mode.NAMED:
             self.reference = f"{repository}:{content}"
         else:

@@ -20,10 +20,10 @@ from pydantic import ValidationError
 
 from slipway.problems import explain
 from slipway.settings import Azure, Settings
+from slipway.spec import IMAGE
 
 STACK = "pulumi:pulumi:Stack"
 PLATFORM = "slipway:index:Platform"
-IMAGE = "slipway:index:Image"
 _VERSION = re.compile(r"/v\w+(?=:)")
 
 Inputs = Mapping[str, Any]

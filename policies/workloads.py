@@ -10,13 +10,11 @@ from policies.graph import Inputs, Resource, Stack, at, known, many
 from policies.rule import resource_rule, stack_rule
 from slipway.problems import problem
 from slipway.settings.derived import login_server
-from slipway.spec import DEVICE_PLUGIN_NAMESPACE, WEBSERVICE
+from slipway.spec import AFTER_BUILD, DEVICE_PLUGIN_NAMESPACE, WEBSERVICE
 
 DAEMON_SET = "kubernetes:apps:DaemonSet"
 DEPLOYMENT = "kubernetes:apps:Deployment"
 NAMESPACE = "kubernetes:core:Namespace"
-AFTER_BUILD = "digest: after build"
-"""How `slipway plan` shows the image of an `Image` that was not built yet: the one unknown that passes."""
 DIGEST = re.compile(r"[^@]+@sha256:[0-9a-f]{64}")
 RESTRICTED = "pod-security.kubernetes.io/enforce"
 PODS: Mapping[str, tuple[str, ...]] = {
@@ -68,8 +66,14 @@ def image_from_registry(resource: Resource, stack: Stack) -> Iterator[str]:
     *PODS,
 )
 def image_by_digest(resource: Resource, stack: Stack) -> Iterator[str]:
-    for path, image in _foreign_images(resource, stack):
-        if not DIGEST.fullmatch(image) and not _is_device_plugin(resource, image, stack):
+    # Without a registry an image of ours is named by a hash of what it is made from; on Azure there is one.
+    images = _foreign_images(resource, stack) if stack.azure is None else _images(resource)
+    for path, image in images:
+        if (
+            image != AFTER_BUILD
+            and not DIGEST.fullmatch(image)
+            and not _is_device_plugin(resource, image, stack)
+        ):
             yield problem(path, image, "names no digest", "write NAME@sha256:...")
 
 
@@ -161,7 +165,11 @@ def _is_device_plugin(resource: Resource, image: str, stack: Stack) -> bool:
 
 def _foreign_images(resource: Resource, stack: Stack) -> Iterator[tuple[str, str]]:
     """Give the images that this stack does not make itself."""
-    for path, container in _containers(resource, "containers", "initContainers", "ephemeralContainers"):
-        image = at(container, "image")
+    for path, image in _images(resource):
         if image not in stack.images and image != AFTER_BUILD:
-            yield f"{path}.image", str(image)
+            yield path, image
+
+
+def _images(resource: Resource) -> Iterator[tuple[str, str]]:
+    for path, container in _containers(resource, "containers", "initContainers", "ephemeralContainers"):
+        yield f"{path}.image", str(at(container, "image"))

@@ -26,10 +26,7 @@ from pulumi_policy import deserialize, policy, proxy
 from slipway.engine.graph import Asset, Graph, Reference, Registration, Secret, Unknown, Value
 from slipway.engine.urns import qualified_type
 from slipway.engine.wire import ARCHIVE, ASSET, SIGNATURE
-
-AFTER_BUILD = "digest: after build"
-"""What a policy reads for an image whose digest only its build can tell."""
-IMAGE = "slipway:index:Image"
+from slipway.spec import AFTER_BUILD, IMAGE
 
 
 def violations(graph: Graph, project: Path) -> Iterator[tuple[bool, str]]:

@@ -23,6 +23,7 @@ from slipway.images.cache import Cache
 from slipway.images.layers import TIME
 from slipway.images.oci import ImageReference, Manifest, Platform, parse
 from slipway.images.recipe import Recipe
+from slipway.images.transport import NoSuchHostError, RegistryError
 from slipway.problems import Problems
 
 BASES = "slipway/bases"
@@ -36,6 +37,17 @@ RUN conda env create --quiet --prefix {prefix} --file /tmp/conda.yml && conda cl
 ENV PATH={prefix}/bin:$PATH
 """
 _BUILDERS = ("buildah", "podman")
+_NO_BUILDX = re.compile(
+    r"^(?:error: )?(?:oci exporter .*not supported|docker: .*(?:not a docker|unknown) command"
+    r"|unknown (?:shorthand )?flag: |cannot connect to the docker daemon"
+    r"|permission denied while trying to connect|failed to connect to the docker api)",
+    re.IGNORECASE | re.MULTILINE,
+)
+"""What docker says without buildx or daemon, or with a driver that writes no OCI layout (its default)."""
+
+
+class _CannotBuildError(Exception):
+    """Nothing here builds images, whatever the Dockerfile says; with the remedy."""
 
 
 class OnlyWhenDeploying(Exception):
@@ -57,7 +69,8 @@ def build(
 ) -> store.Known:
     """Build what the recipe's Dockerfile or conda file says, once a machine.
 
-    Raises `Problems` with the builder's last words, or with the ways to get a builder; `OnlyWhenDeploying`.
+    Raises `Problems` with the builder's last words, with the ways to get a builder, or for a registry that
+    does not let ACR's build be looked up; `OnlyWhenDeploying`.
     """
     text = recipe.base_dockerfile
     if recipe.conda_file:
@@ -75,19 +88,27 @@ def build(
         if recipe.conda_file:
             (context / "conda.yml").write_text(recipe.conda_file, encoding="utf-8")
         platform = f"linux/{recipe.architecture}"
-        if builder := next(filter(shutil.which, _BUILDERS), None):
-            _with_buildah(builder, context, platform, layout)
-        elif shutil.which("docker"):
-            _with_docker(context, platform, layout)
-        elif shutil.which("az") and (registry := ACR.match(workspace)) is not None:
+        try:
+            _build_here(recipe, context, platform, layout)
+        except _CannotBuildError as error:
+            if not shutil.which("az") or (registry := ACR.match(workspace)) is None:
+                raise Problems([str(error)]) from None
             if preview:
-                raise OnlyWhenDeploying
+                raise OnlyWhenDeploying from None
             return _with_acr(registry[1], f"{workspace}/{BASES}:{key[:32]}", context, recipe, cache)
-        else:
-            raise Problems([_no_builder(recipe)])
         known = _read(layout, Platform("linux", recipe.architecture), cache)
     store.remember("dockerfiles", key, known, cache)
     return known
+
+
+def _build_here(recipe: Recipe, context: Path, platform: str, layout: Path) -> None:
+    """Build with what this machine has. Raises `Problems`, and `_CannotBuildError` if that is nothing."""
+    if builder := next(filter(shutil.which, _BUILDERS), None):
+        _with_buildah(builder, context, platform, layout)
+    elif shutil.which("docker"):
+        _with_docker(context, platform, layout)
+    else:
+        raise _CannotBuildError(_no_builder(recipe))
 
 
 def _with_buildah(program: str, context: Path, platform: str, layout: Path) -> None:
@@ -106,17 +127,30 @@ def _with_buildah(program: str, context: Path, platform: str, layout: Path) -> N
 
 def _with_docker(context: Path, platform: str, layout: Path) -> None:
     archive = layout.with_suffix(".tar")
-    _run(
+    said = _failed(
         *("docker", "buildx", "build", "--platform", platform, "--provenance=false"),
         *("--output", f"type=oci,dest={archive}", "--file", str(context / "Dockerfile"), str(context)),
     )
+    if _NO_BUILDX.search(said):
+        remedy = "start Docker, and run `docker buildx create --use --driver docker-container`"
+        raise _CannotBuildError(f"docker buildx cannot build images for a registry here; {remedy}\n{said}")
+    if said:
+        raise Problems([_blame("docker buildx", said)])
     with tarfile.open(archive) as tar:
         tar.extractall(layout, filter="data")
 
 
 def _with_acr(registry: str, reference: str, context: Path, recipe: Recipe, cache: Cache) -> store.Known:
     parsed = ImageReference.parse(reference)
-    known = store.fetch(parsed, recipe.architecture, cache)
+    try:
+        known = store.fetch(parsed, recipe.architecture, cache)
+    except NoSuchHostError:
+        remedy = "deploy once without this service, or install buildah, podman or docker with buildx"
+        raise Problems(
+            [f"{parsed.host}: does not exist yet, so it cannot build the {_field(recipe)}; {remedy}"]
+        ) from None
+    except RegistryError as error:
+        raise Problems([f"environment.{_field(recipe)}: {error}"]) from None
     if known is None:
         _run(
             *("az", "acr", "build", "--registry", registry, "--image", f"{parsed.repository}:{parsed.tag}"),
@@ -127,17 +161,29 @@ def _with_acr(registry: str, reference: str, context: Path, recipe: Recipe, cach
 
 
 def _run(*command: str) -> None:
+    if said := _failed(*command):
+        raise Problems([_blame(" ".join(command[:2]), said)])
+
+
+def _failed(*command: str) -> str:
+    """Run a command; give its last words if it failed, else nothing."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        said = "\n".join((done.stderr or done.stdout).strip().splitlines()[-20:])
-        raise Problems([f"{' '.join(command[:2])} failed; correct the Dockerfile or conda file\n{said}"])
+    said = "\n".join((done.stderr or done.stdout).strip().splitlines()[-20:])
+    return (said or f"exit status {done.returncode}") if done.returncode else ""
+
+
+def _blame(builder: str, said: str) -> str:
+    return f"{builder} failed; correct the Dockerfile or conda file\n{said}"
+
+
+def _field(recipe: Recipe) -> str:
+    return "conda_file" if recipe.conda_file else "base_dockerfile"
 
 
 def _no_builder(recipe: Recipe) -> str:
-    field = "conda_file" if recipe.conda_file else "base_dockerfile"
     return (
-        f"environment.{field}: nothing here builds images; install buildah, podman or docker with buildx, "
-        "or the Azure CLI, by which an Azure container registry builds"
+        f"environment.{_field(recipe)}: nothing here builds images; install buildah, podman or docker "
+        "with buildx, or the Azure CLI, by which an Azure container registry builds"
     )
 
 

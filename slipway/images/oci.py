@@ -21,7 +21,6 @@ INDEX: Final = "application/vnd.oci.image.index.v1+json"
 CONFIG: Final = "application/vnd.oci.image.config.v1+json"
 LAYER: Final = "application/vnd.oci.image.layer.v1.tar"
 LAYER_GZIP: Final = f"{LAYER}+gzip"
-LAYER_ZSTD: Final = f"{LAYER}+zstd"
 _DOCKER: Final = "application/vnd.docker"
 _AS_OCI: Final = {
     f"{_DOCKER}.distribution.manifest.v2+json": MANIFEST,

@@ -16,7 +16,7 @@ from slipway.images.cache import Cache
 from slipway.images.oci import ImageReference
 from slipway.images.registry import Registry
 from slipway.images.transfer import Place, push
-from slipway.images.transport import RegistryError
+from slipway.images.transport import JUST_MADE, RegistryError
 
 EVERY: Final = 5
 """Seconds between two lines about progress."""
@@ -56,7 +56,8 @@ def publish(
     """Have an image of the cache in a repository under its digest and some tags.
 
     What is there already is not moved, nor needed in the cache. The environment goes first, into the
-    repository `environments` under its hash, so that the next image finds it there; both are `host/path`.
+    repository `environments` under its hash unless there is one, so that the next image finds it there;
+    both are `host/path`.
     Raises `RegistryError`.
     """
     with ExitStack() as stack:
@@ -66,7 +67,9 @@ def publish(
         def at(place: str) -> Place:
             found = ImageReference.parse(place)
             if found.host not in registries:
-                registries[found.host] = stack.enter_context(Registry(found.host, progress=meter))
+                registries[found.host] = stack.enter_context(
+                    Registry(found.host, retries=JUST_MADE, progress=meter)
+                )
             return Place(registries[found.host], found.repository)
 
         target = at(repository)
@@ -81,5 +84,7 @@ def publish(
         shared, elsewhere = at(environments), [at(place) for place in image.repositories]
         made = image.environment.manifest
         with _ENVIRONMENT:
-            push(shared, made, cache.path, tags=(image.environment_hash,), sources=elsewhere)
+            # The first one stays: another one's bytes would give every image above it another digest.
+            if shared.registry.digest(shared.repository, image.environment_hash) is None:
+                push(shared, made, cache.path, tags=(image.environment_hash,), sources=elsewhere)
         push(target, image.built.manifest, cache.path, tags=tags, sources=[shared, *elsewhere])

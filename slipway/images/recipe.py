@@ -107,6 +107,9 @@ def webservice_recipe(spec: WebserviceSpec, project: Path, architecture: str = "
             for field, name in named.items()
             if not (source / name).is_file()
         ]
+        for field in ("environment.base_dockerfile", "environment.conda_file"):
+            if field in named and (source / named[field]).is_file():
+                lines += requirements.passwords(_text(source, named[field]), f"{at}.{field}")
         files = project_files(source)
         if not lines and PurePosixPath(entry_script) not in files:
             rule = f"is not among the files of {spec.source_directory} that the image gets"
@@ -215,11 +218,6 @@ def image_hash(recipe: Recipe, project: Path) -> str:
     for model in recipe.models:
         parts += [Path(model).name.encode(), *_content(project / model, model_files(project / model))]
     return _digest(parts)
-
-
-def reference(repository: str, recipe: Recipe, project: Path) -> str:
-    """Name the image: `repository:hash`."""
-    return f"{repository}:{image_hash(recipe, project)}"
 
 
 def _content(root: Path, names: Iterable[PurePosixPath]) -> Iterator[bytes]:

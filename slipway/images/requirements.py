@@ -10,7 +10,6 @@ import re
 from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Literal
-from urllib.parse import urlsplit
 
 import slipway
 from slipway.problems import Problems, problem
@@ -19,7 +18,11 @@ PACKAGE = Path(slipway.__file__).parent
 OWN = {runtime: PACKAGE / runtime / "requirements.txt" for runtime in ("scoring", "router")}
 """What Slipway's own code in an image needs: by hash for the router, resolved with the user's for scoring."""
 _ELSEWHERE = ("-r", "-c", "-e", "--requirement", "--constraint", "--editable")
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
+_LOCAL_INDEX = re.compile(
+    r"(?:-f|--find-links|-i|--index-url|--extra-index-url)[=\s]*+(?!(?!file:)[a-z][a-z0-9+.-]*://|\$\{)",
+    re.IGNORECASE,
+)
+_USER = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://([^\s/?#]*)@")
 _VARIABLE = re.compile(r"\$\{[A-Z0-9_]+\}")
 _ARCHIVE = (".whl", ".tar.gz", ".zip")
 
@@ -73,22 +76,17 @@ def _lines(text: str) -> tuple[str, ...]:
 
 
 def _mistakes(line: str, folder: Path, field: str) -> Iterator[str]:
+    if wrong := list(passwords(line, field)):
+        yield from wrong
+        return
     if line.startswith(_ELSEWHERE):
         rule = "points to another file, which the image's hash would not cover"
         yield problem(field, line, rule, "write the packages themselves")
         return
-    for url in map(str, _URL.findall(line)):
-        user, at, _ = str(urlsplit(url).netloc).rpartition("@")
-        secret = user.partition(":")[2] or user
-        if at and not _VARIABLE.fullmatch(secret) and user != "git":
-            remedy = (
-                "write ${NAME} in its place and set that variable where you deploy, "
-                "or UV_INDEX_NAME_USERNAME and UV_INDEX_NAME_PASSWORD"
-            )
-            hidden = line.replace(user, "[secret]")
-            yield problem(
-                field, hidden, "holds a password, which everyone who sees the plan would read", remedy
-            )
+    if _LOCAL_INDEX.match(line):
+        rule = "is a folder, which the image's hash would not cover"
+        yield problem(field, line, rule, "name the wheels themselves: ./wheels/NAME.whl")
+        return
     path = local_path(line)
     if path is not None and (
         path.is_absolute() or not (folder / path).resolve().is_relative_to(folder.resolve())
@@ -97,6 +95,22 @@ def _mistakes(line: str, folder: Path, field: str) -> Iterator[str]:
         yield problem(field, line, rule, "copy it into that folder and write ./NAME")
     elif path is not None and not (folder / path).exists():
         yield problem(field, line, "does not exist", "correct the path")
+
+
+def passwords(text: str, field: str) -> Iterator[str]:
+    """Give a line for each line of a text whose addresses hold passwords, without repeating them."""
+    for line in text.splitlines():
+        hidden = line.strip()
+        for user in map(str, _USER.findall(line)):
+            if user != "git" and not _VARIABLE.fullmatch(user.partition(":")[2] or user):
+                hidden = hidden.replace(user, "[secret]")
+        if hidden != line.strip():
+            rule = "holds a password, which everyone who sees the plan would read"
+            remedy = (
+                "write ${NAME} in its place and set that variable where you deploy, "
+                "or UV_INDEX_NAME_USERNAME and UV_INDEX_NAME_PASSWORD"
+            )
+            yield problem(field, hidden, rule, remedy)
 
 
 def _mentioned(line: str, said: str) -> bool:

@@ -12,6 +12,7 @@ from slipway.images.credentials import Credential, login_hint, of_machine
 from slipway.images.oci import DOCKER_HUB
 from slipway.images.transport import (
     Body,
+    NoSuchHostError,
     PassingError,
     Patience,
     RegistryError,
@@ -75,7 +76,12 @@ class Session:
         while True:
             sent = self._auth.header(scopes) if ours else None
             whole = {**(headers or {}), **({"Authorization": sent} if sent else {})}
-            response = self.transport.send(method, address, whole, body, stream=stream)
+            try:
+                response = self.transport.send(method, address, whole, body, stream=stream)
+            except NoSuchHostError as error:
+                if not self._retries.new_host:
+                    raise
+                raise PassingError(str(error)) from None
             if response.status_code != HTTPStatus.UNAUTHORIZED or not ours:
                 return response
             response.close()

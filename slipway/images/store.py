@@ -13,12 +13,10 @@ from slipway.images.built import Built
 from slipway.images.cache import Cache
 from slipway.images.oci import MANIFEST, Descriptor, FormatError, ImageReference, Manifest, Platform, parse
 from slipway.images.registry import Registry
-from slipway.images.transport import RegistryError, Retries
+from slipway.images.transport import NoSuchHostError, RegistryError
 from slipway.problems import Problems
 
 Say = Callable[[str], None]
-_IMPATIENT = Retries(attempts=2, first=0.2)
-"""For a registry that may not be there yet."""
 
 
 @dataclass(frozen=True)
@@ -32,14 +30,12 @@ class Known:
     """such as `mcr.microsoft.com/azurelinux/base/python`"""
 
 
-def fetch(
-    reference: ImageReference, architecture: str, cache: Cache, retries: Retries | None = None
-) -> Known | None:
+def fetch(reference: ImageReference, architecture: str, cache: Cache) -> Known | None:
     """Ask a registry for an image; None if it has none. Raises `RegistryError`."""
     name = key(str(reference), architecture)
     if reference.digest and (found := recall("bases", name, cache)) is not None:
         return found
-    with Registry(reference.host, retries=retries) as registry:
+    with Registry(reference.host) as registry:
         answer = registry.manifest(reference.repository, reference.wanted, Platform("linux", architecture))
         if answer is None:
             return None
@@ -100,13 +96,18 @@ def base(reference: str, architecture: str, cache: Cache) -> Known:
 
 
 def first(references: Iterable[str], architecture: str, cache: Cache, say: Say) -> Known | None:
-    """Look for an image in one registry after the other; one that does not answer has none."""
+    """Look for an image in one registry after the other; one that does not exist yet has none.
+
+    Raises `Problems` for any other failure: another environment would take that one's place.
+    """
     for reference in references:
         try:
-            known = fetch(ImageReference.parse(reference), architecture, cache, _IMPATIENT)
-        except RegistryError as error:  # on Azure it may be made with this very stack
+            known = fetch(ImageReference.parse(reference), architecture, cache)
+        except NoSuchHostError as error:  # on Azure it may be made with this very stack
             say(f"no environment was looked up: {error}")
             continue
+        except RegistryError as error:
+            raise Problems([f"environment {reference}: {error}"]) from None
         if known is not None:
             return known
     return None

@@ -52,13 +52,6 @@ def push(
             registry.put(repository, manifest, tag)
 
 
-def pull(source: Place, manifest: Manifest, folder: Path) -> None:
-    """Fetch the blobs of an image that `folder` lacks into files named by digest. Raises `RegistryError`."""
-    missing = [blob for blob in manifest.blobs if not (folder / blob.digest).exists()]
-    fetch = partial(source.registry.download, source.repository)
-    _each(partial(fetch, blob, folder / blob.digest) for blob in missing)
-
-
 def _bring(target: Place, sources: Sequence[Place], blob: Descriptor, path: Path) -> None:
     """Have a blob in a repository, in the cheapest way that there is."""
     registry, repository = target.registry, target.repository

@@ -37,6 +37,10 @@ class RegistryError(Exception):
         self.hint = hint
 
 
+class NoSuchHostError(RegistryError):
+    """A registry's name is not known: it is wrong, or the registry does not exist yet."""
+
+
 class PassingError(Exception):
     """What may be over soon; `asked` is how many seconds the registry wants us to wait."""
 
@@ -53,6 +57,8 @@ class Retries:
     first: float = 0.5
     longest: float = 20
     longest_asked: float = 120
+    new_host: bool = False
+    """whether a name that is not known may be soon"""
 
     def wait(self, failures: int, asked: float, chance: float) -> float | None:
         """Give the seconds to wait after so many failures in a row, None to give up.
@@ -64,6 +70,11 @@ class Retries:
             return None
         doubled = min(self.first * 2 ** (failures - 1), self.longest)
         return max(asked, doubled * (1 + chance) / 2)
+
+
+JUST_MADE = Retries(attempts=12, new_host=True)
+"""One or two minutes, for a registry that exists since this deployment: whoever looked its name up before
+may be told for as long that there is none (RFC 2308)."""
 
 
 @dataclass
@@ -144,7 +155,7 @@ class Transport:
                 text = f"{self.host}: its certificate is not trusted: {cause.verify_message}"
                 return RegistryError(text, "set SSL_CERT_FILE to the authority's certificates")
             if isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_NONAME:
-                return RegistryError(f"{self.host}: no such host", "correct the name")
+                return NoSuchHostError(f"{self.host}: no such host", "correct the name")
             cause = cause.__cause__ or cause.__context__
         return PassingError(f"the connection failed: {type(error).__name__}")
 

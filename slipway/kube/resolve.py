@@ -27,8 +27,8 @@ from slipway.kube.folder import Object
 from slipway.kube.random import PASSWORD, STRING, generate
 from slipway.kube.render import in_order
 from slipway.problems import Problems
+from slipway.spec import IMAGE
 
-IMAGE = "slipway:index:Image"
 IMAGE_PUSH = "pulumi-python:dynamic/slipway:ImagePush"
 STACK_REFERENCE = "pulumi:pulumi:StackReference"
 OUTPUTS = "export it from the stack and give --outputs, or run `pulumi up`"

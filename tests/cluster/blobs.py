@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slipway.images.oci import CONFIG, LAYER_GZIP, Descriptor, Manifest
+from slipway.images.registry import Registry
 
 KIB = 2**10
 
@@ -30,6 +31,12 @@ class Blobs:
         """Make an image of these layers; its configuration follows from them."""
         made = tuple(self.add(layer) for layer in layers)
         return Manifest(self.add(repr(made).encode(), CONFIG), made)
+
+
+def pull(client: Registry, repository: str, manifest: Manifest, folder: Path) -> None:
+    """Fetch the blobs of an image into files named by digest."""
+    for blob in manifest.blobs:
+        client.download(repository, blob, folder / blob.digest)
 
 
 def noise(seed: int, size: int) -> bytes:

@@ -15,9 +15,9 @@ import pytest
 from slipway.images.credentials import Credential, Entra, IdentityToken, Login
 from slipway.images.oci import Manifest
 from slipway.images.registry import Registry
-from slipway.images.transfer import Place, pull, push
+from slipway.images.transfer import Place, push
 from slipway.images.transport import RegistryError, Retries
-from tests.cluster.blobs import KIB, Blobs, noise
+from tests.cluster.blobs import KIB, Blobs, noise, pull
 from tests.cluster.registries import HTPASSWD, PASSWORD, RunningRegistry, registry
 from tests.cluster.token_server import ENTRA_TOKEN, REFRESH_TOKEN, Acr, acr
 
@@ -59,7 +59,7 @@ def round_trip(client: Registry, image: Manifest, blobs: Blobs, folder: Path) ->
     push(Place(client, NAME), image, blobs.path, tags=("v1",))
     assert client.manifest(NAME, "v1") == (image.digest, image)
     folder.mkdir()
-    pull(Place(client, NAME), image, folder)
+    pull(client, NAME, image, folder)
 
 
 def test_a_user_and_password_open_a_registry_with_basic_authentication(

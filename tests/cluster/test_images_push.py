@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -101,6 +102,35 @@ def test_services_that_are_deployed_together_move_their_common_environment_once(
             one["repository"] += str(number)
         list(pool.map(PROVIDER.create, given))
         assert counted.sent < MIB + 60 * KIB
+
+
+def test_an_environment_that_is_there_stays_though_this_machine_made_another(
+    workspace: RunningRegistry, cache: Cache
+) -> None:
+    PROVIDER.create(inputs(workspace.host, image(cache, b"code"), "v1"))
+    with Registry(workspace.host, ()) as client:
+        first = client.digest("slipway/environments", "0123")
+        other = Image(built(cache, noise(2, KIB), b"c"), built(cache, noise(2, KIB)), "0123", ())
+        store.put(other.environment, cache)
+        keep(other, cache)
+        PROVIDER.create(inputs(workspace.host, other.digest, "v2"))
+        assert client.digest("slipway/environments", "0123") == first
+        assert client.digest("slipway/diabetes", "v2") == other.digest
+
+
+def test_create_waits_for_a_host_whose_name_is_not_known_yet(
+    workspace: RunningRegistry, cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, failures = socket.getaddrinfo, iter([socket.gaierror(socket.EAI_NONAME, "unknown")])
+
+    def look(*arguments: Any, **named: Any) -> Any:
+        for failure in failures:
+            raise failure
+        return real(*arguments, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look)
+    given = inputs(workspace.host, image(cache, b"code"), "v1")
+    assert PROVIDER.create(given).outs == given
 
 
 def test_update_pushes_the_new_image_and_keeps_the_old(workspace: RunningRegistry, cache: Cache) -> None:

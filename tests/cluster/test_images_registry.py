@@ -15,9 +15,9 @@ import pytest
 
 from slipway.images.oci import Manifest, digest_of
 from slipway.images.registry import Registry
-from slipway.images.transfer import Place, pull, push
+from slipway.images.transfer import Place, push
 from slipway.images.transport import RegistryError, Retries
-from tests.cluster.blobs import KIB, Blobs, noise
+from tests.cluster.blobs import KIB, Blobs, noise, pull
 from tests.cluster.proxies import proxy
 from tests.cluster.registries import RunningRegistry, registry
 
@@ -45,7 +45,7 @@ def there(client: Registry, manifest: Manifest, folder: Path) -> None:
     """Pull an image and see that it is the one, byte by byte."""
     folder.mkdir()
     assert client.manifest(NAME, manifest.digest) == (manifest.digest, manifest)
-    pull(Place(client, NAME), manifest, folder)
+    pull(client, NAME, manifest, folder)
     for blob in manifest.blobs:
         assert digest_of((folder / blob.digest).read_bytes()) == blob.digest
     assert sorted(path.name for path in folder.iterdir()) == sorted(blob.digest for blob in manifest.blobs)

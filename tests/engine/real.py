@@ -141,9 +141,9 @@ class Real:
         )
         return states, json.loads((self.project / "plan.json").read_text())
 
-    def up(self, stack: str) -> None:
-        """Deploy."""
-        self.run("up", "--yes", "--skip-preview", "--stack", stack)
+    def up(self, stack: str) -> str:
+        """Deploy, and give what the CLI said."""
+        return self.run("up", "--yes", "--skip-preview", "--stack", stack)
 
     def steps(self, *arguments: str) -> list[Step]:
         """Run an operation; give what it did, in the order in which it was done, without what stays the same.

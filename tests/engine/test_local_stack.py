@@ -40,7 +40,9 @@ def test_when_the_local_stack_is_previewed_then_our_graph_equals_it(stack: Real)
 
 def test_when_the_local_stack_is_deployed_into_files_then_they_equal_what_we_render(stack: Real) -> None:
     folder = stack.into_files()
-    stack.up(STACK)
+    said = " ".join(stack.up(STACK).split())
+    for image in ("router.image", "webservices[diabetes].environment.image"):
+        assert f"{image} is not given, and no registry" in said
     files = sorted(folder.rglob("*.yaml"))
     applied = {key(obj): obj for file in files for obj in yaml.safe_load_all(file.read_text())}
     resolved = resolve(ROOT, STACK)

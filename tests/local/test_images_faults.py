@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import random
+import socket
 from collections import deque
 from collections.abc import Generator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from slipway.images.oci import LAYER_GZIP, Descriptor
 from slipway.images.registry import Registry
-from slipway.images.transport import RegistryError, Retries
+from slipway.images.transport import JUST_MADE, NoSuchHostError, RegistryError, Retries
 from slipway.images.upload import CHUNK
 from tests.local.faulty_registry import Faulty, faulty_registry
 
@@ -48,6 +51,52 @@ def test_an_upload_goes_on_where_it_was_cut_as_often_as_it_takes(
     assert faulty.blobs[blob.digest] == CONTENT[size]
     assert faulty.received == size
     assert faulty.requests.count("POST uploads") == 1
+
+
+@pytest.fixture(name="unknown")
+def _unknown(monkeypatch: pytest.MonkeyPatch) -> deque[None]:
+    """Give how often no name is known: a look-up takes one away."""
+    real, left = socket.getaddrinfo, deque[None]([None] * 2)
+
+    def look(*arguments: Any, **named: Any) -> Any:
+        if left:
+            left.pop()
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return real(*arguments, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look)
+    return left
+
+
+def test_a_host_that_was_only_just_made_is_waited_for(faulty: Faulty, unknown: deque[None]) -> None:
+    with Registry(faulty.host, (), retries=replace(HASTY, new_host=True)) as client:
+        assert client.digest("a", "v1") is None
+    assert not unknown
+
+
+def test_a_host_that_stays_unknown_is_said_to_be(faulty: Faulty, unknown: deque[None]) -> None:
+    unknown.append(None)
+    with (
+        Registry(faulty.host, (), retries=replace(HASTY, new_host=True)) as client,
+        pytest.raises(RegistryError, match="no such host; correct the name"),
+    ):
+        client.digest("a", "v1")
+
+
+def test_an_unknown_host_is_final_where_something_is_looked_up(faulty: Faulty, unknown: deque[None]) -> None:
+    with Registry(faulty.host, (), retries=HASTY) as client, pytest.raises(NoSuchHostError):
+        client.digest("a", "v1")
+    assert len(unknown) == 1
+
+
+def test_a_push_waits_a_minute_or_two_for_a_new_host() -> None:
+    def longest(chance: float) -> float:
+        waits = [JUST_MADE.wait(failures, 0, chance) for failures in range(1, JUST_MADE.attempts + 1)]
+        assert waits.pop() is None
+        return sum(wait for wait in waits if wait is not None)
+
+    assert JUST_MADE.new_host
+    assert 60 <= longest(0) < longest(1) <= 150
 
 
 def test_an_upload_that_stands_still_is_given_up(faulty: Faulty, client: Registry, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from slipway.images.recipe import Recipe, reference
+from slipway.images.recipe import Recipe, image_hash
 from slipway.local.container import LocalImage
 from slipway.local.realise import prune, realise
 from slipway.local.state import LocalError, State
@@ -27,7 +27,7 @@ def make(project: Path, *requirements: str, python: str = "", said: list[str] | 
     state = State(project / ".slipway/local")
     state.make()
     recipe = Recipe("scoring", python, requirements, "code", "score.py", ("model.bin",))
-    name = reference("slipway/web", recipe, project)
+    name = f"slipway/web:{image_hash(recipe, project)}"
     return realise(name, recipe, project, state, said.append if said is not None else lambda _: None)
 
 

@@ -31,12 +31,60 @@ def refused(folder: Path, *lines: str) -> tuple[str, ...]:
         "--extra-index-url https://hunter2@example.com/simple",
         "mine @ https://me:hunter2@example.com/mine-1-py3-none-any.whl",
         "mine @ git+https://hunter2@example.com/mine.git",
+        "-r https://me:hunter2@example.com/r.txt",
+        "--find-links ftp://me:hunter2@example.com/wheels",
     ],
 )
 def test_a_password_is_refused_without_being_repeated(tmp_path: Path, line: str) -> None:
     (said,) = refused(tmp_path, "numpy", line)
     assert "hunter2" not in said
     assert "write ${NAME} in its place" in said
+
+
+@pytest.mark.parametrize("field", ["base_dockerfile", "conda_file"])
+def test_a_password_in_a_dockerfile_or_conda_file_is_refused_alike(tmp_path: Path, field: str) -> None:
+    (tmp_path / "score.py").touch()
+    text = 'RUN ["pip", "-i", "https://me:hunter2@a.test", "-f", "https://hunter3@b.test"]\n'
+    fields = {"name": "abc", "entry_script": "score.py", "source_directory": "."}
+
+    def made(text: str) -> Recipe:
+        (tmp_path / "file").write_text(f"# made from:\n{text}")
+        environment = {field: "file"}
+        return webservice_recipe(
+            WebserviceSpec.model_validate(fields | {"environment": environment}), tmp_path
+        )
+
+    with pytest.raises(Problems) as caught:
+        made(text)
+    (said,) = caught.value.lines
+    assert said.startswith(f"slipway:webservices[abc].environment.{field} = ")
+    assert "holds a password" in said
+    assert "hunter" not in said
+    assert getattr(made(text.replace("hunter2", "${A}").replace("hunter3", "${B}")), field)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "--find-links ./wheels",
+        "--find-links=wheels",
+        "-f ./wheels",
+        "-fwheels",
+        "-f file:///wheels",
+        "--extra-index-url ./index",
+    ],
+)
+def test_a_folder_of_wheels_is_refused(tmp_path: Path, line: str) -> None:
+    (said,) = refused(tmp_path, line)
+    assert "is a folder, which the image's hash would not cover; name the wheels" in said
+
+
+@pytest.mark.parametrize(
+    "line", ["-f https://example.com/wheels", "--index-url=https://a.test", "-i ${INDEX}"]
+)
+def test_an_index_elsewhere_passes(tmp_path: Path, line: str) -> None:
+    (tmp_path / "r.txt").write_text(line)
+    assert requirements.read(tmp_path / "r.txt", "") == (line,)
 
 
 def test_a_password_that_the_environment_holds_passes(tmp_path: Path) -> None:

@@ -17,9 +17,10 @@ from slipway.images.built import Built
 from slipway.images.cache import VARIABLE, Cache
 from slipway.images.oci import CONFIG, Descriptor, Manifest
 from slipway.images.recipe import Recipe, environment_hash, router_recipe
-from slipway.kube.resolve import IMAGE, IMAGE_PUSH, resolve
+from slipway.kube.resolve import IMAGE_PUSH, resolve
 from slipway.plan import tree
 from slipway.problems import Problems
+from slipway.spec import IMAGE
 
 PROJECT = Path(__file__).parents[2]
 CONFIG_OF_STACK: dict[str, Any] = {

@@ -19,7 +19,8 @@ from pulumi_policy import EnforcementLevel
 from policies import cluster
 from policies.rules import POLICIES
 from slipway.engine import UNKNOWN, Graph, Value, run
-from slipway.engine.policies import AFTER_BUILD, violations
+from slipway.engine.policies import violations
+from slipway.spec import AFTER_BUILD, IMAGE
 from tests.unit.stack_flips import (
     CLUSTER,
     DEPLOYMENT,
@@ -128,6 +129,12 @@ def test_when_an_autoscaler_scales_what_is_not_ours_then_no_rule_is_broken(prod:
 def test_when_an_image_waits_for_its_build_then_that_unknown_passes(prod: Graph) -> None:
     waits = Flip("", DEPLOYMENT, (*FIRST, "image"), AFTER_BUILD, "diabetes")
     assert broken(waits(prod)) == set()
+
+
+def test_when_a_stack_on_azure_names_its_own_image_by_tag_then_that_is_refused(prod: Graph) -> None:
+    tag = "slipwayprod.azurecr.io/slipway/diabetes:0123"
+    named = changed(prod, IMAGE, lambda found: replace(found, outputs={"reference": tag}), "diabetes")
+    assert broken(Flip("", DEPLOYMENT, (*FIRST, "image"), tag, "diabetes")(named)) == {"image-by-digest"}
 
 
 def test_when_no_settings_are_said_then_a_cluster_is_judged_as_production(prod: Graph) -> None:

@@ -182,5 +182,21 @@ def test_a_service_with_an_accelerator_needs_a_spare_one_to_roll() -> None:
     assert said(cards(2) | {}, webservices=[gpu | {"num_replicas": 1}]) == []
 
 
+def test_without_a_registry_each_image_that_nodes_cannot_pull_is_named_with_the_remedies() -> None:
+    services = [SERVICE, SERVICE | {"name": "named", "environment": {"image": f"a.test/b@sha256:{'0' * 64}"}}]
+    stack: Change = {"kubernetes": {"context": "kind"}, "webservices": services}
+
+    def said(**keys: Any) -> list[str]:
+        return warnings(Settings.model_validate(stack | keys), TODAY, deploys=True)
+
+    router, service = said()
+    assert router.startswith("router.image is not given")
+    assert service.startswith("webservices[abc].environment.image is not given")
+    assert all("set slipway:images: {registry: HOST}" in line for line in (router, service))
+    assert said(router={"image": "a.test/slipway:1"}) == [service]
+    assert said(images={"registry": "localhost:5000"}) == []
+    assert warnings(Settings.model_validate(stack), TODAY) == []
+
+
 def test_a_stack_without_azure_has_no_warnings() -> None:
     assert warnings(Settings.model_validate({"kubernetes": {"context": "kind"}}), TODAY) == []

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from slipway.kube.render import autoscaled
 from slipway.plan.details.read import Properties, mappings, properties
+from slipway.spec import AFTER_BUILD
 
 
 def _deployment(inputs: Properties) -> Iterator[str]:
@@ -80,7 +81,7 @@ def _push(inputs: Properties) -> Iterator[str]:
     digest = str(inputs.get("digest"))
     known = digest.startswith("sha256:")
     yield f"{inputs.get('repository')}{f'@{digest[:19]}...' if known else ''}"
-    yield "" if known else "digest: after build"
+    yield "" if known else AFTER_BUILD
     yield ", ".join(str(tag) for tag in inputs.get("tags") or ())
 
 

@@ -27,11 +27,14 @@ PLUGINS = {AMD: "AMD's (use-amd-gpus.md: the AMD GPU Operator, or ROCm/k8s-devic
 FPGA = "its maker's device plugin (of FPGAs Xilinx/FPGA_as_a_Service)"
 
 
-def warnings(settings: Settings, today: datetime.date) -> list[str]:
-    """Name what works and should be changed all the same, in lines like those of mistakes."""
+def warnings(settings: Settings, today: datetime.date, *, deploys: bool = False) -> list[str]:
+    """Name what works and should be changed all the same, in lines like those of mistakes.
+
+    `deploys` where objects go to a cluster, so that nodes pull what they name.
+    """
     azure = settings.azure
     if azure is None:
-        return []
+        return list(_unpullable(settings)) if deploys else []
     return [
         *_retiring(azure, today),
         *_places(azure),
@@ -42,6 +45,23 @@ def warnings(settings: Settings, today: datetime.date) -> list[str]:
         *_nodes(azure),
         *_room(settings, azure),
     ]
+
+
+def _unpullable(settings: Settings) -> Iterator[str]:
+    """Name the images that are ours to make and go to no registry."""
+    if settings.images.registry is not None:
+        return
+    ours = {"router": settings.router.image} | {
+        f"webservices[{spec.name}]": spec.environment.image for spec in settings.webservices
+    }
+    for name, image in ours.items():
+        if image is None:
+            field = "router.image" if name == "router" else f"{name}.environment.image"
+            yield (
+                f"{field} is not given, and no registry: nothing is built, and nodes pull no image of that "
+                "name; set slipway:images: {registry: HOST}, or name an image here, unless the nodes have it "
+                "(`kind load`)"
+            )
 
 
 def _retiring(azure: Azure, today: datetime.date) -> Iterator[str]:
