@@ -45,6 +45,10 @@ class Exists(StorageError):
     """There is such a blob already, or it has changed meanwhile."""
 
 
+class Refused(StorageError):
+    """The storage takes this under no circumstances: its name or content is wrong."""
+
+
 class _BeyondEnd(StorageError):
     """A range begins behind the end of a blob."""
 
@@ -194,6 +198,8 @@ def _told(what: str) -> Generator[None]:
             raise Exists(f"{what}: is in the storage already") from None
         if error.status_code == 416:
             raise _BeyondEnd(what) from None
+        if error.status_code in (400, 413, 414) and _code(error) != "InvalidAuthenticationInfo":
+            raise Refused(f"{what}: the storage says {error.status_code} {_code(error)}") from None
         hint = (
             "it takes the role Storage Blob Data Reader, or Contributor to write"
             if error.status_code == 403

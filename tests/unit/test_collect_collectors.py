@@ -143,6 +143,19 @@ def test_a_model_of_another_name_and_what_its_caller_says_are_in_the_path(
     )
 
 
+def test_names_stay_below_what_the_storage_takes_and_differ(found: collection.Collection) -> None:
+    long = "é" * 400
+    for end in ("1", "2"):
+        collector = ModelDataCollector(
+            long, "general", None, f"{long}/{long}/{long}/{long}", long, long, long + end
+        )
+        collector.collect([1])
+    first, second = blobs(found)
+    assert max(len(first), len(second)) < 1_000
+    assert first.endswith(".csv")
+    assert f"/general/{today()}/" in first
+
+
 def test_a_script_with_a_collector_turns_the_automatic_mode_off(found: collection.Collection) -> None:
     Collector(name="model_inputs")
     found.request("id", b"{}", 200, b"{}")

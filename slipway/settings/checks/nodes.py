@@ -142,7 +142,7 @@ def _private_kubenet(_: Settings, azure: Azure) -> Iterator[str]:
 
 
 def _sidecars(settings: Settings, azure: Azure) -> Iterator[str]:
-    """The container that uploads is an init container that stays, which older versions do not have."""
+    """Refuse versions whose init containers cannot stay, as the one that uploads does."""
     version = azure.cluster.kubernetes_version
     names = [one.name for one in settings.webservices if one.uploads]
     if version is not None and names and int(version.split(".")[1]) < SIDECARS_MINOR:
