@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pytest
+from azure.core.exceptions import ClientAuthenticationError
 
 from slipway.collect.frames import Entry
 from slipway.collect.spool import Item, Spool
-from slipway.storage.blob import Refused, StorageError
+from slipway.storage.blob import Account, Refused, SignedOut, StorageError, connect
 from slipway.storage.outputs import Outputs
 from slipway.storage.spool import Spool as Uploads
 from slipway.storage.spool import Totals
@@ -93,3 +94,22 @@ def test_files_are_uploaded_while_rows_cannot_be(tmp_path: Path, caplog: pytest.
         uploader.ship(final=True)
     assert files.blobs == {"p/a": b"a"}
     assert rows.totals().waiting == 1
+
+
+def test_a_pod_without_an_identity_says_what_the_last_way_to_a_token_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class NoIdentity:
+        def get_token(self, *_: str, **__: object) -> None:
+            raise ClientAuthenticationError(
+                "DefaultAzureCredential failed to retrieve a token from the included credentials.\n"
+                "Attempted credentials:\n"
+                "\tEnvironmentCredential: unavailable.\n"
+                "\tWorkloadIdentityCredential: AADSTS700213: No matching federated identity record"
+            )
+
+    monkeypatch.setattr("slipway.storage.blob.DefaultAzureCredential", NoIdentity)
+    container = connect(Account("https://account.blob.example"), "modeldata", retries=0)
+    with pytest.raises(SignedOut, match="AADSTS700213: No matching federated") as caught:
+        container.get("a")
+    assert not caught.value.hint
