@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import sys
 from contextvars import ContextVar
+from inspect import currentframe
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, Optional, Sequence, TextIO, cast
 
@@ -91,7 +92,8 @@ class Marked:
         if rest:
             call.partial[self] = rest
         if end:
-            self.put(call, whole + end, told=exporter is not None and _exported(sys._getframe(1)))
+            frame = currentframe() if exporter is not None else None
+            self.put(call, whole + end, told=frame is not None and _exported(frame.f_back))
         return len(text)
 
     def writelines(self, lines: Iterable[str]) -> None:
@@ -109,9 +111,11 @@ class Marked:
             listener(lines[:-1])
 
 
-def _exported(writer: FrameType) -> bool:
+def _exported(writer: Optional[FrameType]) -> bool:
     """Tell whether a handler of `logging` writes a record that reaches `exporter` too."""
-    record = writer.f_locals.get("record") if writer.f_globals.get("__name__") == "logging" else None
+    if writer is None or writer.f_globals.get("__name__") != "logging":
+        return False
+    record = writer.f_locals.get("record")
     if record is None or exporter not in logging.getLogger().handlers:
         return False
     logger: Optional[logging.Logger] = logging.getLogger(record.name)
