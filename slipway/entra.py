@@ -30,10 +30,10 @@ def token(scope: str, authority: str, tenant: str | None = None) -> AccessToken:
         return DefaultAzureCredential(authority=authority).get_token(scope, tenant_id=tenant)
     except ClientAuthenticationError as error:
         login = f"az login --tenant {tenant}" if tenant else "az login"
-        raise EntraError(_reason(error.message), login) from None
+        raise EntraError(reason(error.message), login) from None
 
 
-def _reason(message: str) -> str:
+def reason(message: str) -> str:
     """Give what the last way said that azure-identity tried, or `az login`'s answer if it was among them.
 
     A way that is set up and fails is the last; where none is, all are tried.

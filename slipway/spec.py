@@ -13,7 +13,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, StringConstraints
 
-from slipway.model import Model, model_of
+from slipway import variables
+from slipway.model import REGISTERED, Model, model_of
 from slipway.problems import KEY_FIELDS, Checked, Many
 
 SERVING = "slipway/serving"
@@ -39,26 +40,6 @@ MAX_TIMEOUT_MS = 300_000
 MAX_MODELS = 1_000
 """v1's limit of models in one container."""
 KEY_RULE = "a key is one or more visible ASCII characters without a space at either end; give another"
-RESERVED_VARIABLES = frozenset(
-    {
-        "AML_MODEL_DC_STORAGE_ENABLED",
-        "AZUREML_ARM_RESOURCEGROUP",
-        "AZUREML_ARM_SUBSCRIPTION",
-        "AZUREML_ARM_WORKSPACE_NAME",
-        "AML_APP_INSIGHTS_ENABLED",
-        "BATCH_WAIT_MS",
-        "MAX_BATCH_SIZE",
-        "MODEL_DATA_SAMPLING_RATE",
-        "MODEL_DATA_SPOOL",
-        "POD_IP",
-        "PORT",
-        "REPLICA_MAX_CONCURRENT_REQUESTS",
-        "SCORING_TIMEOUT_MS",
-        "SERVICE_NAME",
-        "TMPDIR",
-    }
-)
-"""Environment variables that Slipway gives a scoring container itself."""
 
 Positive = Annotated[int, Field(gt=0, le=2**31 - 1)]
 """Kubernetes and HAProxy count in 32 bits."""
@@ -327,10 +308,11 @@ class WebserviceSpec(Serving):
             )
         if self.entry_script is None and self.environment.image is None:
             mistakes.append("entry_script is required: name the Python file with `init` and `run`")
-        mistakes += [
-            f"environment.environment_variables.{name}: Slipway sets this variable itself; rename yours"
-            for name in sorted(RESERVED_VARIABLES & self.environment.environment_variables.keys())
-        ]
+        mistakes += variables.mistakes(
+            self.environment.environment_variables,
+            built=self.environment.image is None,
+            fetched=any(text.startswith(REGISTERED) for text in self.models),
+        )
         return mistakes + _model_mistakes(self.models)
 
     def exports_to_workspace(self) -> bool:

@@ -100,7 +100,7 @@ def _container(project: Path, stack: str) -> Generator[Container]:
     from slipway.hosts.clouds import suffixes
     from slipway.settings import parse
     from slipway.settings.derived import blob_endpoint
-    from slipway.storage.blob import Account, StorageError, account_of, connect
+    from slipway.storage.blob import Account, SignedOut, StorageError, account_of, connect
     from slipway.storage.models import CONTAINER
 
     found = run_engine(lambda: load(project, stack))
@@ -118,4 +118,5 @@ def _container(project: Path, stack: str) -> Generator[Container]:
             container.create()
         yield container
     except StorageError as error:
-        raise LocalError(str(error), error.hint) from None
+        hint = "az login" if isinstance(error, SignedOut) else error.hint
+        raise LocalError(str(error), hint) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 from datetime import datetime, timezone
 from functools import lru_cache
@@ -26,6 +27,8 @@ REQUEST = "$aml_request_id"
 CORRELATIONS = (CORRELATION, TIMESTAMP, BOUNDARY, WORKSPACE, SERVICE, MODEL, VERSION, REQUEST)
 """v1's columns that tell which rows belong together."""
 DAY_MINUTES = 24 * 60
+PART_LENGTH = 112
+"""The longest part of a blob's name: eleven of them stay below the 1,024 that the storage takes."""
 OVERHEAD = 1024
 """Bytes that a row takes in memory beside its content, at most."""
 
@@ -62,7 +65,7 @@ class Collection:
         model, version = self.config.model
         workspace = of.get("workspace", self.config.workspace_id)
         places = (of.get("service", self.config.service), of.get("model", model), of.get("version", version))
-        parts = [*workspace.split("/"), *places, designation, *f"{when:%Y/%m/%d}".split("/"), file]
+        parts = [*workspace.split("/", 2), *places, designation, *f"{when:%Y/%m/%d}".split("/"), file]
         return _joined(*parts)
 
 
@@ -128,6 +131,9 @@ def _joined(*parts: str) -> str:
 
 
 def _part(text: str) -> str:
-    """Make a text a part of a blob's name: without slashes, and not dots alone."""
+    """Make a text a part of a blob's name: without slashes, not dots alone, and of bounded length."""
     quoted = quote(text, safe=" ()+,=@$&'!~")
+    if len(quoted) > PART_LENGTH:
+        digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+        return f"{quoted[: PART_LENGTH - 26]}~{digest}~{quoted[-8:]}"  # with the suffix of a file
     return quoted if quoted.strip(".") else quoted.replace(".", "%2E") or "_"

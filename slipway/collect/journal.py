@@ -18,7 +18,7 @@ from typing import NamedTuple, Optional
 SIZE = 4096
 NAME = "journal"
 PROGRESS_AT = 512
-PROGRESS = struct.Struct("=6Q")
+PROGRESS = struct.Struct("=7Q")
 ACCEPTED, QUEUE, SPOOL, REFUSED = range(4)
 """Numbers of rows: all that were to be collected; of these dropped because memory was full, because the spool
 was full or could not be written, because they were larger than a row may be."""
@@ -52,6 +52,12 @@ class Progress(NamedTuple):
     """Where in the blob it was to be."""
     uploaded: int = 0
     """Rows of this writer that are in the storage."""
+    refused: int = 0
+    """Rows of this writer that the storage refused for good."""
+
+    def at(self, file: int) -> "Progress":
+        """Go to the beginning of a file."""
+        return Progress(file=file, uploaded=self.uploaded, refused=self.refused)
 
 
 def create(folder: Path) -> mmap.mmap:

@@ -7,8 +7,11 @@ call are kept whole. Left out: threads that the script starts itself, other prog
 
 from __future__ import annotations
 
+import logging
 import sys
 from contextvars import ContextVar
+from inspect import currentframe
+from types import FrameType
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, Optional, Sequence, TextIO, cast
 
 from slipway.collect.request import request_id
@@ -39,6 +42,9 @@ surround: Optional[Callable[[str], Callable[[], None]]] = None
 
 listeners: List[Callable[[str], None]] = []
 """Called with what is printed in a call, whole lines of stdout."""
+
+exporter: Optional[logging.Handler] = None
+"""The root logger's handler that gets records itself: what `logging` prints of them is not for listeners."""
 
 
 def enter(requests: "Sequence[Request]") -> None:
@@ -86,16 +92,33 @@ class Marked:
         if rest:
             call.partial[self] = rest
         if end:
-            self.put(call, whole + end)
+            frame = currentframe() if exporter is not None else None
+            self.put(call, whole + end, told=frame is not None and _exported(frame.f_back))
         return len(text)
 
     def writelines(self, lines: Iterable[str]) -> None:
         for line in lines:
             self.write(line)
 
-    def put(self, call: Call, lines: str) -> None:
-        """Write whole lines, at once so that those of other calls come before or after."""
+    def put(self, call: Call, lines: str, *, told: bool = False) -> None:
+        """Write whole lines, at once so that those of other calls come before or after.
+
+        `told` says that listeners know them already.
+        """
         mark = f"[{call.id}] "
         self._stream.write(mark + lines[:-1].replace("\n", f"\n{mark}") + "\n")
-        for listener in self._listeners:
+        for listener in () if told else self._listeners:
             listener(lines[:-1])
+
+
+def _exported(writer: Optional[FrameType]) -> bool:
+    """Tell whether a handler of `logging` writes a record that reaches `exporter` too."""
+    if writer is None or writer.f_globals.get("__name__") != "logging":
+        return False
+    record = writer.f_locals.get("record")
+    if record is None or exporter not in logging.getLogger().handlers:
+        return False
+    logger: Optional[logging.Logger] = logging.getLogger(record.name)
+    while logger is not None and logger.propagate:
+        logger = logger.parent
+    return logger is None

@@ -17,6 +17,7 @@ from collections import deque
 from contextlib import suppress
 from typing import Any, Callable, Deque, Dict, List, Optional, Set, cast
 
+from slipway.collect import collection
 from slipway.scoring.log import log
 from slipway.scoring.response import Response, error
 from slipway.scoring.template import COMMAND, SHOW, SIZE, Answer, Ready, pack
@@ -192,9 +193,21 @@ class Processes(Workers):
                 self._ready(message)
                 self._ready = None
         else:
-            number, responses = message
+            number, responses, automatic = message
+            if not automatic:
+                self._leave_to_script()
             self._answer(worker, number, responses)
         self._next()
+
+    @staticmethod
+    def _leave_to_script() -> None:
+        """Collect no requests as they are from now on: the script has collectors, made after `init()`."""
+        found = collection.current()
+        if found is not None and found.automatic:
+            found.automatic = False
+            log.warning(
+                "run() made a data collector; make collectors in init(), else requests are collected twice"
+            )
 
     def _answer(self, worker: Worker, number: int, responses: List[Response]) -> None:
         batch = worker.calls.pop(number)
@@ -229,8 +242,14 @@ class Processes(Workers):
             f"Scoring timeout after {self.limits.timeout_ms} ms; run() did not end, and its worker process "
             "was killed",
         )
+        neighbour = error(
+            503,
+            "This request was not run to its end because another one in the same worker process did not end, "
+            "and the process was killed; send it again.",
+        )
+        others = crashed if worker.killed_for is None else neighbour
         for number, batch in list(worker.calls.items()):
-            answer = killed if batch is worker.killed_for else crashed
+            answer = killed if batch is worker.killed_for else others
             self._answer(worker, number, [answer] * batch.size)
         self._start(index)
         self._next()

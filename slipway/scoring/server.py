@@ -121,6 +121,8 @@ class Server:
     def _open(self, workers: Workers, ready: Ready) -> None:
         gate = self._gate = Gate(workers)
         self._workers = workers
+        if not ready.automatic and (found := collection.current()) is not None:
+            found.automatic = False
         self._app.open(gate, ready.swagger, raw=ready.raw, collect=ready.automatic)
         self._spawn(gate.watch(self._give_up))
         self._spawn(self._prove_alive(self._config.scoring_timeout_ms / 1000))

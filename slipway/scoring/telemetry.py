@@ -152,7 +152,8 @@ class Telemetry:
         Called after `init()`: a handler that is there before would make the script's `logging.basicConfig`
         do nothing.
         """
-        logging.getLogger().addHandler(Handler(self))
+        calls.exporter = Handler(self)
+        logging.getLogger().addHandler(calls.exporter)
 
     def stop(self) -> None:
         """Send what is left, for a bounded time."""

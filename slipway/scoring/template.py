@@ -47,8 +47,8 @@ END_AFTER = 3.0
 
 Call = Tuple[int, float, List[Request]]
 """To a worker: the call's number, `time.monotonic()` of its beginning, its requests."""
-Answer = Tuple[int, List[Response]]
-"""From a worker: the call's number, and a response for each request."""
+Answer = Tuple[int, List[Response], bool]
+"""From a worker: the call's number, a response for each request, `Ready.automatic` as it is by now."""
 
 
 class Ready(NamedTuple):
@@ -85,7 +85,7 @@ class Channel:
             return None
         call: Call = pickle.loads(body)  # noqa: S301  # from this server's own process
         number, started, requests = call
-        return Batch(requests, lambda responses: self.send((number, responses)), started)
+        return Batch(requests, lambda responses: self.send(_answer(number, responses)), started)
 
     def _exactly(self, size: int) -> bytes:
         parts: List[bytes] = []
@@ -99,6 +99,10 @@ class Channel:
             parts.append(part)
             size -= len(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _answer(number: int, responses: List[Response]) -> Answer:
+    return number, responses, collection.automatic()
 
 
 def pack(message: object) -> bytes:
@@ -211,9 +215,11 @@ def _work(config: Config, channel: Channel, begun: Begun) -> int:
         signal.signal(signal.SIGALRM, signal.SIG_IGN)  # until `serve` takes it
         channel.send(ready)
         Threads(contract, limits, channel.take).serve()
-    collection.end()
+    collected = threading.Thread(target=collection.end)
+    collected.start()  # beside the telemetry: both take up to 2 s, and END_AFTER is for both
     if telemetry is not None:
         telemetry.stop()
+    collected.join()
     return 0
 
 

@@ -21,6 +21,7 @@ from azure.core.exceptions import (
 from azure.identity import DefaultAzureCredential
 from azure.storage.blob import BlobBlock, BlobServiceClient, ContainerClient, ExponentialRetry
 
+from slipway.entra import reason
 from slipway.storage.names import BLOB_ENDPOINT, CONNECTION_STRING
 
 PARALLEL = 10
@@ -43,6 +44,14 @@ class Absent(StorageError):
 
 class Exists(StorageError):
     """There is such a blob already, or it has changed meanwhile."""
+
+
+class SignedOut(StorageError):
+    """No way to a token worked, or the storage knows no such identity."""
+
+
+class Refused(StorageError):
+    """The storage takes this under no circumstances: its name or content is wrong."""
 
 
 class _BeyondEnd(StorageError):
@@ -187,13 +196,15 @@ def _told(what: str) -> Generator[None]:
     except ResourceNotFoundError:
         raise Absent(f"{what}: is not in the storage") from None
     except ClientAuthenticationError as error:
-        reason = _code(error) or (error.message or "").splitlines()[0]
-        raise StorageError(f"{what}: the storage knows no such identity: {reason}", "az login") from None
+        told = _code(error) or reason(error.message or "")
+        raise SignedOut(f"{what}: the storage knows no such identity: {told}") from None
     except HttpResponseError as error:
         if error.status_code in (409, 412):
             raise Exists(f"{what}: is in the storage already") from None
         if error.status_code == 416:
             raise _BeyondEnd(what) from None
+        if error.status_code in (400, 413, 414) and _code(error) != "InvalidAuthenticationInfo":
+            raise Refused(f"{what}: the storage says {error.status_code} {_code(error)}") from None
         hint = (
             "it takes the role Storage Blob Data Reader, or Contributor to write"
             if error.status_code == 403

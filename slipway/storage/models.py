@@ -6,6 +6,7 @@ A version never changes, and versions count up, whoever registers at the same ti
 from __future__ import annotations
 
 import datetime
+import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -82,7 +83,7 @@ def register(
         raise StorageError(f"{path}: is an empty folder; name the folder that holds the model")
     say(f"reading {len(relative)} files")
     found = hash_all([path / file for file in relative])
-    top = PurePosixPath(path.resolve().name)
+    top = PurePosixPath(os.path.basename(os.path.abspath(path)))  # noqa: PTH100, PTH119  # a link's own name
     entries = tuple(
         ModelFile(path=str(top / file), size=one.content.size, sha256=one.content.sha256)
         for file, one in zip(relative, found, strict=True)

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Protocol
 
+from slipway.storage.blob import Refused
+
 log = logging.getLogger("slipway.storage")
 NAME_BYTES = 1024
 """The longest name of a blob."""
@@ -43,6 +45,7 @@ class Outputs:
         self._root, self._store, self._prefix = root, store, PurePosixPath(prefix)
         self._seen: dict[str, Seen] = {}
         self._refused: set[str] = set()
+        self._lost: dict[str, Seen] = {}
         self.uploaded = 0
         self.waiting = 0
 
@@ -72,10 +75,19 @@ class Outputs:
                     continue
                 self._seen[name] = seen
                 self.waiting += 1
+                if self._lost.get(name) == seen:
+                    self.waiting -= 1
+                    continue
                 if not (final or before.get(name) == seen) or _written(descriptor):
                     continue
-                with open(descriptor, "rb", closefd=False) as content:
-                    self._store.put_file(blob, content)
+                try:
+                    with open(descriptor, "rb", closefd=False) as content:
+                        self._store.put_file(blob, content)
+                except Refused as error:
+                    self._lost[name] = seen
+                    self.waiting -= 1
+                    self._refuse(name, str(error))
+                    continue
                 if _look(descriptor) == seen and not _written(descriptor):
                     os.unlink(file, dir_fd=folder)
                     self.uploaded += 1

@@ -8,6 +8,7 @@ that what a writer took is in the storage, or counted as dropped, or was in memo
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import struct
@@ -20,8 +21,9 @@ from typing import Protocol
 
 from slipway.collect.frames import Entry, decode
 from slipway.collect.journal import SIZE, Counts, Journal, Progress
-from slipway.storage.blob import APPEND_BYTES, Exists
+from slipway.storage.blob import APPEND_BYTES, Exists, Refused
 
+log = logging.getLogger("slipway.storage")
 TOTALS = "totals"
 FORGOTTEN_SECONDS = 60.0
 """A folder without a journal is of a writer that was killed in the moment of its making."""
@@ -47,7 +49,7 @@ class Totals:
     spool: int = 0
     """Dropped, because the spool was full or could not be written."""
     size: int = 0
-    """Dropped, because they were larger than a row may be."""
+    """Dropped, because they were larger than a row may be, or the storage refused them for good."""
     crash: int = 0
     """Dropped, because they were in memory when their process was killed."""
 
@@ -60,15 +62,15 @@ class Totals:
         """Rows that are in the spool, or on their way there."""
         return self.accepted - self.uploaded - self.dropped
 
-    def plus(self, counts: Counts, uploaded: int, *, ended: bool) -> Totals:
+    def plus(self, counts: Counts, progress: Progress, *, ended: bool) -> Totals:
         """Add a writer's numbers; of one that has ended, what is nowhere is lost."""
-        nowhere = counts.accepted - counts.dropped - uploaded
+        nowhere = counts.accepted - counts.dropped - progress.uploaded - progress.refused
         return Totals(
             self.accepted + counts.accepted,
-            self.uploaded + uploaded,
+            self.uploaded + progress.uploaded,
             self.memory + counts.queue,
             self.spool + counts.spool,
-            self.size + counts.refused,
+            self.size + counts.refused + progress.refused,
             self.crash + (nowhere if ended else 0),
         )
 
@@ -146,7 +148,7 @@ class Spool:
                 except FileNotFoundError:
                     continue
                 with closing(journal):
-                    totals = totals.plus(journal.counts(), journal.progress().uploaded, ended=False)
+                    totals = totals.plus(journal.counts(), journal.progress(), ended=False)
         return totals
 
     def _writers(self) -> list[Path]:
@@ -164,18 +166,25 @@ class Spool:
             path.unlink()
         if ended:
             totals, _ = self._folded()
-            self._fold(totals.plus(journal.counts(), progress.uploaded, ended=True), folder.name)
+            self._fold(totals.plus(journal.counts(), progress, ended=True), folder.name)
             shutil.rmtree(folder)
         else:
             self.waits = True
 
     def _ship_file(self, journal: Journal, progress: Progress, number: int, path: Path) -> Progress:
         if progress.file != number:
-            progress = Progress(file=number, uploaded=progress.uploaded)
+            progress = progress.at(number)
         for index, part in enumerate(parts(decode(path.read_bytes()))):
             if index >= progress.chunk:
-                progress = self._append(journal, progress, part)
-        progress = Progress(file=number + 1, uploaded=progress.uploaded)
+                try:
+                    progress = self._append(journal, progress, part)
+                except Refused as error:
+                    log.warning("model data: %d rows are dropped: %s", part.rows, error)
+                    progress = progress._replace(
+                        chunk=index + 1, pending=0, refused=progress.refused + part.rows
+                    )
+                    journal.record(progress)
+        progress = progress.at(number + 1)
         journal.record(progress)
         return progress
 

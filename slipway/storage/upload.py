@@ -44,18 +44,38 @@ class Uploader:
         self._told = Totals()
 
     def ship(self, *, final: bool = False) -> bool:
-        """Upload what is ready; tell whether nothing is left to come. Raises StorageError and OSError."""
-        try:
-            if self._spool is not None:
-                self._spool.ship()
-                self.tell()
-            if self._outputs is not None:
-                self._outputs.ship(final=final)
-        except Absent:  # a storage that was not made by a stack may lack them
-            for container in self._containers:
-                container.create()
-            raise
+        """Upload what is ready; tell whether nothing is left to come. Raises StorageError and OSError.
+
+        Rows and files do not wait for each other: what fails of one is told after the other's turn.
+        """
+        turns = (self._rows, lambda: self._files(final=final))
+        failed = [error for error in map(self._failure, turns) if error is not None]
+        for error in failed[1:]:
+            log.warning("%s", error)
+        if failed:
+            raise failed[0]
         return not (self._spool and self._spool.waits) and not (self._outputs and self._outputs.waiting)
+
+    def _rows(self) -> None:
+        if self._spool is not None:
+            self._spool.ship()
+            self.tell()
+
+    def _files(self, *, final: bool) -> None:
+        if self._outputs is not None:
+            self._outputs.ship(final=final)
+
+    def _failure(self, ship: Callable[[], None]) -> Exception | None:
+        try:
+            try:
+                ship()
+            except Absent:  # a storage that was not made by a stack may lack them
+                for container in self._containers:
+                    container.create()
+                raise
+        except (StorageError, OSError) as error:
+            return error
+        return None
 
     def tell(self) -> None:
         """Log the numbers of rows, when rows were dropped or many came."""

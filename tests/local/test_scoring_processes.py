@@ -156,6 +156,29 @@ def test_when_run_computes_past_its_time_then_it_is_shown_killed_and_replaced_an
         assert server.exit_code() == 0
 
 
+def test_when_a_stuck_worker_is_killed_then_its_neighbours_get_503_and_are_no_failures_of_run(
+    tmp_path: Path,
+) -> None:
+    script = (
+        "import json, os, time\ndef init(): pass\n"
+        "def run(data):\n"
+        "    end = time.monotonic() + json.loads(data)\n"
+        "    while time.monotonic() < end:\n"
+        "        try: time.sleep(0.01)\n"
+        "        except TimeoutError: pass\n"
+        "    return os.getpid()\n"
+    )
+    with pool(tmp_path, script, n=4, timeout_ms=2000) as server, ThreadPoolExecutor(4) as clients:
+        stuck = [clients.submit(server.score, 30) for _ in range(2)]
+        time.sleep(1.5)
+        neighbours = [clients.submit(server.score, 30) for _ in range(2)]
+        assert {one.result().status for one in stuck} == {504}
+        for answer in (one.result() for one in neighbours):
+            assert answer.status == 503
+            assert answer.headers["x-ms-run-function-failed"] == "False"
+            assert answer.message.startswith("This request was not run to its end because another one")
+
+
 @pytest.mark.parametrize("script", [DIARY, ASYNC_DIARY], ids=["sync", "async"])
 def test_when_run_of_a_worker_takes_too_long_then_it_is_interrupted_and_the_worker_stays(
     tmp_path: Path, script: str

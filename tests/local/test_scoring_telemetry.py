@@ -14,16 +14,20 @@ from tests.local.telemetry_receiver import Received, attributes, receiver
 REQUIREMENTS = [str(PACKAGE / "scoring" / name) for name in ("requirements.txt", "telemetry.txt")]
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SCRIPT = """
-import json, logging
+import json, logging, sys
 from opentelemetry.propagate import inject
 
 def init():
-    logging.basicConfig(level="INFO")
+    logging.basicConfig(level="INFO", stream=sys.stdout)
+    alone = logging.getLogger("alone")
+    alone.propagate = False
+    alone.addHandler(logging.StreamHandler(sys.stdout))
 
 def run(data):
     asked = json.loads(data)
     print("prints", asked["name"])
     logging.getLogger("mine").warning("logs %s", asked["name"])
+    logging.getLogger("alone").warning("alone %s", asked["name"])
     if asked.get("fail"):
         raise ValueError("as asked")
     outgoing = {}
@@ -128,7 +132,9 @@ def test_when_a_collector_is_named_then_it_gets_spans_durations_and_logs_of_each
     assert (duration.unit, counts) == ("s", {200: 1, 500: 1, 404: 1})
 
     logs = {record.body.string_value.partition("\n")[0]: record for record in collector.logs}
-    for line, severity in (("prints a", "INFO"), ("logs a", "WARN")):
+    lines = [record.body.string_value for record in collector.logs]
+    assert [line for line in lines if "logs a" in line] == ["logs a"], "once, though it was printed too"
+    for line, severity in (("prints a", "INFO"), ("logs a", "WARN"), ("alone a", "INFO")):
         assert logs[line].severity_text == severity
         assert logs[line].span_id == span.span_id
         assert attributes(logs[line].attributes)["request_id"] == "id-a"

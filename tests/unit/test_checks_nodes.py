@@ -163,6 +163,21 @@ def test_nodes_are_known_enough_and_find_addresses(
     check(inside, outside, start, remedy)
 
 
+@pytest.mark.parametrize("uploads", ["collect_model_data", "upload_outputs"])
+def test_a_version_without_sidecars_is_refused_where_a_service_uploads(uploads: str) -> None:
+    def versioned(version: str) -> Change:
+        return {"cluster": {"kubernetes_version": version}}
+
+    assert lines(versioned("1.28"), webservices=[SERVICE]) == []
+    check(
+        versioned("1.29"),
+        versioned("1.28.5"),
+        "azure.cluster.kubernetes_version = 1.28.5, and webservices[abc] uploads",
+        "that takes 1.29; raise it",
+        webservices=[SERVICE | {uploads: True}],
+    )
+
+
 def test_an_attached_clusters_nodes_are_not_judged_here() -> None:
     attached = {"cluster": {"id": CLUSTER}, "egress": {"outbound_type": "managedNATGateway"}}
     assert lines(attached, webservices=[SERVICE | {"num_replicas": 1000, "cpu_cores": 8}]) == []

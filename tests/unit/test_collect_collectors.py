@@ -17,6 +17,7 @@ from slipway.collect.collection import CORRELATIONS, csv_row, text_of
 from slipway.collect.config import Config, from_environment
 from slipway.collect.frames import decode
 from slipway.collect.request import request_id
+from slipway.collect.spool import ROW_BYTES
 from slipway.collect.v2 import CorrelationContext
 
 WORKSPACE = "sub/group/space"
@@ -142,6 +143,19 @@ def test_a_model_of_another_name_and_what_its_caller_says_are_in_the_path(
     )
 
 
+def test_names_stay_below_what_the_storage_takes_and_differ(found: collection.Collection) -> None:
+    long = "é" * 400
+    for end in ("1", "2"):
+        collector = ModelDataCollector(
+            long, "general", None, f"{long}/{long}/{long}/{long}", long, long, long + end
+        )
+        collector.collect([1])
+    first, second = blobs(found)
+    assert max(len(first), len(second)) < 1_000
+    assert first.endswith(".csv")
+    assert f"/general/{today()}/" in first
+
+
 def test_a_script_with_a_collector_turns_the_automatic_mode_off(found: collection.Collection) -> None:
     Collector(name="model_inputs")
     found.request("id", b"{}", 200, b"{}")
@@ -180,6 +194,26 @@ def test_v2_takes_data_frames_only_and_a_name(found: collection.Collection) -> N
     with pytest.raises(Exception, match="collection name is not provided"):
         Collector(name="")
     assert blobs(found) == {}
+
+
+def test_a_dropped_row_is_counted_and_told_to_the_scripts_own_on_error_alone(
+    found: collection.Collection,
+) -> None:
+    class Frame:
+        """As much of a data frame as the collector asks for; its rows are too large for an append."""
+
+        def itertuples(self) -> None: ...
+
+        def to_json(self, orient: str) -> str:
+            return f'[{{"{orient}": "{"x" * 3 * ROW_BYTES}"}}]'
+
+    Frame.__module__ = "pandas.core.frame"
+    told: list[str] = []
+    Collector(name="quiet").collect(Frame())
+    Collector(name="told", on_error=lambda error: told.append(str(error))).collect(Frame())
+    assert found.spool.counts.refused == 2
+    assert len(told) == 1
+    assert told[0].startswith("the row was dropped")
 
 
 def test_a_context_made_in_a_request_has_the_requests_id() -> None:

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -126,6 +126,18 @@ def test_values_just_inside_pass_and_just_outside_are_refused(
             "data_collector without collect_model_data has no effect",
         ),
         ({"environment": {"environment_variables": {"PORT": "1"}}}, "rename yours"),
+        ({"environment": {"environment_variables": {"PYTHONPATH": "lib"}}}, "or use sys.path"),
+        ({"environment": {"environment_variables": {"PYTHONUSERBASE": "/x"}}}, "environment.requirements"),
+        ({"environment": {"environment_variables": {"AML_APP_ROOT": "/x"}}}, "`source_directory`; remove it"),
+        ({"environment": {"environment_variables": {"AZUREML_ENTRY_SCRIPT": "a.py"}}}, "set entry_script"),
+        ({"environment": {"environment_variables": {"AZUREML_MODEL_DIR": "/x"}}}, "set models instead"),
+        (
+            {
+                "environment": {"image": "a/b:1", "environment_variables": {"AZUREML_MODEL_DIR": "/x"}},
+                "models": ["azureml:m:1"],
+            },
+            "AZUREML_MODEL_DIR: Slipway sets this variable itself; set models instead",
+        ),
         ({"environment": {"environment_variables": {"WORKER_COUNT": "many"}}}, "WORKER_COUNT = many is no"),
         (
             {
@@ -141,6 +153,14 @@ def test_values_just_inside_pass_and_just_outside_are_refused(
 def test_rules_across_fields_name_the_remedy(fields: dict[str, Any], line: str) -> None:
     lines = mistakes(**fields)
     assert any(line in found for found in lines), lines
+
+
+def test_variables_of_images_that_slipway_builds_are_free_in_others() -> None:
+    own = {"PYTHONPATH": "lib", "AZUREML_ENTRY_SCRIPT": "a.py", "AZUREML_MODEL_DIR": "/models"}
+    image = {"image": "registry.example.com/mine:1", "environment_variables": own}
+    assert spec(environment=image).environment.environment_variables == own
+    kept = {"PATH": "/opt/bin", "LD_LIBRARY_PATH": "/opt/lib", "PYTHONHASHSEED": "0", "WORKER_COUNT": "1"}
+    assert spec(environment={"environment_variables": kept}).environment.environment_variables == kept
 
 
 def test_all_mistakes_come_at_once() -> None:
@@ -195,6 +215,7 @@ servings = st.one_of(
 
 
 @given(servings)
+@settings(deadline=None)
 def test_serving_comes_back_from_json(fields: dict[str, Any]) -> None:
     serving = spec(**fields).serving()
     assert type(serving) is Serving

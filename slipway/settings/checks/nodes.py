@@ -21,6 +21,8 @@ SYSTEM_VCPU, SYSTEM_MEMORY_GB = 2, 4
 """The least VM of a system pool (MicrosoftDocs/azure-aks-docs, quotas-skus-regions.md)."""
 LEAST_PODS = 30
 """What every new pool must have room for (concepts-network-ip-address-planning.md, 2026-04-16)."""
+SIDECARS_MINOR = 29
+"""The first 1.x with sidecar containers on (kubernetes.io, "Sidecar Containers")."""
 BALANCER_NODES = 1_000
 """The most nodes that a load balancer gives ports to (load-balancer-outbound-connections.md)."""
 
@@ -139,4 +141,15 @@ def _private_kubenet(_: Settings, azure: Azure) -> Iterator[str]:
         )
 
 
-RULES = (_pools, _most, _pod_range, _purpose, _outbound, _private_kubenet)
+def _sidecars(settings: Settings, azure: Azure) -> Iterator[str]:
+    """Refuse versions whose init containers cannot stay, as the one that uploads does."""
+    version = azure.cluster.kubernetes_version
+    names = [one.name for one in settings.webservices if one.uploads]
+    if version is not None and names and int(version.split(".")[1]) < SIDECARS_MINOR:
+        yield (
+            f"azure.cluster.kubernetes_version = {version}, and webservices[{names[0]}] uploads: "
+            f"that takes 1.{SIDECARS_MINOR}; raise it"
+        )
+
+
+RULES = (_pools, _most, _pod_range, _purpose, _outbound, _private_kubenet, _sidecars)
