@@ -13,8 +13,8 @@ VAULT = {"tls": {"domains": ["a.example.com"], "key_vault_certificate": "a"}}
 
 
 def services(azure: dict[str, Any], service: dict[str, Any], router: dict[str, Any]) -> Settings:
-    given = {"router": router, "webservices": [SERVICE | {"auth_enabled": True} | service]}
-    return read(azure, layer="services", platform_stack=PLATFORM, **given)
+    specs = [SERVICE | service]
+    return read(azure, layer="services", platform_stack=PLATFORM, router=router, webservices=specs)
 
 
 @pytest.mark.parametrize(
