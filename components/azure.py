@@ -11,11 +11,12 @@ import pulumi_azure_native as az
 from components.cluster import Cluster, ClusterArgs
 from components.dns import Dns, DnsArgs
 from components.egress import Firewall, FirewallArgs, NatGateway, NatGatewayArgs
-from components.network import Network, NetworkArgs, public_ports
+from components.network import Network, NetworkArgs
 from components.workspace import Workspace, WorkspaceArgs
 from slipway.settings import Azure, Settings
-from slipway.settings.derived import dns_servers, storage_namespaces
+from slipway.settings.derived import dns_servers, public_ports, storage_namespaces
 from slipway.settings.kinds import name_of
+from slipway.settings.layers import PLATFORM_GIVES, asked
 from slipway.settings.needs import needs
 
 
@@ -34,7 +35,7 @@ class AzurePlatform(pulumi.ComponentResource):
         azure, base = settings.azure, settings.azure.cluster.name
         child = pulumi.ResourceOptions(parent=self)
         group = self._resource_group(azure)
-        asked = needs(settings, azure)
+        hosts = needs(settings, azure)
 
         gateway: NatGateway | None = None
         if azure.egress.outbound_type == "userAssignedNATGateway" and azure.cluster.id is None:
@@ -60,7 +61,7 @@ class AzurePlatform(pulumi.ComponentResource):
                     base=base,
                     resource_group=group,
                     azure=azure,
-                    needs=asked,
+                    needs=hosts,
                     subnet_id=network.subnet_ids.get("firewall"),
                     route_table=routes.name if routes is not None else None,
                 ),
@@ -69,7 +70,7 @@ class AzurePlatform(pulumi.ComponentResource):
         endpoints = network.subnet_ids.get("private_endpoints")
         workspace = Workspace("workspace", WorkspaceArgs(base, group, azure, endpoints), child)
         dns = Dns(
-            "dns", DnsArgs(base, group, settings, network.vnet_id, workspace.private_endpoints, asked), child
+            "dns", DnsArgs(base, group, settings, network.vnet_id, workspace.private_endpoints, hosts), child
         )
         ready = dns.ready + (firewall.ready if firewall is not None else [])
         from_nodes = firewall.public_ips if firewall is not None else gateway.public_ips if gateway else []
@@ -85,6 +86,8 @@ class AzurePlatform(pulumi.ComponentResource):
         self.registry = [workspace, *dns.ready]
         if settings.layer == "platform" or any(spec.exports_to_workspace() for spec in settings.webservices):
             self.outputs["insights_connection_string"] = workspace.insights_connection_string
+        if settings.layer == "platform":
+            self.outputs[PLATFORM_GIVES] = asked(settings)
         if from_nodes:  # the first one of a firewall of ours is the router's public address
             self.outputs["egress_ips"] = from_nodes
         if firewall is not None and firewall.rules is not None:

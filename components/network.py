@@ -13,7 +13,7 @@ import pulumi
 import pulumi_azure_native as az
 
 from components.pods import children
-from slipway.settings import Azure, Settings
+from slipway.settings import Azure
 from slipway.settings.azure import Subnet
 from slipway.settings.derived import prefixes, roles
 from slipway.settings.kinds import group_of, name_of
@@ -161,15 +161,6 @@ def needs_route_table(azure: Azure) -> bool:
     configure-kubenet.md, 2026-04-16); where routes lead to a firewall one is enough too.
     """
     return azure.network.model == "kubenet" or azure.egress.outbound_type == "userDefinedRouting"
-
-
-def public_ports(settings: Settings) -> tuple[int, ...]:
-    """Give the ports on which the internet reaches the router; none behind an internal load balancer."""
-    router = settings.router
-    if settings.internal or router.service_type != "LoadBalancer":
-        return ()
-    certificate = router.tls is not None and router.tls.leaf_domain_label is None
-    return (80, 443) if certificate else (80,)
 
 
 def inbound(azure: Azure, public_ports: tuple[int, ...]) -> list[InboundRule]:

@@ -24,6 +24,7 @@ from slipway.settings import Azure, Settings, key_setting
 from slipway.settings.capacity import accelerators
 from slipway.settings.derived import blob_endpoint, registry, router_ip, router_size, storage_namespaces
 from slipway.settings.kinds import name_of, subscription_of
+from slipway.settings.layers import PLATFORM_GIVES, not_given
 from slipway.sizing.vms import NVIDIA
 from slipway.spec import ROUTER, ROUTER_NAMESPACE
 
@@ -83,7 +84,11 @@ class Platform(pulumi.ComponentResource):
             names += STORAGE_OUTPUTS if storage_namespaces(settings) else ()
             insights = any(spec.exports_to_workspace() for spec in settings.webservices)
             names += (INSIGHTS_OUTPUT,) if insights else ()
-            return {name: platform.require_output(name) for name in names}
+            given = platform.get_output(PLATFORM_GIVES).apply(lambda given: _checked(settings, given))
+            return {
+                name: pulumi.Output.all(platform.get_output(name), given).apply(lambda both: both[0])
+                for name in names
+            }
         from components.azure import AzurePlatform  # noqa: PLC0415 only such a stack imports azure-native
 
         made = AzurePlatform("azure", settings, pulumi.ResourceOptions(parent=self))
@@ -189,6 +194,13 @@ class Platform(pulumi.ComponentResource):
             enable_secret_mutable=True,  # a new certificate is written over the old one, which is never gone
             opts=pulumi.ResourceOptions(parent=self),
         )
+
+
+def _checked(settings: Settings, given: list[str] | None) -> list[str] | None:
+    """Give back what a platform says that it gives. Raises `RunError` if that is not all that is asked."""
+    if mistake := not_given(settings, given):
+        raise pulumi.RunError(mistake)
+    return given
 
 
 def _workspace(azure: Azure, cluster_id: pulumi.Input[str]) -> Mapping[str, pulumi.Input[str]]:

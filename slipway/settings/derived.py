@@ -122,6 +122,15 @@ def router_ip(azure: Azure) -> IPv4Address | None:
     return range_[ROUTER_HOST] if range_ is not None and range_.num_addresses > ROUTER_HOST else None
 
 
+def public_ports(settings: Settings) -> tuple[int, ...]:
+    """Give the ports on which the internet reaches the router; none behind an internal load balancer."""
+    router = settings.router
+    if settings.internal or router.service_type != "LoadBalancer":
+        return ()
+    certificate = router.tls is not None and router.tls.leaf_domain_label is None
+    return (80, 443) if certificate else (80,)
+
+
 def blob_endpoint(azure: Azure) -> str:
     """Give the address of the workspace's blobs, which is known before the storage exists."""
     name = name_of(azure.workspace.storage.id or azure.workspace.name)

@@ -30,7 +30,7 @@ class Settings(Checked):
     azure: Azure | None = None
     """a mapping: cloud, location, resource_group, network, egress, hosts, dns, workspace, cluster, ..."""
     layer: Literal["all", "platform", "services"] = "all"
-    """one of all, platform, services; platform and services are two stacks with the same azure settings"""
+    """one of all, platform, services; the last two are two stacks, alike but for layer and platform_stack"""
     platform_stack: Annotated[str, Field(pattern=r"^[^/]+/[^/]+/[^/]+$")] | None = None
     """with layer services, the stack of layer platform: organization/project/stack"""
     router: Router = Router()
@@ -38,7 +38,7 @@ class Settings(Checked):
     images: Images = Images()
     """a mapping: registry, global_registry, architecture"""
     webservices: Many[WebserviceSpec] = ()
-    """a list of web services"""
+    """a list of web services; layer platform makes their identities and lets them reach hosts, no more"""
     unauthenticated: dict[ServiceName, Annotated[str, Field(min_length=1)]] = Field(default_factory=dict)
     """a mapping of web services with auth_enabled: false to the reason why anyone may call them"""
 

@@ -54,6 +54,10 @@ class Layers:
     before: dict[str, Json]
     after: dict[str, Json]
     """the Kubernetes objects by kind and name, before and after that edit"""
+    client_id: str
+    """of the platform's identity for web services"""
+    lacking: str
+    """what was said when a service used the storage from a namespace that the platform does not list"""
     hidden: set[str]
     shown: str
 
@@ -63,18 +67,23 @@ def layers(tmp_path_factory: pytest.TempPathFactory) -> Layers:
     with subscription(tmp_path_factory.mktemp("layers")) as (stack, world):
         with stack.config("dev") as shipped:
             azure: Json = shipped["slipway:azure"] | {"network": {"model": "kubenet"}}
-        with stack.config("platform") as config:
-            config |= {"slipway:azure": azure, "slipway:layer": "platform"}
+        for name in ("platform", "services"):
+            with stack.config(name) as config:
+                config |= {"slipway:azure": azure, "slipway:layer": name}
+                config["slipway:router"] = {"tls": {"domains": ["models.example.com"]}}
+                config["slipway:webservices"] = webservices(MODES)
+                name_images(config)
         with stack.config("services") as config:
-            config |= {"slipway:azure": azure, "slipway:layer": "services"}
             config["slipway:platform_stack"] = "organization/slipway/platform"
-            config["slipway:router"] = {"tls": {"domains": ["models.example.com"]}}
-            config["slipway:webservices"] = webservices(MODES)
-            name_images(config)
         stack.create("platform")
         stack.create("services", GIVEN)
         folder = stack.into_files()
         platform = stack.steps(*UP, "platform")
+        with stack.config("services") as config:
+            config["slipway:webservices"][0]["namespace"] = "elsewhere"
+        lacking = refused(stack, "preview", "--stack", "services")
+        with stack.config("services") as config:
+            del config["slipway:webservices"][0]["namespace"]
         made = stack.steps(*UP, "services")
         before = objects(folder)
         for name, value in NEW.items():
@@ -91,14 +100,18 @@ def layers(tmp_path_factory: pytest.TempPathFactory) -> Layers:
             edited=edited,
             before=before,
             after=objects(folder),
+            client_id=stack.run("stack", "output", "webservices_client_id", "--stack", "platform").strip(),
+            lacking=lacking,
             hidden=secrets(stack, "services", world) | {*NEW.values(), *GIVEN.values()},
             shown="".join((json.dumps(plan), *states)),
         )
 
 
 def webservices(modes: dict[str, dict[str, int]]) -> list[Json]:
+    """Give services in these modes, of which the first one uses the storage and exports telemetry."""
     echo = {"source_directory": "examples/echo", "entry_script": "score.py"}
-    return [{"name": name, **echo, **mode} for name, mode in modes.items()]
+    first, *rest = [{"name": name, **echo, **mode} for name, mode in modes.items()]
+    return [first | {"collect_model_data": True, "enable_app_insights": True}, *rest]
 
 
 def objects(folder: Path) -> dict[str, Json]:
@@ -122,6 +135,23 @@ def test_when_services_stand_on_a_platform_then_they_make_only_what_is_in_its_cl
     packages = {step.type.partition(":")[0] for step in layers.services}
     assert packages == {"pulumi", "kubernetes", "random", "slipway"}
     assert not [step for step in layers.platform if step.type.startswith("kubernetes:")]
+
+
+def test_when_a_service_on_a_platform_uses_the_storage_then_its_pods_are_the_platforms_identity(
+    layers: Layers,
+) -> None:
+    made = {step.name for step in layers.platform}
+    assert {"cluster-webservices-slipway-services", "cluster-models", "cluster-uploads"} <= made
+    pod = layers.before["Deployment scaled"]["spec"]["template"]["spec"]
+    account = layers.before[f"ServiceAccount {pod['serviceAccountName']}"]
+    assert account["metadata"]["annotations"]["azure.workload.identity/client-id"] == layers.client_id
+    assert "Secret scaled-insights" in layers.before
+
+
+def test_when_the_platform_lists_other_services_then_the_preview_says_what_to_do(layers: Layers) -> None:
+    said = "was not made for storage for namespace elsewhere; give its stack file the same"
+    assert said in layers.lacking
+    assert "Traceback" not in layers.lacking
 
 
 def test_when_settings_of_replicas_change_then_scaled_ones_stay_and_fixed_ones_follow(

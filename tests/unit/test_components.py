@@ -28,6 +28,7 @@ from slipway.router.state import Limits, Service
 from slipway.spec import MAX_TIMEOUT_MS, SERVING, Serving
 from slipway.storage.names import FETCH, UPLOAD
 from slipway.storage.upload import FINAL_SECONDS
+from tests.unit.stack_text import PLANTED, answer, make
 
 PROJECT = Path(__file__).parents[2]
 BASE = "organization/slipway/base"
@@ -109,6 +110,17 @@ def project_with(folder: Path, config: Mapping[str, Any], stack: str = "test") -
         yaml.safe_dump({"config": config}), encoding="utf-8"
     )
     return folder
+
+
+def on_a_platform(folder: Path, config: Mapping[str, Any], **known: str) -> Graph:
+    """Run a stack of layer services on what one of layer platform gives, in which some outputs are known."""
+    project = project_with(folder, {**config, "slipway:layer": "platform"}, "base")
+    platform = run(project, "base", resolve=make, invoke=answer).outputs
+    services = {**config, "slipway:layer": "services", "slipway:platform_stack": BASE}
+    (project / "stacks" / "Pulumi.test.yaml").write_text(
+        yaml.safe_dump({"config": services}), encoding="utf-8"
+    )
+    return run(project, "test", stacks={BASE: platform | known})
 
 
 @pytest.fixture(scope="module")
@@ -329,17 +341,8 @@ def test_what_uploads_begins_before_the_service_ends_after_it_and_shares_its_vol
 def test_rows_say_which_workspace_they_are_of_and_the_model_gets_no_token(tmp_path: Path) -> None:
     config = yaml.safe_load((PROJECT / "stacks" / "Pulumi.dev.yaml").read_text())["config"]
     config["slipway:webservices"] = [VARIETY["slipway:webservices"][2] | {"auth_enabled": True}]
-    layer: dict[str, Any] = {
-        "slipway:layer": "services",
-        "slipway:platform_stack": "organization/slipway/base",
-    }
-    platform = {
-        "kubeconfig": "kind: Config",
-        "cluster_id": "/subscriptions/S/resourceGroups/other/providers/a/b/c",
-        "registry": "registry",
-        "webservices_client_id": "client",
-    }
-    made = run(project_with(tmp_path, config | layer), "test", stacks={BASE: platform}).registrations
+    cluster = "/subscriptions/S/resourceGroups/other/providers/a/b/c"
+    made = on_a_platform(tmp_path, config, cluster_id=cluster).registrations
     (inputs,) = [
         cast("dict[str, Any]", one.inputs)
         for one in made
@@ -399,20 +402,13 @@ def test_when_services_stand_on_a_platform_then_they_read_of_it_what_such_a_plat
     tmp_path: Path, *, vault: bool
 ) -> None:
     dev = yaml.safe_load((PROJECT / "stacks" / "Pulumi.dev.yaml").read_text())["config"]
-    platform: dict[str, Any] = {"kubeconfig": "kind: Config", "cluster_id": "id", "registry": "registry"}
-    layer: dict[str, Any] = {
-        "slipway:layer": "services",
-        "slipway:platform_stack": "organization/slipway/base",
-    }
     if vault:
-        layer["slipway:router"] = {"tls": {"domains": ["a.example.com"], "key_vault_certificate": "a"}}
-        platform |= {"tenant_id": "tenant", "router_client_id": "client"}
-    project = project_with(tmp_path, dev | layer)
-    made = run(project, "test", stacks={BASE: platform}).registrations
+        dev["slipway:router"] = {"tls": {"domains": ["a.example.com"], "key_vault_certificate": "a"}}
+    made = on_a_platform(tmp_path, dev).registrations
     assert not [found for found in made if found.type.startswith("azure-native:")]
     classes = [found.inputs["spec"] for found in made if found.inputs.get("kind") == "SecretProviderClass"]
     tenants: list[Any] = [fields["parameters"]["tenantId"] for fields in cast("list[Any]", classes)]
-    assert tenants == ["tenant"] * vault
+    assert tenants == ["<UserAssignedIdentity cluster-router-identity.tenantId>"] * vault
 
 
 def test_when_a_stack_keeps_data_then_it_keeps_the_group_with_which_azure_would_delete_them(
@@ -469,16 +465,10 @@ def test_when_a_service_exports_to_the_workspace_then_its_pods_read_the_connecti
     config = yaml.safe_load((PROJECT / "stacks" / "Pulumi.dev.yaml").read_text())["config"]
     for spec in config["slipway:webservices"]:
         spec["enable_app_insights"] = True
-    stacks: dict[str, dict[str, Any]] = {}
     if layer == "services":
-        config |= {"slipway:layer": "services", "slipway:platform_stack": BASE}
-        stacks[BASE] = {
-            "kubeconfig": "kind: Config",
-            "cluster_id": "id",
-            "registry": "registry",
-            "insights_connection_string": "InstrumentationKey=1",
-        }
-    graph = run(project_with(tmp_path, config), "test", stacks=stacks)
+        graph = on_a_platform(tmp_path, config)
+    else:
+        graph = run(project_with(tmp_path, config), "test")
     found = insights_pods(graph)
     assert found
     for variables, secrets in found:
@@ -489,7 +479,7 @@ def test_when_a_service_exports_to_the_workspace_then_its_pods_read_the_connecti
         assert variables["AML_APP_INSIGHTS_ENABLED"]["value"] == "true"
         for secret in secrets:
             assert isinstance(secret["stringData"], Secret)
-    assert "InstrumentationKey=1" not in json.dumps(to_json(graph))
+    assert f"{PLANTED}connection-string" not in json.dumps(to_json(graph))
 
 
 def test_when_a_service_names_a_collector_then_it_needs_no_workspace(tmp_path: Path) -> None:

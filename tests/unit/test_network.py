@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given as given_any
 from hypothesis import strategies as st
 
-from components.network import Inbound, InboundRule, inbound, needs_route_table, public_ports
+from components.network import Inbound, InboundRule, inbound, needs_route_table
 from slipway.engine import UNKNOWN, Graph, Registration
 from slipway.settings import Azure, Settings
+from slipway.settings.derived import public_ports
 from tests.unit.azure_programs import GROUP_ID, azure, found, given, of, planned, realised
 
 BODY = """

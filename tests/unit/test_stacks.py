@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
-from slipway.engine import Graph, Registration, Secret, run
+from slipway.engine import EngineError, Graph, Registration, Value, run
 from slipway.engine.graph import secrets
 from slipway.engine.sdk import mistakes
 from slipway.plan import to_json
@@ -39,14 +39,15 @@ PROJECT = Path(__file__).parents[2]
 Config = dict[str, Any]
 Change = Callable[[Config], None]
 Golden = Callable[[str, str], None]
-BASE = {"organization/slipway/base": {
-    "kubeconfig": Secret(f"{PLANTED}kubeconfig"), "cluster_id": "c", "registry": "r",
-    "tenant_id": "t", "router_client_id": "id", "webservices_client_id": "id",
-}}  # fmt: skip
+BASE = "organization/slipway/base"
 
 
-def realised(config: Mapping[str, Any], name: str = "test") -> Graph:
+def realised(
+    config: Mapping[str, Any], name: str = "test", stacks: Mapping[str, Mapping[str, Value]] | None = None
+) -> Graph:
     """Run the program on a configuration, with Azure and keys as `make` has them."""
+    if stacks is None and config.get("slipway:platform_stack") == BASE:
+        stacks = {BASE: realised(beneath(config)).outputs}
     with TemporaryDirectory() as text:
         folder = Path(text)
         for part in ("__main__.py", "Pulumi.yaml", "components", "examples"):
@@ -54,7 +55,14 @@ def realised(config: Mapping[str, Any], name: str = "test") -> Graph:
         (folder / "stacks").mkdir()
         content = yaml.safe_dump({"config": dict(config)})
         (folder / "stacks" / f"Pulumi.{name}.yaml").write_text(content, encoding="utf-8")
-        return run(folder, name, resolve=make, invoke=answer, stacks=BASE, quiet=True)
+        return run(folder, name, resolve=make, invoke=answer, stacks=stacks, quiet=True)
+
+
+def beneath(config: Mapping[str, Any]) -> Config:
+    """Configure the platform of a stack of layer services."""
+    platform = {**config, "slipway:layer": "platform"}
+    del platform["slipway:platform_stack"]
+    return platform
 
 
 @cache
@@ -309,14 +317,14 @@ VARIANTS: dict[str, Config] = {
     "US Government": in_cloud("USGovernment", "usgovvirginia"),
     "China": in_cloud("China", "chinanorth3"),
     "layer platform": layer("platform"),
-    "layer services": layer("services", **{"slipway:platform_stack": "organization/slipway/base"}),
+    "layer services": layer("services", **{"slipway:platform_stack": BASE}),
     "registered models": on_azure(
         ENDPOINTS, **{"slipway:webservices": [SERVICE | {"models": ["azureml:a:1"]}]}
     ),
     "registered models, layer services": layer(
         "services",
         **{
-            "slipway:platform_stack": "organization/slipway/base",
+            "slipway:platform_stack": BASE,
             "slipway:webservices": [SERVICE | {"models": ["azureml:a:1"]}],
         },
     ),
@@ -361,3 +369,18 @@ def test_what_a_cluster_may_do_follows_from_its_roles(variants: Variants) -> Non
         "<RouteTable network-nodes>": Role.NETWORK_CONTRIBUTOR,
         "<UserAssignedIdentity cluster-kubelet-identity>": Role.MANAGED_IDENTITY_OPERATOR,
     }
+
+
+def test_when_a_platform_was_made_for_other_services_then_theirs_fail_with_what_it_lacks() -> None:
+    services = layer("services", **{"slipway:platform_stack": BASE})
+    platform = {BASE: realised(beneath(services)).outputs}
+    with_models(services)
+    said = r"was not made for storage for namespace slipway-services; give its stack file the same"
+    with pytest.raises(EngineError, match=said):
+        realised(services, stacks=platform)
+
+
+def test_when_a_platform_is_not_there_yet_then_its_services_say_that_it_comes_first() -> None:
+    services = layer("services", **{"slipway:platform_stack": BASE})
+    with pytest.raises(EngineError, match=r"no layer platform is there .* run `pulumi up` on it first"):
+        realised(services, stacks={BASE: {}})
