@@ -126,7 +126,10 @@ def routed(state: State) -> dict[str, Any] | None:
 
 
 def unroutable(state: State) -> list[str]:
-    """Name the web services of which the router does not reach every replica. Raises LocalError."""
+    """Name the web services whose requests do not go to just the replicas that are ready. Raises LocalError.
+
+    While a Deployment is rolled, the router may still know the replica that leaves, not the one that came.
+    """
     if not any(map(is_router, state.objects.list("Deployment"))):
         return []
     seen = routed(state) or {}
@@ -134,7 +137,27 @@ def unroutable(state: State) -> list[str]:
     if errors:
         raise LocalError("\n".join(errors), "slipway logs router")
     wanted = {name: replicas(obj["spec"]) for name, obj in services(state).items()}
-    return [name for name, number in wanted.items() if seen.get(name, {}).get("up", 0) < number]
+    ready = _ready_endpoints(state)
+    there = {name: set[str](one.get("serving", ())) for name, one in seen.items()}
+    return [
+        name
+        for name, number in wanted.items()
+        if there.get(name, set()) != ready.get(name, set()) or len(ready.get(name, ())) < number
+    ]
+
+
+def _ready_endpoints(state: State) -> dict[str, set[str]]:
+    """Give the addresses with ports of each web service's ready replicas, as HAProxy names its servers."""
+    found: dict[str, set[str]] = {}
+    for one in state.objects.list("EndpointSlice"):
+        name = part(one, "metadata", "labels").get(WEBSERVICE)
+        if name is None:
+            continue
+        port = next((port["port"] for port in one.get("ports") or () if port.get("name") == "http"), None)
+        for endpoint in one.get("endpoints") or ():
+            if part(endpoint, "conditions").get("ready") is not False:
+                found.setdefault(name, set()).add(f"{endpoint['addresses'][0]}:{port}")
+    return found
 
 
 def _opener() -> urllib.request.OpenerDirector:

@@ -71,6 +71,7 @@ async def report(router: Router) -> dict[str, object]:
         services[name] = {
             "replicas": len(service.replicas) if service else 0,
             "up": load.up,
+            "serving": sorted(load.serving),
             "busy": load.busy,
             "queued": load.queued,
             "error": state.errors.get(name)

@@ -14,12 +14,17 @@ Row = Mapping[str, str]
 class Load:
     """How one service is."""
 
-    up: int = 0
-    """Replicas that answer HAProxy's own check."""
+    serving: frozenset[str] = frozenset()
+    """The servers that answer HAProxy's own check and take requests."""
     busy: int = 0
     """Requests that replicas have."""
     queued: int = 0
     """Requests that wait for a replica."""
+
+    @property
+    def up(self) -> int:
+        """How many replicas take requests."""
+        return len(self.serving)
 
 
 def rows(text: str) -> list[Row]:
@@ -38,8 +43,8 @@ def loads(found: Iterable[Row]) -> dict[str, Load]:
         if server == "BACKEND":
             by_service[name] = replace(load, queued=int(row["qcur"]))
         else:
-            up = int(row["status"].startswith("UP"))
-            by_service[name] = replace(load, up=load.up + up, busy=load.busy + int(row["scur"]))
+            serving = load.serving | ({server} if row["status"].startswith("UP") else set[str]())
+            by_service[name] = replace(load, serving=serving, busy=load.busy + int(row["scur"]))
     return by_service
 
 

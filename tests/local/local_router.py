@@ -32,8 +32,10 @@ class Admin(Handler):
             name = deployment["metadata"]["name"]
             slices = objects.list("EndpointSlice", deployment["metadata"]["namespace"])
             own = [s for s in slices if s["metadata"]["labels"]["kubernetes.io/service-name"] == name]
-            up = sum(s["endpoints"][0]["conditions"]["ready"] for s in own)
-            services[name] = {"replicas": len(own), "up": up, "busy": 0, "queued": 7, "error": None}
+            ready = [s for s in own if s["endpoints"][0]["conditions"]["ready"]]
+            serving = [f"{s['endpoints'][0]['addresses'][0]}:{s['ports'][0]['port']}" for s in ready]
+            load = {"up": len(serving), "serving": serving, "busy": 0, "queued": 7}
+            services[name] = {"replicas": len(own), **load, "error": None}
         self.answer(200, {"services": services})
 
 

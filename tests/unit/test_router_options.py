@@ -135,7 +135,8 @@ fraud,BACKEND,0,1,UP,
 
 
 def test_when_figures_are_read_then_services_are_summed_up_without_what_holds_queues() -> None:
-    assert loads(rows(STATISTICS)) == {"echo": Load(up=2, busy=3, queued=2), "fraud": Load()}
+    serving = frozenset({"10.0.0.1:5001", "10.0.0.2:5001"})
+    assert loads(rows(STATISTICS)) == {"echo": Load(serving, busy=3, queued=2), "fraud": Load()}
 
 
 def test_when_requests_are_counted_then_those_that_hold_queues_are_none() -> None:
