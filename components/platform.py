@@ -155,8 +155,7 @@ class Platform(pulumi.ComponentResource):
         for spec in settings.webservices:
             existing = spec.environment.image
             own = image(spec.name, recipes[spec.name]) if existing is None else None
-            stored = spec.registered_models or spec.uploads
-            storing = [slipway, accounts.get(spec.namespace)] if stored else []
+            storing = [slipway, accounts.get(spec.namespace)] if spec.uses_storage else []
             Webservice(
                 spec.name,
                 WebserviceArgs(

@@ -64,8 +64,8 @@ class Webservice(pulumi.ComponentResource):
         labels = pods.labels(spec.name, "webservice") | {WEBSERVICE: spec.name}
         selector = {WEBSERVICE: spec.name}
         child = pods.children(self, opts)
-        storage = args.storage if spec.registered_models or spec.uploads else None
-        if (spec.registered_models or spec.uploads) and storage is None:
+        storage = args.storage if spec.uses_storage else None
+        if spec.uses_storage and storage is None:
             raise pulumi.RunError(
                 f"{spec.name}: models come from a storage and uploads go there; give `storage`"
             )

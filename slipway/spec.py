@@ -269,6 +269,11 @@ class WebserviceSpec(Serving):
         """Tell whether its pods have a container that uploads."""
         return self.collect_model_data or self.upload_outputs
 
+    @property
+    def uses_storage(self) -> bool:
+        """Tell whether its pods fetch registered models or upload."""
+        return bool(self.registered_models) or self.uploads
+
     def serving(self) -> Serving:
         """Give the part that the router reads."""
         return Serving(**{name: getattr(self, name) for name in Serving.model_fields})
