@@ -11,7 +11,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, StringConstraints
+from pydantic import AfterValidator, Field, SecretStr, StringConstraints
+from pydantic_core import PydanticCustomError
 
 from slipway import variables
 from slipway.model import REGISTERED, Model, model_of
@@ -59,6 +60,17 @@ _COMPARED = r"([<>!=~]=|[<>])\d+(\.\d+)*(\.\*)?"
 PythonVersion = Annotated[
     str, StringConstraints(pattern=rf"^(|\d+(\.\d+){{0,2}}|{_COMPARED}(, *{_COMPARED})*)$")
 ]
+
+
+def _model_text(text: str) -> str:
+    try:
+        model_of(text)
+    except ValueError as error:
+        raise PydanticCustomError("rule", "{rule}", {"rule": str(error)}) from None
+    return text
+
+
+ModelText = Annotated[str, AfterValidator(_model_text)]
 
 
 class Serving(Checked):
@@ -196,7 +208,7 @@ class WebserviceSpec(Serving):
     """the path of the folder with the service's code, from the project's folder"""
     arguments: Many[str] = ()
     """a list of strings, which the entry script finds in `sys.argv`"""
-    models: Annotated[Many[str], Field(max_length=MAX_MODELS)] = ()
+    models: Annotated[Many[ModelText], Field(max_length=MAX_MODELS)] = ()
     """a list of at most 1000 models: paths from the project's folder, or azureml:NAME:VERSION, not both"""
     model_layer_gb_limit: Quantity = 2
     """gigabytes of model files that an image may hold; what is larger is registered and then fetched"""
@@ -359,12 +371,7 @@ def is_key(text: str) -> bool:
 
 def _model_mistakes(texts: Sequence[str]) -> list[str]:
     mistakes: dict[str, None] = {}
-    models: list[Model] = []
-    for text in texts:
-        try:
-            models.append(model_of(text))
-        except ValueError as error:
-            mistakes[f"models: {error}"] = None
+    models = [model_of(text) for text in texts]
     places = Counter(model.place for model in models)
     for model in models:
         if places[model.place] > 1:
