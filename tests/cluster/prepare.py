@@ -1,6 +1,7 @@
 """Installs what the tests of this folder need beside Python packages; `make test-cluster` calls it.
 
-Debian's packages need root, the emulator of Azure's storage needs npm. What is there already is left alone.
+Debian's packages need root, the emulator of Azure's storage needs npm, Kubernetes needs Go, unless
+SLIPWAY_TEST_KUBECONFIG names a cluster that is there. What is there already is left alone.
 """
 
 import os
@@ -8,7 +9,11 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
+
+from tests.cluster.kubernetes.build import NoGoError, build, programs
 
 HERE = Path(__file__).parent
 DEBIAN = {
@@ -19,12 +24,23 @@ DEBIAN = {
     "/usr/bin/python3": "python3",
 }
 """The package of each program."""
+KUBERNETES = {
+    "etcd": "etcd-server",
+    "/usr/lib/cni/ptp": "containernetworking-plugins",
+    "iptables": "iptables",
+    "conntrack": "conntrack",
+    "ip": "iproute2",
+    "catatonit": "catatonit",
+}
+"""The same for a cluster made here."""
 NODE_MODULES = HERE / "node_modules"
 
 
 def main() -> int:
     """Install what is missing; return 1, with the command to type, where that cannot be done here."""
-    missing = sorted({package for program, package in DEBIAN.items() if shutil.which(program) is None})
+    given = os.environ.get("SLIPWAY_TEST_KUBECONFIG")
+    needed = DEBIAN if given else DEBIAN | KUBERNETES
+    missing = sorted({package for program, package in needed.items() if shutil.which(program) is None})
     if missing:
         install = ["apt-get", "install", "--yes", "--quiet", "--no-install-recommends", *missing]
         if os.geteuid() != 0 or shutil.which("apt-get") is None:
@@ -39,14 +55,31 @@ def main() -> int:
             return 1
         quiet = ["--no-audit", "--no-fund", "--loglevel=error"]
         _step("install azurite", ["npm", "ci", *quiet], dict(os.environ))
+    if not given and not programs().exists():
+        try:
+            with _timed("build Kubernetes, about 15 minutes on two cores"):
+                build(_say)
+        except NoGoError as error:
+            print(error, file=sys.stderr)
+            return 1
     return 0
 
 
 def _step(what: str, command: list[str], environment: dict[str, str]) -> None:
-    print(f"{what} ...", flush=True)
+    with _timed(what):
+        subprocess.run(command, check=True, cwd=HERE, env=environment, stdout=subprocess.DEVNULL)
+
+
+@contextmanager
+def _timed(what: str) -> Generator[None]:
+    _say(f"{what} ...")
     begin = time.monotonic()
-    subprocess.run(command, check=True, cwd=HERE, env=environment, stdout=subprocess.DEVNULL)
-    print(f"{what}: {time.monotonic() - begin:.0f} s", flush=True)
+    yield
+    _say(f"{what}: {time.monotonic() - begin:.0f} s")
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
 
 
 if __name__ == "__main__":

@@ -42,19 +42,26 @@ class RunningRegistry:
         return self.store / "docker/registry/v2/blobs/sha256" / name[:2] / name / "data"
 
 
+def configure(
+    path: Path, store: Path, address: str = "127.0.0.1:0", auth: Mapping[str, Any] | None = None
+) -> None:
+    """Write the file that a registry is started with; `auth` is that part of it."""
+    config: dict[str, Any] = {
+        "version": 0.1,
+        "log": {"level": "info"},
+        "storage": {"filesystem": {"rootdirectory": str(store)}, "delete": {"enabled": True}},
+        "http": {"addr": address, "secret": "only for this test"},
+        "auth": dict(auth or {}),
+    }
+    path.write_text(yaml.safe_dump({key: value for key, value in config.items() if value}))
+
+
 @contextmanager
 def registry(folder: Path, auth: Mapping[str, Any] | None = None) -> Generator[RunningRegistry]:
     """Run a registry; `auth` is that part of its configuration."""
     folder.mkdir(parents=True, exist_ok=True)
-    config: dict[str, Any] = {
-        "version": 0.1,
-        "log": {"level": "info"},
-        "storage": {"filesystem": {"rootdirectory": str(folder / "store")}, "delete": {"enabled": True}},
-        "http": {"addr": "127.0.0.1:0", "secret": "only for this test"},
-        "auth": dict(auth or {}),
-    }
     path = folder / "config.yaml"
-    path.write_text(yaml.safe_dump({key: value for key, value in config.items() if value}))
+    configure(path, folder / "store", auth=auth)
     log = folder / "registry.log"
     with log.open("wb") as errors, (folder / "requests.log").open("wb") as requests:
         process = subprocess.Popen(["docker-registry", "serve", path], stdout=requests, stderr=errors)
