@@ -14,10 +14,10 @@ import pulumi
 import pulumi_azure_native as az
 
 from components import aks, monitoring
-from components.kubeconfig import exec_kubeconfig
 from components.roles import assign
 from components.router import NAME as ROUTER
 from components.storage import SERVICE_ACCOUNT
+from slipway.kubeconfig import exec_kubeconfig
 from slipway.roles import Role
 from slipway.settings.azure import Azure
 from slipway.settings.kinds import group_of, name_of

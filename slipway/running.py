@@ -13,9 +13,8 @@ from http import HTTPStatus
 from typing import Any
 
 from slipway.kube.folder import Object
-from slipway.local.container import ADDRESS, port_of
-from slipway.local.read import part
-from slipway.local.rollout import replicas
+from slipway.kube.read import part, port_of, replicas
+from slipway.local.container import ADDRESS
 from slipway.local.state import LocalError, State
 from slipway.spec import SERVING, WEBSERVICE, Serving
 

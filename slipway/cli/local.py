@@ -79,7 +79,7 @@ def down(stack: str) -> None:
 @stack_option
 def status(stack: str) -> None:
     """Show how each web service is doing. Exits with 1 where nothing runs."""
-    from slipway.local.health import health
+    from slipway.kube.health import health
     from slipway.local.objects import owner
 
     _, state = find_project(stack)

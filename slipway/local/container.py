@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from slipway.kube.folder import Object
-from slipway.local.read import items
+from slipway.kube.read import items
 
 Lookup = Callable[[str, str, str], Object | None]
 """(kind, namespace, name) -> the object, or None."""
@@ -94,15 +94,6 @@ def expand(text: str, env: Mapping[str, str]) -> str:
         return "$" if match[0] == "$$" else env.get(match[1], match[0])
 
     return _REFERENCE.sub(one, text)
-
-
-def port_of(pod: Object, port: str | int) -> int | None:
-    """Give the local port behind a container port's name or number."""
-    for container in items(pod["spec"], "containers"):
-        for declared in items(container, "ports"):
-            if port in (declared.get("name"), declared["containerPort"]):
-                return declared.get("hostPort") or declared["containerPort"]
-    return None
 
 
 def files(pod: Object, lookup: Lookup) -> dict[str, dict[str, bytes]]:

@@ -12,7 +12,7 @@ from enum import Enum
 from typing import Any
 
 from slipway.kube.folder import Object
-from slipway.local.read import items, part
+from slipway.kube.read import items, part
 
 
 class Meaning(Enum):

@@ -10,9 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from slipway.kube.folder import Object
-from slipway.local.container import ADDRESS, NODE, port_of
-from slipway.local.read import items, part
-from slipway.local.rollout import HASH_LABEL
+from slipway.kube.read import HASH_LABEL, items, part, port_of
+from slipway.local.container import ADDRESS, NODE
 
 MANAGER = "slipway-local"
 
@@ -88,12 +87,6 @@ def host_ports(pod: Object) -> list[int]:
         for container in items(pod, "spec", "containers")
         for port in items(container, "ports")
     ]
-
-
-def is_ready(pod: Object) -> bool:
-    """Tell whether a Pod's condition Ready is true and it is not on its way out."""
-    ready = any(c["type"] == "Ready" and c["status"] == "True" for c in items(pod, "status", "conditions"))
-    return ready and "deletionTimestamp" not in pod["metadata"]
 
 
 def owner(pod: Object) -> tuple[str, str]:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from slipway.kube.folder import Object
+from slipway.kube.read import items, port_of
 from slipway.local.container import (
     ADDRESS,
     ConfigError,
@@ -25,14 +26,12 @@ from slipway.local.container import (
     Lookup,
     Process,
     files,
-    port_of,
     process,
 )
 from slipway.local.logs import Log
 from slipway.local.objects import ContainerView, Termination
 from slipway.local.probes import STEADY, Health, Probe, backoff, probe, step, wait
 from slipway.local.process import Child, Children
-from slipway.local.read import items
 
 CONFIG_RETRY = 1.0  # seconds until a missing Secret or ConfigMap is looked for again
 MESSAGE_BYTES = 4096  # of a log's end, as Kubernetes' limit for a termination message

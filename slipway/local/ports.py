@@ -8,9 +8,9 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from slipway.kube.folder import Object
-from slipway.local.container import ADDRESS, port_of
+from slipway.kube.read import items, part, port_of
+from slipway.local.container import ADDRESS
 from slipway.local.objects import selected
-from slipway.local.read import items, part
 
 
 @dataclass(frozen=True)

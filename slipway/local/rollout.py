@@ -12,9 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from slipway.kube.folder import Object
-from slipway.local.read import items, part
-
-HASH_LABEL = "pod-template-hash"
+from slipway.kube.read import items, part, replicas
 
 
 @dataclass(frozen=True)
@@ -67,12 +65,6 @@ def limits(spec: Object, *, fixed_ports: bool) -> Limits:
     surge = _share(rolling.get("maxSurge", "25%"), wanted, math.ceil)
     unavailable = _share(rolling.get("maxUnavailable", "25%"), wanted, math.floor)
     return Limits(surge, unavailable) if surge or unavailable else Limits(0, 1)
-
-
-def replicas(spec: Object) -> int:
-    """Give the wanted number of pods; 1 where nobody said."""
-    wanted: int | None = spec.get("replicas")
-    return 1 if wanted is None else wanted
 
 
 def plan(wanted: int, current: str, allowed: Limits, pods: Sequence[PodView]) -> Step:

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-import slipway.kube.folder
+from slipway import kube
 from slipway.kube.folder import Folder
 from slipway.local.container import LocalImage
 
@@ -119,7 +119,8 @@ class Supervisor:
 
 def version() -> str:
     """Name this code: the release, and a hash of the files that a supervisor runs."""
-    files = [*sorted(Path(__file__).parent.glob("*.py")), Path(slipway.kube.folder.__file__)]
+    shared = Path(kube.__file__).parent
+    files = [*sorted(Path(__file__).parent.glob("*.py")), shared / "folder.py", shared / "read.py"]
     whole = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
     try:
         release = importlib.metadata.version("slipway-aks")

@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from slipway.kube.folder import Object
+from slipway.kube.read import HASH_LABEL, items, replicas
 from slipway.local.container import ConfigError, LocalImage
 from slipway.local.objects import (
     container_ports,
@@ -32,8 +33,7 @@ from slipway.local.objects import (
 from slipway.local.pod import Pod, now
 from slipway.local.ports import behind_load_balancer, busy, free
 from slipway.local.process import Children, Watchdog
-from slipway.local.read import items
-from slipway.local.rollout import HASH_LABEL, PodView, limits, plan, replicas, status, template_hash
+from slipway.local.rollout import PodView, limits, plan, status, template_hash
 from slipway.local.state import State, Supervisor, held, started, version
 
 POLL = 0.1  # seconds between looks at the folder

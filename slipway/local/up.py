@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import cast
 
 from slipway.kube.folder import Object
+from slipway.kube.read import HASH_LABEL, is_ready, items, replicas
 from slipway.local import ports
 from slipway.local.container import LocalImage
 from slipway.local.fields import check
-from slipway.local.objects import host_ports, is_ready, owner
+from slipway.local.objects import host_ports, owner
 from slipway.local.pod import now
-from slipway.local.read import items
-from slipway.local.rollout import HASH_LABEL, replicas, template_hash
+from slipway.local.rollout import template_hash
 from slipway.local.state import LocalError, State, Supervisor, read_json, started, version, write_json
 from slipway.problems import Problems
 

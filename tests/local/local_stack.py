@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from slipway.kube.folder import Object
+from slipway.kube.read import is_ready
 from slipway.local.container import LocalImage
-from slipway.local.objects import is_ready
 from slipway.local.state import State
 from slipway.local.up import down, up
 

@@ -18,7 +18,7 @@ from click.testing import CliRunner, Result
 
 from slipway.cli import main
 from slipway.kube.folder import Object
-from slipway.local.objects import is_ready
+from slipway.kube.read import is_ready
 from slipway.local.state import State
 from tests.local.local_stack import Stack, alive, kill, pid_of, stack, until
 

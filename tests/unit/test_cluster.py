@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from components.aks import attach_mistakes, dns_prefix, slots
-from components.kubeconfig import exec_kubeconfig
 from slipway.engine import UNKNOWN, EngineError, Graph, Registration, Secret
+from slipway.kubeconfig import exec_kubeconfig
 from slipway.plan import to_json
 from slipway.roles import Role
 from slipway.settings.cluster import Maintenance

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slipway.kube.folder import Object
-from slipway.local.container import ConfigError, LocalImage, Process, expand, files, port_of, process
+from slipway.kube.read import port_of
+from slipway.local.container import ConfigError, LocalImage, Process, expand, files, process
 
 IMAGE = LocalImage("/venv/bin/python", "/app", ("-m", "server"), {"PATH": "/venv/bin", "A": "image"})
 VOLUMES = Path("/state/pod")

@@ -7,7 +7,7 @@ import pytest
 
 from slipway.images.bases import satisfies
 from slipway.kube.folder import Object
-from slipway.local.health import Health, health
+from slipway.kube.health import Health, health
 from slipway.local.ports import Fixed, busy, fixed, free
 
 

@@ -6,9 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from slipway.kube.folder import Object
-from slipway.local.objects import is_ready
-from slipway.local.read import items, part
-from slipway.local.rollout import replicas
+from slipway.kube.read import is_ready, items, part, replicas
 
 
 @dataclass(frozen=True)
