@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import tarfile
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Generator
@@ -22,11 +20,10 @@ from slipway.images.cache import VARIABLE, Cache
 from slipway.images.push import ImagePushProvider
 from slipway.images.recipe import ENVIRONMENTS, Recipe, router_recipe, webservice_recipe
 from slipway.images.registry import Registry
-from slipway.images.transfer import Place, push
 from slipway.problems import Problems
 from slipway.spec import WebserviceSpec
 from tests.cluster import debian
-from tests.cluster.containers import Containerd, containerd
+from tests.cluster.containers import Containerd, containerd, score, wait_ready
 from tests.cluster.ports import free_port
 from tests.cluster.registries import RunningRegistry, registry
 
@@ -57,13 +54,8 @@ class World:
 
 @pytest.fixture(name="base", scope="module")
 def _base(tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
-    """Give the reference of a base image in a registry that stands for Microsoft's."""
-    folder = tmp_path_factory.mktemp("base")
-    cache = Cache(folder / "cache")
-    made = debian.base(cache)
-    with registry(folder / "registry") as running, Registry(running.host, ()) as client:
-        push(Place(client, "base/python"), made.manifest, cache.path, tags=("3",))
-        yield f"{running.host}/base/python:3"
+    with debian.served(tmp_path_factory.mktemp("base")) as reference:
+        yield reference
 
 
 @pytest.fixture(name="world")
@@ -107,23 +99,6 @@ def layers(image: Image) -> list[str]:
 def moved(running: RunningRegistry, since: int) -> list[str]:
     """Give the uploads that a registry took."""
     return [path for method, path in running.requests()[since:] if method in {"PATCH", "PUT"}]
-
-
-def score(port: int, body: str) -> object:
-    request = urllib.request.Request(f"http://127.0.0.1:{port}/score", body.encode())
-    with urllib.request.urlopen(request, timeout=5) as answer:
-        return json.loads(answer.read())
-
-
-def wait_ready(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    end = time.monotonic() + 60
-    while time.monotonic() < end and process.poll() is None:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/ready", timeout=1):
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.05)
-    raise AssertionError(f"not ready:\n{log.read_text()}")
 
 
 @pytest.fixture(name="runtime", scope="module")
