@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import tarfile
 import urllib.error
@@ -228,12 +229,18 @@ def test_slipways_own_image_runs_the_router(
         answer.value.close()
 
 
-def test_a_dockerfile_makes_the_base_with_what_builds_images_here(
-    world: World, base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("builder", ["buildah", "podman"])
+def test_a_dockerfile_makes_the_base_with_each_builder_and_goes_to_the_registry(
+    world: World, base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, builder: str
 ) -> None:
+    program = shutil.which(builder)
+    assert program is not None
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / builder).symlink_to(program)
     registries = tmp_path / "registries.conf"
     host = base.partition("/")[0]
     registries.write_text(f'[[registry]]\nlocation = "{host}"\ninsecure = true\n', encoding="utf-8")
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.setenv("CONTAINERS_REGISTRIES_CONF", str(registries))
     monkeypatch.setenv("BUILDAH_ISOLATION", "chroot")  # all that a container lets root do
     monkeypatch.setenv("STORAGE_DRIVER", "vfs")
@@ -251,3 +258,6 @@ def test_a_dockerfile_makes_the_base_with_what_builds_images_here(
     assert build(recipe, world.project, world.places, cache).digest == image.digest
     assert kept(image.digest, cache) == image
     assert cached(recipe, world.project, cache) == image.digest
+    publish(world.repository, image, cache, monkeypatch)
+    with Registry(world.workspace.host, ()) as client:
+        assert client.manifest(REPOSITORY, image.digest) == (image.digest, image.built.manifest)
