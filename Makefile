@@ -33,6 +33,7 @@ lint: install ## style, types, import arrows, dependencies
 	$(BIN)/basedpyright
 	$(BIN)/lint-imports
 	$(BIN)/deptry .
+	$(BIN)/vermin --target=3.9- --no-tips --violations --quiet slipway/__init__.py slipway/scoring slipway/collect
 
 format: install ## put the code into the one format
 	$(BIN)/ruff check --fix-only --quiet $(CODE)

@@ -35,7 +35,7 @@ LINES = 5000  # of a log, as v1's get_logs
 def up(stack: str) -> None:
     """Run the stack's router and web services as processes of this machine."""
     from slipway.kube.resolve import resolve
-    from slipway.local.realise import prune, realise
+    from slipway.local.realise import prune, prune_unused, realise
     from slipway.local.up import PortsBusy, verify
     from slipway.local.up import up as local_up
 
@@ -54,6 +54,7 @@ def up(stack: str) -> None:
         images = {ref: realise(ref, recipe, project, state, say) for ref, recipe in resolved.recipes.items()}
         local_up(state, objects, images, say=say)
         _wait_routable(state, say)
+        prune_unused(state)
     names = list(running.services(state))
     click.echo(table([(name, running.scoring_uri(state, name)) for name in names]), nl=False)
     samples = {name: _sample(project, name, resolved) for name in names}

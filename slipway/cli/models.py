@@ -89,8 +89,8 @@ def fetch(objects: Collection[Object], project: Path, state: State, say: Callabl
         with _container(project, state.root.name) as container:
             say(f"fetching {', '.join(map(str, new[:3]))}{' ...' if len(new) > 3 else ''}")
             bring(container, new, state.models, say)
-        for model in new:
-            whole[model].touch()
+    for mark in whole.values():
+        mark.touch()  # also where it is there: it is used
 
 
 @contextlib.contextmanager

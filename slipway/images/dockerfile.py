@@ -44,6 +44,9 @@ _NO_BUILDX = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 """What docker says without buildx or daemon, or with a driver that writes no OCI layout (its default)."""
+_RUN_FAILED = re.compile(r"^ERROR: Run (?:failed|timed out)", re.MULTILINE)
+"""What `az acr build` ends with after a build that ran; it fails for other reasons without one. Source:
+azure-cli, command_modules/acr/_stream_utils.py."""
 
 
 class _CannotBuildError(Exception):
@@ -152,10 +155,15 @@ def _with_acr(registry: str, reference: str, context: Path, recipe: Recipe, cach
     except RegistryError as error:
         raise Problems([f"environment.{_field(recipe)}: {error}"]) from None
     if known is None:
-        _run(
+        said = _failed(
             *("az", "acr", "build", "--registry", registry, "--image", f"{parsed.repository}:{parsed.tag}"),
             *("--platform", f"linux/{recipe.architecture}", "--only-show-errors", str(context)),
         )
+        if said and not _RUN_FAILED.search(said):
+            right = f"ask for the role Container Registry Tasks Contributor on {registry}"
+            raise Problems([f"az acr build did not run; run `az login`, or {right}\n{said}"])
+        if said:
+            raise Problems([_blame("az acr build", said)])
         known = store.base(reference, recipe.architecture, cache)
     return known
 
@@ -166,9 +174,9 @@ def _run(*command: str) -> None:
 
 
 def _failed(*command: str) -> str:
-    """Run a command; give its last words if it failed, else nothing."""
+    """Run a command; give its last words if it failed, else nothing. Some say on stdout what went wrong."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    said = "\n".join((done.stderr or done.stdout).strip().splitlines()[-20:])
+    said = "\n".join([*done.stdout.splitlines(), *done.stderr.strip().splitlines()][-20:])
     return (said or f"exit status {done.returncode}") if done.returncode else ""
 
 

@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Collection, Generator
 from pathlib import Path
 
@@ -30,6 +31,8 @@ from slipway.local.state import LocalError, State
 from slipway.storage.names import MODELS_CACHE
 
 _ASIDE = ".new-"
+_UNUSED = 30 * 24 * 3600
+"""Seconds after which what no `up` asked for is removed."""
 _MORE_PATH = "/usr/local/sbin:/usr/sbin:/opt/homebrew/bin"  # where HAProxy may be
 
 
@@ -58,11 +61,10 @@ def realise(
         )
     shared = state.root.parent
     environment = shared / "environments" / f"{environment_hash(recipe)}-{sys.implementation.cache_tag}"
-    if not (environment / "bin/python").exists():  # also when the Python that it links to is gone
-        with _aside(environment) as folder:
-            if folder is not None:
-                say(f"making the environment of {reference.partition(':')[0]}")
-                _make_environment(folder, recipe, project / recipe.source_directory)
+    with _aside(environment) as folder:
+        if folder is not None:
+            say(f"making the environment of {reference.partition(':')[0]}")
+            _make_environment(folder, recipe, project / recipe.source_directory)
     runtime = shared / "runtime" / runtime_hash(recipe.runtime)
     with _aside(runtime) as folder:
         if folder is not None:
@@ -92,6 +94,28 @@ def prune(state: State) -> None:
             shutil.rmtree(path)
 
 
+def prune_unused(state: State) -> None:
+    """Remove what no `up` asked for in 30 days: environments and runtimes that no stack runs, fetched models.
+
+    To be called once the pods from before an `up` are gone: until then they may start again.
+    """
+    shared = state.root.parent
+    running = "".join(file.read_text(encoding="utf-8") for file in shared.glob("*/images.json"))
+    for folder in (shared / "environments", shared / "runtime"):
+        if folder.is_dir():
+            with _alone(folder):
+                for path in folder.iterdir():
+                    if path.is_dir() and path.name not in running and _unused(path):
+                        shutil.rmtree(path.rename(folder / f"{_ASIDE}{path.name}"))
+    for whole in [*filter(_unused, state.models.glob("*/*.whole"))]:
+        whole.unlink()
+        shutil.rmtree(whole.with_suffix(""))
+
+
+def _unused(path: Path) -> bool:
+    return time.time() - path.stat().st_mtime > _UNUSED
+
+
 def _satisfies(specifier: str, version: str) -> bool:
     try:
         return satisfies(specifier, version)
@@ -103,12 +127,11 @@ def _satisfies(specifier: str, version: str) -> bool:
 def _aside(target: Path) -> Generator[Path | None]:
     """Yield a folder that becomes `target` if all goes well, or None if that is there already."""
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handle = os.open(target.parent / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)  # another stack's `up` may be making the same
+    with _alone(target.parent):
         for left in target.parent.glob(f"{_ASIDE}*"):  # by an `up` that was killed
             shutil.rmtree(left)
         if target.is_dir() and not _broken(target):
+            os.utime(target)  # it is used
             yield None
             return
         shutil.rmtree(target, ignore_errors=True)
@@ -118,6 +141,15 @@ def _aside(target: Path) -> Generator[Path | None]:
             folder.rename(target)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Generator[None]:
+    """Hold a folder: another stack's `up` may be making the same there."""
+    handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
     finally:
         os.close(handle)
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
+import time
+import urllib.error
+import urllib.request
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.cluster.processes import logged_line
+from tests.cluster.processes import DEADLINE, logged_line
 
 SERVES = re.compile(r"msg=serving\.\.\. address=(\S+sock)$", re.MULTILINE)
 SNAPSHOTTER = "native"
@@ -29,8 +33,10 @@ class Containerd:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def pull(self, reference: str) -> None:
-        self.ctr("images", "pull", "--plain-http", "--snapshotter", SNAPSHOTTER, reference)
+    def pull(self, reference: str, login: str = "") -> None:
+        """Pull an image; `login` is a user and a password as in `user:password`."""
+        user = ("--user", login) if login else ()
+        self.ctr("images", "pull", "--plain-http", "--snapshotter", SNAPSHOTTER, *user, reference)
 
     @contextmanager
     def container(
@@ -74,3 +80,22 @@ def containerd(folder: Path) -> Generator[Containerd]:
     finally:
         process.terminate()
         process.wait(30)
+
+
+def wait_ready(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait until what a container serves is ready."""
+    end = time.monotonic() + DEADLINE
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/ready", timeout=1):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.05)
+    raise AssertionError(f"not ready:\n{log.read_text()}")
+
+
+def score(port: int, body: str) -> object:
+    """Send one request to a scoring server."""
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/score", body.encode())
+    with urllib.request.urlopen(request, timeout=5) as answer:
+        return json.loads(answer.read())

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from slipway.images.built import Built
 from slipway.images.cache import Cache
 from slipway.images.layers import Entry, write
 from slipway.images.oci import CONFIG, Descriptor, Manifest
+from slipway.images.registry import Registry
+from slipway.images.transfer import Place, push
+from tests.cluster.registries import registry
 
 PYTHON = "/usr/bin/python3"
 _MERGED = ("bin", "sbin", "lib", "lib64")
@@ -41,6 +45,16 @@ def base(cache: Cache) -> Built:
     built = built.append([("Debian's Python", layer)], {"Env": variables, "Cmd": ["python3"]})
     cache.put(built.config, CONFIG)
     return built
+
+
+@contextmanager
+def served(folder: Path) -> Generator[str]:
+    """Serve the image from a registry that stands for Microsoft's; give its reference."""
+    cache = Cache(folder / "cache")
+    made = base(cache)
+    with registry(folder / "registry") as running, Registry(running.host, ()) as client:
+        push(Place(client, "base/python"), made.manifest, cache.path, tags=("3",))
+        yield f"{running.host}/base/python:3"
 
 
 def _closure(packages: Iterable[str]) -> list[str]:

@@ -21,6 +21,8 @@ DEBIAN = {
     "containerd": "containerd",
     "runc": "runc",
     "buildah": "buildah",
+    "podman": "podman",
+    "pypy3": "pypy3",
     "/usr/bin/python3": "python3",
 }
 """The package of each program."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import re
 import subprocess
 from collections.abc import Generator, Mapping
@@ -14,9 +16,10 @@ import yaml
 
 from tests.cluster.processes import logged_line
 
-PASSWORD = "right-password"
+USER, PASSWORD = "ann", "right-password"
+PAIR = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
 HTPASSWD = "ann:$2y$05$xq4ygihfD9Fb3mTd3EjN9.JBRDTA8j5tDwUU0485UNTSBCNg4lKmy\n"
-"""`ann` and the hash of that password, as `htpasswd -B` writes them."""
+"""That user and the hash of that password, as `htpasswd -B` writes them."""
 LISTENS = re.compile(r"listening on (127\.0\.0\.1:\d+)")
 
 
@@ -70,3 +73,18 @@ def registry(folder: Path, auth: Mapping[str, Any] | None = None) -> Generator[R
     finally:
         process.terminate()
         process.wait(30)
+
+
+@contextmanager
+def guarded(folder: Path) -> Generator[RunningRegistry]:
+    """Run a registry that asks for that user's password."""
+    folder.mkdir(parents=True, exist_ok=True)
+    users = folder / "users"
+    users.write_text(HTPASSWD)
+    with registry(folder, {"htpasswd": {"realm": "r", "path": str(users)}}) as running:
+        yield running
+
+
+def docker_login(config: Path, host: str) -> None:
+    """Leave in Docker's configuration folder what `docker login` leaves."""
+    (config / "config.json").write_text(json.dumps({"auths": {host: {"auth": PAIR}}}))

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
+import shutil
 import subprocess
 import tarfile
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Generator
@@ -22,11 +21,10 @@ from slipway.images.cache import VARIABLE, Cache
 from slipway.images.push import ImagePushProvider
 from slipway.images.recipe import ENVIRONMENTS, Recipe, router_recipe, webservice_recipe
 from slipway.images.registry import Registry
-from slipway.images.transfer import Place, push
 from slipway.problems import Problems
 from slipway.spec import WebserviceSpec
 from tests.cluster import debian
-from tests.cluster.containers import Containerd, containerd
+from tests.cluster.containers import Containerd, containerd, score, wait_ready
 from tests.cluster.ports import free_port
 from tests.cluster.registries import RunningRegistry, registry
 
@@ -57,13 +55,8 @@ class World:
 
 @pytest.fixture(name="base", scope="module")
 def _base(tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
-    """Give the reference of a base image in a registry that stands for Microsoft's."""
-    folder = tmp_path_factory.mktemp("base")
-    cache = Cache(folder / "cache")
-    made = debian.base(cache)
-    with registry(folder / "registry") as running, Registry(running.host, ()) as client:
-        push(Place(client, "base/python"), made.manifest, cache.path, tags=("3",))
-        yield f"{running.host}/base/python:3"
+    with debian.served(tmp_path_factory.mktemp("base")) as reference:
+        yield reference
 
 
 @pytest.fixture(name="world")
@@ -107,23 +100,6 @@ def layers(image: Image) -> list[str]:
 def moved(running: RunningRegistry, since: int) -> list[str]:
     """Give the uploads that a registry took."""
     return [path for method, path in running.requests()[since:] if method in {"PATCH", "PUT"}]
-
-
-def score(port: int, body: str) -> object:
-    request = urllib.request.Request(f"http://127.0.0.1:{port}/score", body.encode())
-    with urllib.request.urlopen(request, timeout=5) as answer:
-        return json.loads(answer.read())
-
-
-def wait_ready(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    end = time.monotonic() + 60
-    while time.monotonic() < end and process.poll() is None:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/ready", timeout=1):
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.05)
-    raise AssertionError(f"not ready:\n{log.read_text()}")
 
 
 @pytest.fixture(name="runtime", scope="module")
@@ -253,12 +229,18 @@ def test_slipways_own_image_runs_the_router(
         answer.value.close()
 
 
-def test_a_dockerfile_makes_the_base_with_what_builds_images_here(
-    world: World, base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("builder", ["buildah", "podman"])
+def test_a_dockerfile_makes_the_base_with_each_builder_and_goes_to_the_registry(
+    world: World, base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, builder: str
 ) -> None:
+    program = shutil.which(builder)
+    assert program is not None
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / builder).symlink_to(program)
     registries = tmp_path / "registries.conf"
     host = base.partition("/")[0]
     registries.write_text(f'[[registry]]\nlocation = "{host}"\ninsecure = true\n', encoding="utf-8")
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.setenv("CONTAINERS_REGISTRIES_CONF", str(registries))
     monkeypatch.setenv("BUILDAH_ISOLATION", "chroot")  # all that a container lets root do
     monkeypatch.setenv("STORAGE_DRIVER", "vfs")
@@ -276,3 +258,6 @@ def test_a_dockerfile_makes_the_base_with_what_builds_images_here(
     assert build(recipe, world.project, world.places, cache).digest == image.digest
     assert kept(image.digest, cache) == image
     assert cached(recipe, world.project, cache) == image.digest
+    publish(world.repository, image, cache, monkeypatch)
+    with Registry(world.workspace.host, ()) as client:
+        assert client.manifest(REPOSITORY, image.digest) == (image.digest, image.built.manifest)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import shutil
 from collections.abc import Generator
@@ -17,7 +16,7 @@ from slipway.images.credentials import Login
 from slipway.images.oci import CONFIG, Manifest
 from slipway.images.registry import Registry
 from slipway.images.transfer import Place, push
-from tests.cluster.registries import HTPASSWD, PASSWORD, RunningRegistry, registry
+from tests.cluster.registries import PAIR, PASSWORD, USER, RunningRegistry, docker_login, guarded
 from tests.cluster.test_images_push import image
 from tests.engine.real import CommandError, Real, Step
 
@@ -25,7 +24,6 @@ pytestmark = pytest.mark.skipif(
     not all(map(shutil.which, ("pulumi", "pulumi-language-python", "pulumi-resource-pulumi-python"))),
     reason="pulumi is not on PATH: the dynamic resource ran through its provider class alone",
 )
-PAIR = base64.b64encode(f"ann:{PASSWORD}".encode()).decode()
 PROGRAM = """
 import pulumi
 
@@ -43,10 +41,8 @@ STACK = "dev"
 
 @pytest.fixture(name="workspace")
 def _workspace(tmp_path: Path) -> Generator[RunningRegistry]:
-    users = tmp_path / "users"
-    users.write_text(HTPASSWD)
-    with registry(tmp_path / "workspace", {"htpasswd": {"realm": "r", "path": str(users)}}) as running:
-        (tmp_path / "config.json").write_text(json.dumps({"auths": {running.host: {"auth": PAIR}}}))
+    with guarded(tmp_path / "workspace") as running:
+        docker_login(tmp_path, running.host)
         yield running
 
 
@@ -88,7 +84,7 @@ def refreshed(stack: Real) -> list[str]:
 
 
 def tags(workspace: RunningRegistry, repository: str = "slipway/diabetes") -> dict[str, str | None]:
-    with Registry(workspace.host, [Login("ann", PASSWORD)]) as client:
+    with Registry(workspace.host, [Login(USER, PASSWORD)]) as client:
         return {tag: client.digest(repository, tag) for tag in ("v1", "v2")}
 
 
@@ -141,7 +137,7 @@ def test_a_tag_that_somebody_moved_is_set_again_after_a_refresh(
 ) -> None:
     up(stack)
     other = Manifest(cache.put(b"another image", CONFIG), ())
-    with Registry(workspace.host, [Login("ann", PASSWORD)]) as client:
+    with Registry(workspace.host, [Login(USER, PASSWORD)]) as client:
         push(Place(client, "slipway/diabetes"), other, cache.path, tags=("v1",))
     assert tags(workspace)["v1"] == other.digest
     assert refreshed(stack) == ["update"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import logging
 import os
@@ -18,13 +17,13 @@ from slipway.images.registry import Registry
 from slipway.images.transfer import Place, push
 from slipway.images.transport import RegistryError, Retries
 from tests.cluster.blobs import KIB, Blobs, noise, pull
-from tests.cluster.registries import HTPASSWD, PASSWORD, RunningRegistry, registry
+from tests.cluster.registries import PASSWORD, USER, RunningRegistry, docker_login, guarded
 from tests.cluster.token_server import ENTRA_TOKEN, REFRESH_TOKEN, Acr, acr
 
 HASTY = Retries(attempts=4, first=0.01, longest=0.05)
 NAME = "slipway/diabetes"
 RIGHT: list[Credential] = [
-    Login("ann", PASSWORD),
+    Login(USER, PASSWORD),
     IdentityToken(REFRESH_TOKEN),
     Entra(lambda: ENTRA_TOKEN),
 ]
@@ -33,9 +32,7 @@ SECRETS = (PASSWORD, REFRESH_TOKEN, ENTRA_TOKEN, "very-secret", "wrong-password"
 
 @pytest.fixture(name="basic")
 def _basic(tmp_path: Path) -> Generator[RunningRegistry]:
-    users = tmp_path / "users"
-    users.write_text(HTPASSWD)
-    with registry(tmp_path / "basic", {"htpasswd": {"realm": "r", "path": str(users)}}) as running:
+    with guarded(tmp_path / "basic") as running:
         yield running
 
 
@@ -65,7 +62,7 @@ def round_trip(client: Registry, image: Manifest, blobs: Blobs, folder: Path) ->
 def test_a_user_and_password_open_a_registry_with_basic_authentication(
     basic: RunningRegistry, image: Manifest, blobs: Blobs, tmp_path: Path
 ) -> None:
-    with Registry(basic.host, [Login("ann", PASSWORD)], retries=HASTY) as client:
+    with Registry(basic.host, [Login(USER, PASSWORD)], retries=HASTY) as client:
         round_trip(client, image, blobs, tmp_path / "back")
 
 
@@ -167,8 +164,7 @@ def test_dockers_configuration_logs_in(
     basic: RunningRegistry, image: Manifest, blobs: Blobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
-    pair = base64.b64encode(f"ann:{PASSWORD}".encode()).decode()
-    (tmp_path / "config.json").write_text(json.dumps({"auths": {basic.host: {"auth": pair}}}))
+    docker_login(tmp_path, basic.host)
     with Registry(basic.host, retries=HASTY) as client:
         round_trip(client, image, blobs, tmp_path / "back")
 

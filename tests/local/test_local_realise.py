@@ -3,13 +3,15 @@
 import os
 import subprocess
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from slipway.images.recipe import Recipe, image_hash
 from slipway.local.container import LocalImage
-from slipway.local.realise import prune, realise
+from slipway.local.realise import prune, prune_unused, realise
 from slipway.local.state import LocalError, State
 
 
@@ -138,6 +140,40 @@ def test_images_that_no_pod_needs_are_removed(project: Path) -> None:
     prune(state)
     assert not Path(first.working_directory).exists()
     assert Path(second.working_directory).exists()
+
+
+def test_what_no_stack_runs_and_no_up_asked_for_in_30_days_is_removed(project: Path) -> None:
+    shared = project / ".slipway"
+    state, other = State(shared / "local"), State(shared / "other")
+    used = make(project)
+    environments = shared / "environments"
+    folders = {
+        name: shared / name
+        for name in ("environments/old", "environments/other", "environments/new", "runtime/old")
+    }
+    folders |= {name: state.models / name for name in ("m/1", "m/2")}
+    for folder in folders.values():
+        (folder / "part").mkdir(parents=True)
+    marks = [folders[name].with_suffix(".whole") for name in ("m/1", "m/2")]
+    for mark in marks:
+        mark.touch()
+    other.make()
+    other.write_images({"slipway/a:1": replace(used, python=f"{folders['environments/other']}/bin/python")})
+    month_ago = time.time() - 31 * 24 * 3600
+    aged = [folders["environments/old"], folders["environments/other"], folders["runtime/old"], marks[0]]
+    for path in (*aged, *environments.iterdir()):
+        if path != folders["environments/new"]:
+            os.utime(path, (month_ago, month_ago))
+    assert make(project) == used
+    prune_unused(state)
+    assert {name for name, folder in folders.items() if folder.exists()} == {
+        "environments/other",
+        "environments/new",
+        "m/2",
+    }
+    assert not marks[0].exists()
+    assert Path(used.python).exists()
+    assert not list(shared.glob("*/.new-*"))
 
 
 def test_the_router_is_this_python(project: Path) -> None:

@@ -1,6 +1,5 @@
 """The server with the oldest packages that it declares, with the newest, and with uvicorn alone."""
 
-import shutil
 import subprocess
 import sys
 import time
@@ -49,22 +48,19 @@ def environment(root: Path, python: str, *requirements: str) -> str:
         pytest.param(sys.executable, REQUIREMENTS, id="newest"),
         pytest.param(sys.executable, LOWEST[:1], id="lowest-alone"),
         pytest.param(sys.executable, REQUIREMENTS[:1], id="newest-alone"),
-        pytest.param("3.9", LOWEST, id="3.9-lowest"),
-        pytest.param("3.9", REQUIREMENTS, id="3.9-newest"),
         pytest.param("3.13", REQUIREMENTS, id="3.13-newest"),
     ],
 )
 def test_with_each_uvicorn_then_limits_time_outs_departures_and_the_drain_hold(
     tmp_path: Path, python: str, requirements: list[str]
 ) -> None:
-    interpreter = environment(tmp_path, python, *requirements)
-    if python == "3.9":
-        compiled = tmp_path / "compiled"
-        for name in ("scoring", "collect"):
-            shutil.copytree(PACKAGE / name, compiled / name)
-        subprocess.run([interpreter, "-W", "error", "-m", "compileall", "-q", compiled], check=True)
+    its_promises_hold(tmp_path, environment(tmp_path, python, *requirements))
+
+
+def its_promises_hold(folder: Path, python: str) -> None:
+    """Let the server keep its limits, time-outs and drain, with one process and with several."""
     with (
-        replica(tmp_path, SCRIPT, python=interpreter, SCORING_TIMEOUT_MS="500") as server,
+        replica(folder, SCRIPT, python=python, SCORING_TIMEOUT_MS="500") as server,
         ThreadPoolExecutor(9) as clients,
     ):
         assert server.score({"a": 1}).json()["echo"] == {"a": 1}
@@ -98,7 +94,7 @@ def test_with_each_uvicorn_then_limits_time_outs_departures_and_the_drain_hold(
 
     processes = {"WORKER_COUNT": "2", "WORKER_PRELOAD": "true", "MAX_BATCH_SIZE": "2"}
     processes["REPLICA_MAX_CONCURRENT_REQUESTS"] = "4"
-    with replica(tmp_path, BATCHES, python=interpreter, wait_ready=True, **processes) as server:
+    with replica(folder, BATCHES, python=python, wait_ready=True, **processes) as server:
         assert server.score(1).json()[0] == "1"
         assert server.score(5).message == "The worker process that ran this request ended: exit code 1."
         assert server.score(2).json()[1] != server.process.pid

@@ -158,17 +158,39 @@ def test_where_docker_cannot_build_acr_does(machine: Machine, monkeypatch: pytes
 
 
 @pytest.mark.parametrize(
-    ("program", "name"), [("docker", "docker buildx"), ("buildah", "buildah build"), ("az", "az acr")]
+    ("program", "script", "name"),
+    [
+        ("docker", "echo '#7 unknown flag: --x' >&2", "docker buildx"),
+        ("buildah", "echo '#7 unknown flag: --x' >&2", "buildah build"),
+        ("az", "echo '#7 unknown flag: --x'; echo 'ERROR: Run failed' >&2", "az acr build"),
+    ],
 )
 def test_a_dockerfile_that_fails_is_told_with_the_builders_last_words(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch, program: str, name: str
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, program: str, script: str, name: str
 ) -> None:
-    machine.has(program, 'echo "#7 0.1 unknown flag: --platform" >&2; exit 3')
+    machine.has(program, f"{script}; exit 3")
     registry_gives(monkeypatch, None)
-    with pytest.raises(
-        Problems, match=rf"^{name} failed; correct the Dockerfile or conda file\n#7 0.1 unknown"
-    ):
+    with pytest.raises(Problems, match=rf"^{name} failed; correct the Dockerfile or conda file\n#7 unknown"):
         machine.build()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "ERROR: Please run 'az login' to setup account.",
+        "ERROR: (AuthorizationFailed) The client 'a@b.test' does not have authorization to perform action\n"
+        "'Microsoft.ContainerRegistry/registries/scheduleRun/action'",
+    ],
+)
+def test_where_acr_does_not_let_this_machine_build_the_login_is_named_and_the_dockerfile_not_blamed(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    machine.has("az", f'cat >&2 <<"END"\n{said}\nEND\nexit 1')
+    registry_gives(monkeypatch, None)
+    with pytest.raises(Problems) as caught:
+        machine.build()
+    remedy = "run `az login`, or ask for the role Container Registry Tasks Contributor on models"
+    assert caught.value.lines == (f"az acr build did not run; {remedy}\n{said}",)
 
 
 def test_what_acr_has_built_is_not_built_again(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
