@@ -114,13 +114,26 @@ def takes_key(state: State, name: str, key: str) -> bool:
 
 def routed(state: State) -> dict[str, Any] | None:
     """Ask the router how it sees each web service; None if there is no answer."""
+    try:
+        return json.loads(_asked(state, "/status") or "")["services"]
+    except (ValueError, KeyError):
+        return None
+
+
+def journal(state: State) -> str | None:
+    """Ask the router for its journal of scaling; None if there is no answer."""
+    return _asked(state, "/journal")
+
+
+def _asked(state: State, path: str) -> str | None:
+    """Fetch a page of the router's admin port."""
     port = _router_port(state, "admin")
     if port is None:
         return None
     try:
-        with _opener().open(f"http://{ADDRESS}:{port}/status", timeout=2) as answer:
-            return json.loads(answer.read())["services"]
-    except (OSError, ValueError, KeyError):
+        with _opener().open(f"http://{ADDRESS}:{port}{path}", timeout=2) as answer:
+            return answer.read().decode()
+    except OSError:
         return None
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from slipway.cli import azure, graph, local, models, needs
+from slipway.cli import azure, graph, local, models, needs, replay
 from slipway.cli.common import typed
 from slipway.local.state import LocalError
 
@@ -49,6 +49,7 @@ for command in (
     *(graph.plan, graph.render),
     *(needs.hosts, needs.size),
     models.models,
+    replay.replay,
     *(local.up, local.down, local.status, local.score, local.keys, local.logs),
 ):
     main.add_command(command)
