@@ -22,7 +22,7 @@ COMPONENT = "app.kubernetes.io/component"
 
 
 def scaled(wanted: Object, state: State) -> Object:
-    """Keep the replicas that an autoscaled Deployment runs with, within the bounds that it has now."""
+    """Leave out the replicas of a Deployment that the router scales; out of its bounds, the nearest ones."""
     metadata = wanted["metadata"]
     if wanted["kind"] != "Deployment" or SERVING not in metadata.get("annotations", {}):
         return wanted
@@ -30,11 +30,10 @@ def scaled(wanted: Object, state: State) -> Object:
     current = state.objects.get("Deployment", metadata["namespace"], metadata["name"])
     if current is None or not serving.autoscale_enabled:
         return wanted
-    least, most = serving.autoscale_min_replicas, serving.autoscale_max_replicas
-    return {
-        **wanted,
-        "spec": {**wanted["spec"], "replicas": min(max(replicas(current["spec"]), least), most)},
-    }
+    runs = replicas(current["spec"])
+    bounded = min(max(runs, serving.autoscale_min_replicas), serving.autoscale_max_replicas)
+    others = {name: value for name, value in wanted["spec"].items() if name != "replicas"}
+    return {**wanted, "spec": others if bounded == runs else {**others, "replicas": bounded}}
 
 
 def is_router(obj: Object) -> bool:

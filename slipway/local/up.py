@@ -160,11 +160,17 @@ def _apply(state: State, objects: Sequence[Object]) -> None:
         current = state.objects.get(*_key(obj))
         if obj["kind"] == "Secret" and current is not None:
             continue
-        if obj["kind"] == "Deployment" and current is not None and "replicas" not in obj["spec"]:
-            scaled = current["spec"].get("replicas")  # somebody else's to decide: an autoscaler's
-            obj = obj if scaled is None else {**obj, "spec": {**obj["spec"], "replicas": scaled}}  # noqa: PLW2901
-        state.objects.put(obj)
+        if current is None or obj["kind"] != "Deployment" or "replicas" in obj["spec"]:
+            state.objects.put(obj)
+        else:  # they are somebody else's to decide, an autoscaler's, also while we write
+            state.objects.update(*_key(obj), lambda stored, obj=obj: _scaled(obj, stored))
     write_json(applied, {"objects": keys})
+
+
+def _scaled(obj: Object, stored: Object) -> Object:
+    """Give an object with the replicas of the one that is stored."""
+    replicas = {name: value for name, value in stored["spec"].items() if name == "replicas"}
+    return {**obj, "spec": {**obj["spec"], **replicas}}
 
 
 def _start(state: State) -> None:

@@ -24,20 +24,22 @@ def deployment(replicas: int, **serving: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("serving", "wanted", "current", "given"),
     [
-        ({}, 1, 4, 4),
+        ({}, 1, 4, None),
         ({"autoscale_min_replicas": 3}, 3, 1, 3),
         ({"autoscale_max_replicas": 2}, 1, 4, 2),
         ({"num_replicas": 2}, 2, 4, 2),
+        ({"autoscale_min_replicas": 0}, 0, 0, None),
+        ({"autoscale_min_replicas": 0}, 0, None, 0),
         ({"autoscale_min_replicas": 3}, 3, None, 3),
     ],
 )
-def test_replicas_that_scaling_chose_stay_within_the_bounds_and_fixed_ones_are_what_is_asked(
-    serving: dict[str, Any], wanted: int, current: int | None, given: int, tmp_path: Path
+def test_replicas_that_scaling_chose_are_not_asked_for_within_the_bounds_and_fixed_ones_are(
+    serving: dict[str, Any], wanted: int, current: int | None, given: int | None, tmp_path: Path
 ) -> None:
     state = State(tmp_path)
     if current is not None:
         state.objects.put(deployment(current))
-    assert scaled(deployment(wanted, **serving), state)["spec"]["replicas"] == given
+    assert scaled(deployment(wanted, **serving), state)["spec"].get("replicas") == given
 
 
 @pytest.mark.parametrize(
