@@ -190,7 +190,7 @@ class Router:
             case Commands(commands):
                 await self._command(commands, target)
             case Reload(reasons):
-                await self._reload(reasons, target)
+                await self._reload(reasons, target, patient=True)
         for name, replica in self._running.leaving:
             with contextlib.suppress(HAProxyError):  # it still has requests
                 await self._haproxy.tell(forget(name, replica))
@@ -208,19 +208,25 @@ class Router:
         else:
             self._running = after_commands(self._running, target)
 
-    async def _reload(self, reasons: Sequence[str], target: State) -> None:
+    async def _reload(self, reasons: Sequence[str], target: State, *, patient: bool = False) -> None:
+        """Let a new worker serve `target`; if `patient`, not while requests would be stranded by it."""
         log.info("reload: %s", "; ".join(reasons))
         before = self._running.state
         try:
             await self._install(target, check=True)
-            await self._haproxy.reload()
+            await self._holds.say(held=False)
+            self._waits = patient and await self._strands()  # since it was looked at before the check
+            if not self._waits:
+                await self._haproxy.reload()
         except HAProxyError as error:
             if self.pid is None:
                 raise
             self.error, self._refused = str(error), target
             self._waits = True  # for the part of it that commands can do
             log.error("%s", error)  # noqa: TRY400 - its text says it all
+        if self._waits:
             await self._install(before, check=False)
+            await self._holds.say(held=True)
             return
         self.reloads += 1
         self._reloaded_at = time.monotonic()

@@ -6,8 +6,8 @@ one request of ours, whose both ends are here: it comes in through `control.sock
 `hold.sock`, where nobody answers. Requests then wait for the next replica, or for their time to run out.
 
 A reload starts a worker whose slots are free: they are taken again at once, and requests for a service that
-has no replica wait for that. The old worker's stay taken until its queues have run out of time, because a
-slot that is freed would be given to a waiting request.
+has no replica wait for that, from just before the reload, which the old worker hands on. Its slots stay taken
+until its queues have run out of time, because a slot that is freed would be given to a waiting request.
 """
 
 import asyncio
@@ -51,7 +51,7 @@ class Holds:
         missing = [name for name in services if name not in self._current]
         await asyncio.gather(*(self._place(name) for name in missing))
         if missing:
-            await self._say_so()
+            await self.say(held=True)
 
     def retire(self, after: float) -> None:
         """Leave all slots to a worker that is stopping, and free them `after` so many seconds."""
@@ -80,11 +80,11 @@ class Holds:
             log.warning("the queue of %s would not outlive its last replica: no slot was taken", name)
             task.cancel()
 
-    async def _say_so(self) -> None:
-        """Tell the worker that requests need not wait for our taking of the slots any longer."""
+    async def say(self, *, held: bool) -> None:
+        """Tell the worker whether requests for a service without replicas may go into its queue."""
         with contextlib.suppress(OSError):
             reader, writer = await asyncio.open_unix_connection(CONTROL_SOCKET)
-            writer.write(b"GET /held HTTP/1.0\r\n\r\n")
+            writer.write(b"GET %s HTTP/1.0\r\n\r\n" % (b"/held" if held else b"/free"))
             await reader.read()
             writer.close()
             await writer.wait_closed()

@@ -44,6 +44,11 @@ local function service_of(request)
   return path_of(request):match("^/api/v1/service/([%w%-%._]+)/[^/]+$"), nil
 end
 
+-- A boolean of HAProxy's is a number here.
+local function is_true(value)
+  return value == true or value == 1
+end
+
 local function reason_of(request, given, proxy)
   local already = request:get_var("txn.refused")
   if already then return already end
@@ -103,11 +108,17 @@ core.register_service("refuse_method", "http", refuse(405, "method_not_allowed",
 core.register_service("refuse_key", "http", refuse(401, "key", "www-authenticate", "Bearer"))
 core.register_service("refuse_size", "http", refuse(413, "body_too_large"))
 
--- http-request lua.await_hold: just after a start or a reload, let requests for a service without replicas wait until
--- the slot of its `_hold` is taken, or they would get it themselves.
+-- http-request lua.await_hold: around a start or a reload, keep requests for a service without replicas out of its
+-- queue. Before the slot of its `_hold` is taken they would get it themselves; and a worker that is replaced never hears
+-- of a replica that comes, so the next one gets them.
 core.register_action("await_hold", { "http-req" }, function(txn)
-  local proxy, left = core.backends[txn.f:be_name()], 2000
-  while left > 0 and proxy:get_srv_act() == 0 and not txn:get_var("proc.held") do
+  local service = service_of(txn)
+  local proxy, left = service and core.backends[service], 2000
+  while proxy and left > 0 and proxy:get_srv_act() == 0 and not is_true(txn:get_var("proc.held")) do
+    if is_true(txn.f:stopping()) then
+      txn:set_var("txn.again", true)
+      return
+    end
     core.msleep(5)
     left = left - 5
   end

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from slipway.router import binary
@@ -16,7 +17,7 @@ from slipway.router.haproxy import HAProxy, HAProxyError
 from slipway.router.options import Options
 from slipway.router.plan import Command
 from slipway.spec import Serving
-from tests.local.router_parts import SECONDS, free_ports, scenario, until
+from tests.local.router_parts import SECONDS, client, free_ports, replicas, scenario, statuses, until
 
 Json = dict[str, Any]
 WRAPPER = """\
@@ -28,7 +29,7 @@ exec "{haproxy}" "$@"
 
 def objects(**services: list[int]) -> Objects:
     """Give open services with replicas on these ports."""
-    serving = Serving(auth_enabled=False).model_dump_json()
+    serving = Serving(auth_enabled=False, max_request_wait_time=5_000).model_dump_json()
 
     def metadata(name: str, service: str) -> Json:
         return {
@@ -69,7 +70,8 @@ class Running:
         wrapper = folder / "haproxy"
         wrapper.write_text(WRAPPER.format(haproxy=binary.find()), encoding="ascii")
         wrapper.chmod(stat.S_IRWXU)
-        options = Options(objects=folder, directory=folder, port=free_ports(1)[0])
+        self.port = free_ports(1)[0]
+        options = Options(objects=folder, directory=folder, port=self.port)
         self.haproxy = HAProxy(str(wrapper))
         self.feed = QueueFeed()
         self.router = Router(options, self.haproxy, self.feed)
@@ -191,3 +193,26 @@ async def test_when_haproxy_cannot_start_then_the_router_ends_with_its_words(tmp
     await one.feed.queue.put(objects())
     with pytest.raises(HAProxyError, match="it is Sunday"):
         await one.router.run(asyncio.Event(), asyncio.Event())
+
+
+@scenario
+async def test_a_request_that_comes_just_before_a_reload_gets_the_replica_that_comes_after_it(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path) as one, replicas() as [replica], client() as http:
+        await one.feed.queue.put(objects(echo=[]))
+        await one.until_servers("echo")
+        uri = f"http://127.0.0.1:{one.port}/api/v1/service/echo/score"
+        requests: list[asyncio.Task[httpx.Response]] = []
+        reload = one.haproxy.reload
+
+        async def just_before() -> None:
+            requests.extend(asyncio.create_task(http.post(uri, json={})) for _ in range(3))
+            await asyncio.sleep(0.05)  # they are in the old worker now
+            await reload()
+
+        one.haproxy.reload = just_before
+        await one.feed.queue.put(objects(echo=[], fraud=[1002]))
+        await one.until_reloads(1)
+        await one.feed.queue.put(objects(echo=[replica.port], fraud=[1002]))
+        assert statuses(await asyncio.gather(*requests)) == [200] * 3

@@ -59,7 +59,7 @@ def test_when_there_is_a_certificate_then_requests_come_in_by_tls_too() -> None:
     )
     config = render(state_of(), options)["haproxy.cfg"]
     frontend = config.partition("frontend _router")[2].partition("frontend")[0]
-    assert [line.strip() for line in frontend.splitlines() if "bind" in line] == [
+    assert [line.strip() for line in frontend.splitlines() if "bind [" in line] == [
         "bind [fd00::1]:8080 proto h1",
         'bind [fd00::1]:8443 ssl crt "/etc/tls" ssl-min-ver TLSv1.2 alpn http/1.1 proto h1',
     ]
