@@ -172,6 +172,20 @@ def test_all_objects_are_valid_kubernetes(graph: Graph) -> None:
         kubernetes_validate.validate(obj, "1.34", strict=True)
 
 
+def test_a_service_that_may_have_no_replica_begins_without_one(tmp_path: Path) -> None:
+    scaled = VARIETY["slipway:webservices"][0] | {"autoscale_min_replicas": 0}
+    graph = run(
+        project_with(tmp_path, VARIETY | {"slipway:webservices": [scaled]}), "test", resolve=Resolver()
+    )
+    (found,) = (
+        obj
+        for obj in from_graph(graph).objects
+        if (obj["kind"], obj["metadata"]["name"]) == ("Deployment", "scaled")
+    )
+    assert found["spec"]["replicas"] == 0
+    kubernetes_validate.validate(found, "1.34", strict=True)
+
+
 def test_who_may_talk_to_whom(local: Graph, variety: Graph) -> None:
     objects = from_graph(variety).objects
     scaled, router = (
