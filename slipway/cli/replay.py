@@ -143,7 +143,7 @@ def _show(name: str, entries: Sequence[Entry], runs: dict[str, Run]) -> None:
     first, last = entries[0].time, entries[-1].time
     click.echo(
         f"{name}: {first:%Y-%m-%d %H:%M:%S} to {last:%H:%M:%S} UTC, {runs['as recorded'].requests} requests, "
-        f"a replica starts in {startup_seconds(entries):g} s"
+        f"a replica starts in {startup_seconds(entries):.1f} s"
     )
     rows: list[Sequence[object]] = [("settings", "missed", "of requests", "replica-seconds", "mean replicas")]
     for label, run in runs.items():

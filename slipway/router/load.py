@@ -11,6 +11,12 @@ from slipway.router.config import HOLD
 Row = Mapping[str, str]
 
 
+COLUMNS = (
+    "pxname",
+    "svname",
+    "status",
+    *("qcur", "scur", "stot", "connect", "reuse", "wretr", "econ", "rtime"),
+)
 LONGEST_MEAN = 512
 """Requests that HAProxy's own means are about (TIME_STATS_SAMPLES)."""
 
@@ -39,8 +45,11 @@ class Load:
 
 
 def rows(text: str) -> list[Row]:
-    """Turn the reply to `show stat` into a row for each backend and server."""
-    return list(csv.DictReader(io.StringIO(text.removeprefix("# "))))
+    """Turn the reply to `show stat` into a row for each backend and server, of the columns that are read."""
+    found = csv.reader(io.StringIO(text.removeprefix("# ")))
+    header = next(found, [])
+    places = [(name, header.index(name)) for name in COLUMNS if name in header]  # it has a hundred
+    return [{name: row[place] for name, place in places} for row in found if row]
 
 
 def loads(found: Iterable[Row]) -> dict[str, Load]:

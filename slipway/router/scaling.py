@@ -74,7 +74,8 @@ class Scaler:
             while True:
                 began = time.monotonic()
                 try:
-                    self._look(self._sampler.look(await self._haproxy.workers()), time.monotonic())
+                    if any(one.serving.autoscale_enabled for one in self._router.state.services.values()):
+                        self._look(self._sampler.look(await self._haproxy.workers()), time.monotonic())
                 except HAProxyError as error:
                     log.debug("no sample: %s", error)
                 except Exception:  # one look must not be the last

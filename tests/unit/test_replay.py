@@ -106,7 +106,7 @@ def test_the_command_shows_each_service_and_each_value(file: Path) -> None:
     assert (result.exit_code, result.stderr) == (0, "")
     lines = result.stdout.splitlines()
     assert lines[0].startswith("echo: 2026-11-30 08:00:00 to 08:02:59 UTC, ")
-    assert lines[0].endswith(" requests, a replica starts in 4 s")
+    assert lines[0].endswith(" requests, a replica starts in 4.0 s")
     assert [line.split("  ")[0] for line in lines[1:6]] == [
         "settings",
         "as recorded",
