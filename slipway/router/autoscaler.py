@@ -1,0 +1,176 @@
+"""How many replicas a web service needs: `decide(history, serving, now) -> Decision`. Pure.
+
+Load is the mean number of requests in replicas and in the queue, v2's rule; a refused request counts for the
+time that it would have been in a replica. Replicas follow by v1's formula, the load in place of requests a
+second times seconds. To see a service, and to write what was decided, is left to the caller.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+from operator import attrgetter
+
+from slipway.sizing.replicas import replicas_needed
+from slipway.spec import Serving
+
+MEAN_SECONDS = 30.0
+"""The load is the mean over so long."""
+WINDOWS = (1.0, 2.0, 4.0, 8.0, 16.0)
+"""Seconds in which a higher load is seen earlier, if their requests prove it."""
+PROOF = 2.5
+"""Standard deviations that chance may add: a window of n requests proves 1 - PROOF / sqrt(n) of its load."""
+HOLD_SECONDS = 60.0
+"""A replica goes when it was not needed for so long; v1 removes after about a minute."""
+STALE_SECONDS = 5.0
+"""A service that was not looked at for so long is one of which nothing is known."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What is seen of a service at a time; taken at least every second."""
+
+    at: float
+    """Seconds on a clock that never goes back."""
+    arrivals: int
+    """Requests that came since the sample before."""
+    refused: int
+    """Requests whose time in the queue ran out since the sample before."""
+    busy: int
+    """Requests in replicas."""
+    queued: int
+    """Requests that wait for a replica."""
+    replicas: int
+    """What the Deployment asks for."""
+    ready: int = 0
+    """Replicas that take requests."""
+    unschedulable: int = 0
+    """Its pods that no node takes."""
+    service_seconds: float | None = None
+    """Mean time of the latest requests in a replica; None before the first has ended."""
+    startup_seconds: float | None = None
+    """Time from a pod's creation to its readiness, of the latest pods; None before the first is ready."""
+
+
+@dataclass(frozen=True)
+class Total:
+    """Sums over all samples up to one."""
+
+    at: float
+    arrivals: int = 0
+    work: float = 0.0
+    """Request-seconds in replicas and in the queue, and those that refused requests would have taken."""
+
+
+@dataclass(frozen=True)
+class History:
+    """What is known of a service's past; `remember` makes it."""
+
+    latest: Sample
+    totals: tuple[Total, ...]
+    """Oldest first, as far back as the longest window."""
+    needs: tuple[tuple[float, int], ...]
+    """When how many replicas were needed, without what a later time needed as well; oldest first."""
+    since: float
+    """When what is known begins."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """How many replicas there should be, and why."""
+
+    at: float
+    replicas: int
+    """What the Deployment shall ask for."""
+    rule: str
+    """For people: what was done, and what decided it."""
+    needed: int
+    """Replicas that the load needs, before what is kept and the bounds."""
+    load: float | None = None
+    """Requests at once that `needed` comes from; None without data."""
+
+
+def remember(history: History | None, sample: Sample, decision: Decision | None = None) -> History:
+    """Add a sample, and the decision that was made since the one before it, if any.
+
+    Nothing from before a gap of more than `STALE_SECONDS` is kept.
+    """
+    if history is None or not 0 <= sample.at - history.latest.at <= STALE_SECONDS:
+        return History(sample, (Total(sample.at),), (), sample.at)
+    last = history.totals[-1]
+    work = (sample.busy + sample.queued) * (sample.at - last.at)
+    work += sample.refused * (sample.service_seconds or 0.0)
+    total = Total(sample.at, last.arrivals + sample.arrivals, last.work + work)
+    totals = history.totals[_index(history.totals, sample.at - MEAN_SECONDS) :]
+    needs = history.needs
+    if decision is not None and decision.load is not None:
+        higher = (one for one in needs if one[1] > decision.needed and decision.at - one[0] < HOLD_SECONDS)
+        needs = (*higher, (decision.at, decision.needed))
+    return History(sample, (*totals, total), needs, history.since)
+
+
+def decide(history: History, serving: Serving, now: float) -> Decision:
+    """Say how many replicas a service should have at a time `now` of the samples' clock.
+
+    They are never below `autoscale_min_replicas` or above `autoscale_max_replicas`. Within these: more at once
+    when the load needs them, but none while pods wait for a node; fewer only when they were not needed for
+    `HOLD_SECONDS`, and never fewer than the requests that are there fill.
+    """
+    latest, asked = history.latest, history.latest.replicas
+    low, high = serving.autoscale_min_replicas, serving.autoscale_max_replicas
+    if now - latest.at > STALE_SECONDS:
+        return Decision(now, min(max(asked, low), high), "keep: no data", asked)
+    load, seconds = max(_loads(history.totals))
+    in_flight = math.ceil((latest.busy + latest.queued) / serving.replica_max_concurrent_requests)
+    needed = _needed(load, serving)
+    if in_flight or history.totals[-1].arrivals > history.totals[0].arrivals:
+        needed = max(needed, 1)
+    if needed <= asked:
+        wanted, rule = _fewer(history, max(needed, in_flight), now)
+    elif latest.unschedulable:
+        wanted, rule = asked, "keep: pods wait for a node"
+    else:
+        wanted, rule = needed, f"add: load of the last {seconds:g} s"
+    if wanted < low:
+        wanted, rule = low, "autoscale_min_replicas"
+    if wanted > high:
+        wanted, rule = high, "autoscale_max_replicas"
+    return Decision(now, wanted, rule, needed, load)
+
+
+def _fewer(history: History, needed: int, now: float) -> tuple[int, str]:
+    """Remove what is not needed, now or in the time that replicas are held."""
+    asked = history.latest.replicas
+    if needed >= asked:
+        return asked, "keep: needed"
+    if now - history.since < HOLD_SECONDS:
+        return asked, f"keep: seen for less than {HOLD_SECONDS:g} s"
+    past = max((count for at, count in history.needs if now - at < HOLD_SECONDS), default=0)
+    if past >= asked:
+        return asked, f"keep: needed in the last {HOLD_SECONDS:g} s"
+    return max(needed, past), f"remove: not needed for {HOLD_SECONDS:g} s"
+
+
+def _needed(load: float, serving: Serving) -> int:
+    target = serving.autoscale_target_utilization / 100
+    return replicas_needed(round(load, 6), 1, target, serving.replica_max_concurrent_requests)
+
+
+def _loads(totals: tuple[Total, ...]) -> Iterator[tuple[float, float]]:
+    """Give the load that each window proves, and the window's seconds."""
+    latest = totals[-1]
+    for window in (*WINDOWS, MEAN_SECONDS):
+        first = totals[_index(totals, latest.at - window)]
+        span, arrivals = latest.at - first.at, latest.arrivals - first.arrivals
+        mean = (latest.work - first.work) / span if span else 0.0
+        if window == MEAN_SECONDS:
+            yield mean, window
+        elif arrivals > PROOF**2:
+            yield mean * (1 - PROOF / math.sqrt(arrivals)), window
+
+
+def _index(totals: tuple[Total, ...], at: float) -> int:
+    """Find the last sum that is not later, or else the first."""
+    return max(0, bisect_right(totals, at, key=attrgetter("at")) - 1)
