@@ -114,9 +114,9 @@ def remember(history: History | None, sample: Sample, decision: Decision | None 
 def decide(history: History, serving: Serving, now: float) -> Decision:
     """Say how many replicas a service should have at a time `now` of the samples' clock.
 
-    They are never below `autoscale_min_replicas` or above `autoscale_max_replicas`. Within these: more at once
-    when the load needs them, but none while pods wait for a node; fewer only when they were not needed for
-    `HOLD_SECONDS`, and never fewer than the requests that are there fill.
+    They are never below `autoscale_min_replicas` or above `autoscale_max_replicas`. Within these: more at
+    once when the load needs them, but none while pods wait for a node; fewer only when they were not needed
+    for `HOLD_SECONDS`, and never fewer than the requests that are there fill.
     """
     latest, asked = history.latest, history.latest.replicas
     low, high = serving.autoscale_min_replicas, serving.autoscale_max_replicas
