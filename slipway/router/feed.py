@@ -1,4 +1,4 @@
-"""Where objects come from: the port that a folder and, later, watches of a cluster share.
+"""Where objects come from and what the router writes: the ports that a folder and a cluster share.
 
 A feed hands over whole snapshots: what changed is for `plan` to find out, so that a missed or doubled
 event cannot make the router drift from what is true.
@@ -7,9 +7,12 @@ event cannot make the router drift from what is true.
 import asyncio
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from slipway.kube.folder import Folder, Object
+from slipway.spec import WEBSERVICE
+
+EventType = Literal["Normal", "Warning"]
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,10 @@ class Objects:
     slices: Sequence[Object] = ()
     secrets: Sequence[Object] = ()
     """Of the router's own namespace only."""
+    pods: Sequence[Object] = ()
+    """Of web services only."""
+    autoscalers: Sequence[Object] = ()
+    """HorizontalPodAutoscalers."""
 
 
 class Feed(Protocol):
@@ -27,6 +34,22 @@ class Feed(Protocol):
 
     async def next(self) -> Objects:
         """Return the objects: at once when first called, then as soon as any has changed."""
+        ...
+
+
+class WriteError(Exception):
+    """What was to be written was not; the text says why."""
+
+
+class Writer(Protocol):
+    """What a router may change where its objects come from. Both raise `WriteError`."""
+
+    async def scale(self, namespace: str, deployment: str, replicas: int) -> None:
+        """Let a Deployment have so many replicas, and change nothing else of it."""
+        ...
+
+    async def event(self, regarding: Object, type: EventType, reason: str, note: str) -> None:  # noqa: A002 - Kubernetes' name
+        """Tell of an object; the same again within an hour counts up."""
         ...
 
 
@@ -47,6 +70,8 @@ class FolderFeed:
             deployments=self._folder.list("Deployment"),
             slices=self._folder.list("EndpointSlice"),
             secrets=self._folder.list("Secret", self._namespace),
+            pods=[pod for pod in self._folder.list("Pod") if WEBSERVICE in pod["metadata"].get("labels", {})],
+            autoscalers=self._folder.list("HorizontalPodAutoscaler"),
         )
         # The fingerprint is the older of the two: a change in between is seen again, never missed.
         self._seen = now
