@@ -78,8 +78,8 @@ class Serving(Checked):
 
     autoscale_enabled: bool = True
     """true or false; on unless `num_replicas` is set"""
-    autoscale_min_replicas: Positive = 1
-    """a number of replicas of at least 1"""
+    autoscale_min_replicas: Annotated[int, Field(ge=0, le=2**31 - 1)] = 1
+    """a number of replicas; with 0 a request may have to wait until the first one has started"""
     autoscale_max_replicas: Positive = 10
     """a number of replicas of at least 1"""
     autoscale_refresh_seconds: Positive = 1

@@ -20,6 +20,8 @@ from slipway.router.control import Router
 from slipway.router.feed import FolderFeed
 from slipway.router.haproxy import HAProxy, HAProxyError
 from slipway.router.options import Options, from_environment
+from slipway.router.scaling import Scaler
+from slipway.router.writes import FolderWriter
 
 
 class PortTaken(Exception):
@@ -53,10 +55,16 @@ async def _run(options: Options, haproxy: HAProxy) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, told)
-    feed = FolderFeed(Folder(options.objects), options.namespace)
-    router = Router(options, haproxy, feed)
-    async with await admin.serve(router, haproxy, options.address, options.admin_port):
-        await router.run(stop, now)
+    folder = Folder(options.objects)
+    router = Router(options, haproxy, FolderFeed(folder, options.namespace))
+    scaler = Scaler(router, haproxy, FolderWriter(folder))
+    async with await admin.serve(router, haproxy, scaler, options.address, options.admin_port):
+        scaling = asyncio.create_task(scaler.run(), name="scaling")
+        try:
+            await router.run(stop, now)
+        finally:
+            scaling.cancel()
+            await asyncio.gather(scaling, return_exceptions=True)
 
 
 def _allow_files() -> None:

@@ -1,4 +1,4 @@
-"""What people and probes may ask a router: `/`, `/ready`, `/status` and `/metrics`, on the admin port.
+"""What people and probes may ask on the admin port: `/`, `/ready`, `/status`, `/metrics` and `/journal`.
 
 A few answers a second, so a few lines of HTTP do: one request a connection, GET only.
 """
@@ -9,17 +9,19 @@ import json
 import re
 from asyncio import StreamReader, StreamWriter
 from http import HTTPStatus
+from urllib.parse import parse_qs
 
 from slipway.router.control import Router
 from slipway.router.haproxy import HAProxy, HAProxyError
 from slipway.router.load import Load
+from slipway.router.scaling import Scaler
 
 REQUEST = re.compile(rb"GET (/\S*) HTTP/1\.[01]\r\n")
 REQUEST_SECONDS = 5.0
 TEXT = "text/plain; charset=utf-8"
 
 
-async def serve(router: Router, haproxy: HAProxy, address: str, port: int) -> asyncio.Server:
+async def serve(router: Router, haproxy: HAProxy, scaler: Scaler, address: str, port: int) -> asyncio.Server:
     """Listen until the returned server is closed."""
 
     async def answer(reader: StreamReader, writer: StreamWriter) -> None:
@@ -29,7 +31,7 @@ async def serve(router: Router, haproxy: HAProxy, address: str, port: int) -> as
             async with asyncio.timeout(REQUEST_SECONDS):
                 request = REQUEST.match(await reader.readuntil(b"\r\n\r\n"))
             target = request[1].decode("latin-1") if request else ""
-            status, kind, text = await _page(router, haproxy, target)
+            status, kind, text = await _page(router, haproxy, scaler, target)
             body = text.encode()
             head = (
                 f"HTTP/1.1 {status} {status.phrase}\r\ncontent-type: {kind}\r\n"
@@ -42,7 +44,7 @@ async def serve(router: Router, haproxy: HAProxy, address: str, port: int) -> as
     return await asyncio.start_server(answer, address, port)
 
 
-async def _page(router: Router, haproxy: HAProxy, target: str) -> tuple[HTTPStatus, str, str]:
+async def _page(router: Router, haproxy: HAProxy, scaler: Scaler, target: str) -> tuple[HTTPStatus, str, str]:
     path, _, query = target.partition("?")
     status, kind, text = HTTPStatus.OK, TEXT, "Healthy\n"
     match path:
@@ -52,17 +54,20 @@ async def _page(router: Router, haproxy: HAProxy, target: str) -> tuple[HTTPStat
             status = HTTPStatus.OK if router.ready else HTTPStatus.SERVICE_UNAVAILABLE
             text = "Ready\n" if router.ready else "Not ready\n"
         case "/status":
-            kind, text = "application/json", json.dumps(await report(router), indent=2) + "\n"
+            kind, text = "application/json", json.dumps(await report(router, scaler), indent=2) + "\n"
         case "/metrics":
             kind, text = "text/plain; version=0.0.4", await _metrics(router, haproxy, query)
+        case "/journal":
+            service = parse_qs(query).get("service", [None])[0]
+            kind, text = "application/jsonl", scaler.journal.text(service)
         case "":
             status, text = HTTPStatus.BAD_REQUEST, "Only GET is answered here\n"
         case _:
-            status, text = HTTPStatus.NOT_FOUND, "Here are /, /ready, /status and /metrics\n"
+            status, text = HTTPStatus.NOT_FOUND, "Here are /, /ready, /status, /metrics and /journal\n"
     return status, kind, text
 
 
-async def report(router: Router) -> dict[str, object]:
+async def report(router: Router, scaler: Scaler) -> dict[str, object]:
     """Give all that a person or `slipway` wants to know of a router."""
     state, loads = router.state, await router.load()
     services: dict[str, object] = {}
@@ -74,6 +79,7 @@ async def report(router: Router) -> dict[str, object]:
             "serving": sorted(load.serving),
             "busy": load.busy,
             "queued": load.queued,
+            "scaling": scaler.report(name),
             "error": state.errors.get(name)
             or (None if name in loads else "not in HAProxy's configuration yet"),
         }

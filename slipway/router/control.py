@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from slipway.router.config import longest_ms, render
 from slipway.router.discovery import discover
-from slipway.router.feed import Feed
+from slipway.router.feed import Feed, Objects
 from slipway.router.haproxy import HAProxy, HAProxyError
 from slipway.router.hold import Holds
 from slipway.router.load import Load, loads, requests
@@ -54,6 +54,7 @@ class Router:
         self._haproxy = haproxy
         self._feed = feed
         self._holds = Holds()
+        self._objects = Objects()
         self._wanted = State()
         self._installed = State()  # what the files say; differs from what runs only while a command is sent
         self._running = Running()
@@ -80,6 +81,11 @@ class Router:
         return self._wanted
 
     @property
+    def objects(self) -> Objects:
+        """What `state` was made of."""
+        return self._objects
+
+    @property
     def pid(self) -> int | None:
         """HAProxy's process id."""
         return self._haproxy.pid
@@ -98,7 +104,7 @@ class Router:
         """
         try:
             await self._holds.open()
-            self._wanted = discover(await self._feed.next())
+            self._discover(await self._feed.next())
             await self._install(self._wanted, check=True)
             await self._start()
             await self._serve(stop, now)
@@ -106,6 +112,9 @@ class Router:
         finally:
             await self._haproxy.kill()
             await self._holds.close()
+
+    def _discover(self, objects: Objects) -> None:
+        self._objects, self._wanted = objects, discover(objects)
 
     async def _serve(self, stop: asyncio.Event, now: asyncio.Event) -> None:
         """Keep HAProxy equal to the feed until told to stop, and a little longer."""
@@ -128,7 +137,7 @@ class Router:
                     await self._restart()
                     ended = asyncio.create_task(self._haproxy.ended(), name="HAProxy")
                 if snapshot.done():
-                    self._wanted = discover(snapshot.result())
+                    self._discover(snapshot.result())
                     snapshot = asyncio.create_task(self._feed.next(), name="feed")
                 with contextlib.suppress(HAProxyError):  # it has ended: the next turn starts it again
                     await self._converge()

@@ -82,11 +82,12 @@ def discover(objects: Objects) -> State:
     services: dict[str, Service] = {}
     slices, secrets = _by_service(objects.slices), _by_service(objects.secrets)
     for name, deployment in _owners(objects.deployments, errors, ignored).items():
-        limits = _limits(deployment, errors[name])
-        if limits is not None:
+        serving = _serving(deployment, errors[name])
+        if serving is not None:
             replicas = _replicas(slices[name], deployment.namespace, errors[name])
-            keys = _keys(name, secrets[name], errors[name]) if limits.auth else frozenset[str]()
-            services[name] = Service(name, limits, replicas, keys)
+            keys = _keys(name, secrets[name], errors[name]) if serving.auth_enabled else frozenset[str]()
+            place = (deployment.namespace, deployment.name)
+            services[name] = Service(name, _limits(serving), replicas, keys, place, serving)
     return State(
         services, {name: "; ".join(lines) for name, lines in errors.items() if lines}, tuple(ignored)
     )
@@ -133,7 +134,7 @@ def _owners(
     return owners
 
 
-def _limits(deployment: _Metadata, errors: list[str]) -> Limits | None:
+def _serving(deployment: _Metadata, errors: list[str]) -> Serving | None:
     annotation = (deployment.annotations or {}).get(SERVING)
     if annotation is None:
         errors.append(f"Deployment {deployment} has no annotation {SERVING}")
@@ -147,6 +148,10 @@ def _limits(deployment: _Metadata, errors: list[str]) -> Limits | None:
     if serving.token_auth_enabled:
         errors.append("token_auth_enabled is not available in this version: the service is not served")
         return None
+    return serving
+
+
+def _limits(serving: Serving) -> Limits:
     return Limits(
         concurrency=serving.replica_max_concurrent_requests,
         wait_ms=serving.max_request_wait_time,

@@ -22,6 +22,8 @@ from slipway.router.plan import Command
 
 START_SECONDS = 10.0
 REPLY_SECONDS = 10.0
+WORKER_SECONDS = 2.0
+"""For a reply through the master, which waits for a worker even when it is gone."""
 PR_SET_PDEATHSIG = 1
 
 
@@ -115,12 +117,16 @@ class HAProxy:
 
     async def all_statistics(self) -> list[Row]:
         """Give the rows of all workers, also of those that only finish what they have."""
+        return [row for found in (await self.workers()).values() for row in found]
+
+    async def workers(self) -> dict[str, list[Row]]:
+        """Give the rows by worker process; of those that only finish what they have, if they still answer."""
         shown = await _ask(MASTER_SOCKET, "show proc")
         pids = [line.split()[0] for line in shown.splitlines() if line.split()[1:2] == ["worker"]]
-        found: list[Row] = []
-        for pid in pids:
-            with contextlib.suppress(HAProxyError):
-                found += rows(await _ask(MASTER_SOCKET, f"@!{pid} show stat -1 6 -1"))
+        found: dict[str, list[Row]] = {}
+        for pid in pids:  # the current one is the first
+            with contextlib.suppress(HAProxyError) if found else contextlib.nullcontext():
+                found[pid] = rows(await _ask(MASTER_SOCKET, f"@!{pid} show stat -1 6 -1", WORKER_SECONDS))
         return found
 
     async def metrics(self, path: str) -> str:
@@ -170,9 +176,9 @@ def _alerts(said: str) -> str:
     return "; ".join((alerts or lines)[:3]) or "it said nothing"
 
 
-async def _ask(path: str, text: str) -> str:
+async def _ask(path: str, text: str, seconds: float = REPLY_SECONDS) -> str:
     try:
-        async with asyncio.timeout(REPLY_SECONDS):
+        async with asyncio.timeout(seconds):
             reader, writer = await asyncio.open_unix_connection(path, limit=2**20)
             try:
                 writer.write(text.encode() + b"\n")

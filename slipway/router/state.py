@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from ipaddress import ip_address
 
+from slipway.spec import Serving
+
 SERVICE_NAME = re.compile(r"[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?")
 KEY_HASH = re.compile(r"[0-9A-F]{64}")
 ADDRESS = re.compile(r"[0-9a-f.:]+")
@@ -57,6 +59,9 @@ class Service:
     limits: Limits = Limits()
     replicas: frozenset[Replica] = frozenset()
     keys: frozenset[str] = frozenset()
+    deployment: tuple[str, str] = ("", "")
+    """Namespace and name."""
+    serving: Serving = field(default_factory=Serving)
 
     def __post_init__(self) -> None:
         if SERVICE_NAME.fullmatch(self.name) is None:

@@ -121,16 +121,16 @@ def test_when_a_haproxy_describes_itself_then_only_a_fit_one_passes(text: str, s
 
 
 STATISTICS = """\
-# pxname,svname,qcur,scur,status,
-_detour,BACKEND,0,1,UP,
-echo,_hold,0,1,no check,
-echo,10.0.0.1:5001,0,1,UP,
-echo,10.0.0.2:5001,0,1,UP 1/2,
-echo,10.0.0.3:5001,0,1,MAINT,
-echo,10.0.0.4:5001,0,0,DOWN,
-echo,BACKEND,2,6,UP,
-fraud,_hold,0,1,no check,
-fraud,BACKEND,0,1,UP,
+# pxname,svname,qcur,scur,status,stot,connect,reuse,wretr,econ,rtime,
+_detour,BACKEND,0,1,UP,1,1,0,0,0,0,
+echo,_hold,0,1,no check,1,1,0,0,0,0,
+echo,10.0.0.1:5001,0,1,UP,1,1,0,0,0,0,
+echo,10.0.0.2:5001,0,1,UP 1/2,1,1,0,0,0,0,
+echo,10.0.0.3:5001,0,1,MAINT,1,1,0,0,0,0,
+echo,10.0.0.4:5001,0,0,DOWN,1,1,0,0,0,0,
+echo,BACKEND,2,6,UP,1,1,0,0,0,0,
+fraud,_hold,0,1,no check,1,1,0,0,0,0,
+fraud,BACKEND,0,1,UP,1,1,0,0,0,0,
 """
 
 

@@ -65,7 +65,7 @@ def test_all_31_parameters_of_v1_have_v1s_server_defaults() -> None:
     ("field", "inside", "outside"),
     [
         ("autoscale_target_utilization", [1, 100], [0, 101, 150]),
-        ("autoscale_min_replicas", [1, 10], [0, -1]),
+        ("autoscale_min_replicas", [0, 1, 10], [-1, 1.0]),
         ("autoscale_refresh_seconds", [1], [0, 0.5]),
         ("num_replicas", [1, 1000, 2**31 - 1], [0, -1, 1.0, True, 2**31]),
         ("gpu_cores", [0, 8], [-1, 1.5]),

@@ -198,5 +198,16 @@ def test_without_a_registry_each_image_that_nodes_cannot_pull_is_named_with_the_
     assert warnings(Settings.model_validate(stack), TODAY) == []
 
 
+def test_a_service_without_replicas_whose_requests_do_not_wait_for_one_is_named() -> None:
+    service = SERVICE | {"autoscale_min_replicas": 0}
+    (on_azure,) = said({}, webservices=[service])
+    stack: Change = {"kubernetes": {"context": "kind"}, "webservices": [service]}
+    assert warnings(Settings.model_validate(stack), TODAY) == [on_azure]
+    assert on_azure.startswith(
+        "webservices[abc].max_request_wait_time = 500: with autoscale_min_replicas = 0"
+    )
+    assert said({}, webservices=[service | {"max_request_wait_time": 30_000}]) == []
+
+
 def test_a_stack_without_azure_has_no_warnings() -> None:
     assert warnings(Settings.model_validate({"kubernetes": {"context": "kind"}}), TODAY) == []

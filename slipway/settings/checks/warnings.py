@@ -23,6 +23,8 @@ NPM_RETIRES = datetime.date(2028, 9, 30)
 """The same, includes/azure-network-policy-manager-linux-retirement.md (2026-01-14)."""
 
 
+START_MS = 10_000
+"""A pod takes seconds to start even where its image is there: scheduling, Python, the model, probes."""
 PLUGINS = {AMD: "AMD's (use-amd-gpus.md: the AMD GPU Operator, or ROCm/k8s-device-plugin)"}
 FPGA = "its maker's device plugin (of FPGAs Xilinx/FPGA_as_a_Service)"
 
@@ -34,8 +36,9 @@ def warnings(settings: Settings, today: datetime.date, *, deploys: bool = False)
     """
     azure = settings.azure
     if azure is None:
-        return list(_unpullable(settings)) if deploys else []
+        return [*_impatient(settings), *(_unpullable(settings) if deploys else ())]
     return [
+        *_impatient(settings),
         *_retiring(azure, today),
         *_places(azure),
         *_access(settings, azure),
@@ -45,6 +48,18 @@ def warnings(settings: Settings, today: datetime.date, *, deploys: bool = False)
         *_nodes(azure),
         *_room(settings, azure),
     ]
+
+
+def _impatient(settings: Settings) -> Iterator[str]:
+    """Name the services whose first request would not outwait the start of the first replica."""
+    for spec in settings.webservices:
+        wait = spec.max_request_wait_time
+        if spec.autoscale_enabled and not spec.autoscale_min_replicas and wait < START_MS:
+            yield (
+                f"webservices[{spec.name}].max_request_wait_time = {wait}: with autoscale_min_replicas = 0 a "
+                "request waits no longer than this for a replica to start, which takes seconds; raise it to "
+                f"{START_MS} or more"
+            )
 
 
 def _unpullable(settings: Settings) -> Iterator[str]:
