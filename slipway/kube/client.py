@@ -1,0 +1,301 @@
+"""The API server of a cluster, for the router and for the commands: plain JSON objects in and out.
+
+lightkube reads kubeconfigs and service accounts, logs in and renews tokens; the requests are made here,
+because its watches know no bookmarks. It is asynchronous: who is not calls `asyncio.run`. It decides nothing:
+when to try again is for its callers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, NamedTuple, Self, cast
+
+import httpx2
+import msgspec
+import yaml
+from lightkube.config.client_adapter import AsyncClient, ConnectionParams
+from lightkube.config.kubeconfig import KubeConfig, SingleConfig
+from lightkube.config.models import NameValue, User
+from lightkube.exceptions import ConfigError
+
+from slipway.kube.folder import Object
+
+CONNECT_SECONDS = 5.0
+ANSWER_SECONDS = 15.0
+SILENCE_SECONDS = 90.0
+"""The longest silence of a watch: the API server sends a bookmark at least every 75 s
+(k8s.io/apiserver, pkg/storage/cacher: a minute with a jitter of a quarter)."""
+PAGE = 500
+MERGE_PATCH = "application/merge-patch+json"
+EXEC = "client.authentication.k8s.io"
+
+
+class Resource(NamedTuple):
+    """Where the API server keeps a kind."""
+
+    api_version: str
+    plural: str
+
+    @property
+    def root(self) -> str:
+        """Give the path of its API."""
+        return f"/apis/{self.api_version}" if "/" in self.api_version else f"/api/{self.api_version}"
+
+
+RESOURCES = {
+    "Deployment": Resource("apps/v1", "deployments"),
+    "EndpointSlice": Resource("discovery.k8s.io/v1", "endpointslices"),
+    "Event": Resource("v1", "events"),
+    "HorizontalPodAutoscaler": Resource("autoscaling/v2", "horizontalpodautoscalers"),
+    "Node": Resource("v1", "nodes"),
+    "Pod": Resource("v1", "pods"),
+    "ReplicaSet": Resource("apps/v1", "replicasets"),
+    "Secret": Resource("v1", "secrets"),
+    "Service": Resource("v1", "services"),
+}
+"""The kinds that are asked for."""
+
+
+class ClusterError(Exception):
+    """The API server refused, or did not answer; the text is for people."""
+
+    def __init__(self, text: str, status: int | None = None) -> None:
+        super().__init__(text)
+        self.status = status
+        """The HTTP status: 403 forbidden, 404 not found, 409 conflict, 410 too old; None: no answer."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The objects of a kind, and the version of the whole from which a watch goes on."""
+
+    items: Sequence[Object]
+    version: str
+
+
+class Event(NamedTuple):
+    """What a watch tells; of a BOOKMARK only `metadata.resourceVersion` counts."""
+
+    type: Literal["ADDED", "MODIFIED", "DELETED", "BOOKMARK"]
+    object: Object
+
+    @property
+    def version(self) -> str:
+        """Give the version from which another watch goes on."""
+        return str(self.object["metadata"]["resourceVersion"])
+
+
+def connect(kubeconfig: str | Path | None, context: str) -> Client:
+    """Talk to the cluster of a context; without a path, of KUBECONFIG's files or kubectl's own.
+
+    Raises ClusterError if there is no such file or context. Nothing is sent yet.
+    """
+    given = str(kubeconfig) if kubeconfig is not None else os.environ.get("KUBECONFIG", "~/.kube/config")
+    try:
+        files = [KubeConfig.from_file(path) for path in given.split(os.pathsep) if path]
+        found = next((one for one in files if context in one.contexts), None)
+        if found is None:
+            known = ", ".join(f"`{name}`" for one in files for name in one.contexts) or "none"
+            raise ClusterError(f"no context `{context}` in {given}; there: {known}")
+        return Client(cast(SingleConfig, found.get(context)))
+    except (ConfigError, KeyError, OSError, TypeError, ValueError, yaml.YAMLError) as error:
+        raise ClusterError(f"{given} cannot be read: {error}") from error
+
+
+def in_cluster() -> Client:
+    """Talk to the cluster whose pod this is, as its service account. Raises ClusterError."""
+    try:
+        return Client(cast(SingleConfig, KubeConfig.from_service_account().get()))
+    except (ConfigError, KeyError, OSError) as error:
+        raise ClusterError(f"this pod has no service account to ask the API server with: {error}") from error
+
+
+class Client:
+    """One API server as one user. Every method raises ClusterError."""
+
+    def __init__(self, config: SingleConfig) -> None:
+        timeout = httpx2.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
+        self.server = config.cluster.server
+        self._http = AsyncClient(_with_plugin(config), ConnectionParams(timeout=timeout))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._http.aclose()
+
+    async def get(self, kind: str, namespace: str, name: str) -> Object | None:
+        """Read an object (`namespace` is "" for one of the whole cluster); None if there is none."""
+        try:
+            return await self._ask("GET", _path(kind, namespace, name))
+        except ClusterError as error:
+            if error.status == HTTPStatus.NOT_FOUND:
+                return None
+            raise
+
+    async def list(self, kind: str, namespace: str = "", *, labels: str = "", fields: str = "") -> Listing:
+        """List a kind, in all namespaces unless one is given; the selectors are kubectl's."""
+        params = {"limit": str(PAGE), **_selectors(labels, fields)}
+        items: list[Object] = []
+        while True:
+            page = await self._ask("GET", _path(kind, namespace), params=params)
+            # The items of a list do not say what they are.
+            head = {"apiVersion": RESOURCES[kind].api_version, "kind": kind}
+            items += [{**head, **item} for item in page.get("items") or ()]
+            if not (more := page["metadata"].get("continue")):
+                return Listing(items, str(page["metadata"]["resourceVersion"]))
+            params["continue"] = more
+
+    async def watch(
+        self,
+        kind: str,
+        version: str,
+        namespace: str = "",
+        *,
+        labels: str = "",
+        fields: str = "",
+        seconds: int = 300,
+    ) -> AsyncGenerator[Event]:
+        """Follow what changes after `version`; ends after some `seconds`, from the last event's version on.
+
+        Status 410 means that the version is too old: list again.
+        """
+        follow = {"watch": "true", "allowWatchBookmarks": "true", "timeoutSeconds": str(seconds)}
+        params = {**follow, "resourceVersion": version, **_selectors(labels, fields)}
+        async with self._lines(_path(kind, namespace), params, SILENCE_SECONDS) as lines:
+            async for line in lines:
+                event = _json(line)
+                if event["type"] == "ERROR":
+                    raise _refusal(event["object"], None)
+                yield Event(event["type"], event["object"])
+
+    async def create(self, obj: Object) -> Object:
+        """Make an object and return it as stored."""
+        path = _path(obj["kind"], obj["metadata"].get("namespace", ""))
+        return await self._ask("POST", path, obj)
+
+    async def patch(
+        self, kind: str, namespace: str, name: str, change: Mapping[str, object], subresource: str = ""
+    ) -> Object:
+        """Merge a change (RFC 7386) into an object, or into its `scale` or `status`, and return that."""
+        path = _path(kind, namespace, name, subresource)
+        return await self._ask("PATCH", path, change, content_type=MERGE_PATCH)
+
+    async def logs(
+        self,
+        namespace: str,
+        pod: str,
+        container: str | None = None,
+        *,
+        follow: bool = False,
+        previous: bool = False,
+        tail: int | None = None,
+    ) -> AsyncGenerator[str]:
+        """Read a container's lines; `follow` goes on until it ends, `previous` is of the one before."""
+        params = {"follow": str(follow).lower(), "previous": str(previous).lower()}
+        params |= {"container": container} if container is not None else {}
+        params |= {"tailLines": str(tail)} if tail is not None else {}
+        silence = None if follow else ANSWER_SECONDS
+        async with self._lines(_path("Pod", namespace, pod, "log"), params, silence) as lines:
+            async for line in lines:
+                yield line.decode(errors="replace")
+
+    async def _ask(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, object] | None = None,
+        *,
+        params: Mapping[str, str] | None = None,
+        content_type: str = "application/json",
+    ) -> Object:
+        content = None if body is None else json.dumps(body).encode()
+        headers = None if body is None else {"content-type": content_type}
+        try:
+            response = await self._http.request(method, path, params=params, content=content, headers=headers)
+        except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ConfigError) as error:
+            raise self._away(error) from error
+        if response.is_error:
+            raise _refusal(response.content, response.status_code)
+        return _json(response.content)
+
+    @asynccontextmanager
+    async def _lines(
+        self, path: str, params: Mapping[str, str], silence: float | None
+    ) -> AsyncGenerator[AsyncGenerator[bytes]]:
+        timeout = httpx2.Timeout(CONNECT_SECONDS, read=silence)
+        try:
+            async with self._http.stream("GET", path, params=params, timeout=timeout) as response:
+                if response.is_error:
+                    raise _refusal(await response.aread(), response.status_code)
+                yield _split(response)
+        except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ConfigError) as error:
+            raise self._away(error) from error
+
+    def _away(self, error: Exception) -> ClusterError:
+        return ClusterError(f"{self.server} does not answer: {error or type(error).__name__}")
+
+
+async def _split(response: httpx2.Response) -> AsyncGenerator[bytes]:
+    """Give the lines. A newline alone ends one: the library's own takes other characters for ends, too."""
+    rest = b""
+    async for chunk in response.aiter_bytes():
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            yield line
+    if rest:
+        yield rest
+
+
+def _path(kind: str, namespace: str, name: str = "", subresource: str = "") -> str:
+    resource = RESOURCES[kind]
+    parts = [
+        resource.root,
+        *(["namespaces", namespace] if namespace else []),
+        resource.plural,
+        name,
+        subresource,
+    ]
+    return "/".join(part for part in parts if part)
+
+
+def _selectors(labels: str, fields: str) -> dict[str, str]:
+    given = {"labelSelector": labels, "fieldSelector": fields}
+    return {name: value for name, value in given.items() if value}
+
+
+def _json(text: bytes) -> Object:
+    try:
+        return cast(Object, json.loads(text))
+    except ValueError as error:
+        raise ClusterError(f"the API server's answer is no JSON: {text[:80]!r}") from error
+
+
+def _refusal(answer: bytes | Object, status: int | None) -> ClusterError:
+    """Read a `Status`; what stands between us and the API server answers in its own words."""
+    if isinstance(answer, bytes):
+        try:
+            answer = cast(Object, json.loads(answer))
+        except ValueError:
+            return ClusterError(f"HTTP {status}: {answer[:200].decode(errors='replace')}", status)
+    return ClusterError(str(answer.get("message") or f"HTTP {status}"), answer.get("code") or status)
+
+
+def _with_plugin(config: SingleConfig) -> SingleConfig:
+    """Let a login plugin of the API `v1` run: for tokens it is `v1beta1`, all that lightkube knows."""
+    plugin = config.user.exec if config.user is not None else None
+    if config.user is None or plugin is None or plugin.apiVersion != f"{EXEC}/v1":
+        return config if config.user is not None else config._replace(user=User())
+    asked = {"apiVersion": plugin.apiVersion, "kind": "ExecCredential", "spec": {"interactive": False}}
+    env = [*(plugin.env or ()), NameValue("KUBERNETES_EXEC_INFO", json.dumps(asked))]
+    plugin = msgspec.structs.replace(plugin, apiVersion=f"{EXEC}/v1beta1", env=env)
+    return config._replace(user=msgspec.structs.replace(config.user, exec=plugin))
