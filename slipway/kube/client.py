@@ -165,13 +165,15 @@ class Client:
         fields: str = "",
         seconds: int = 300,
     ) -> AsyncGenerator[Event]:
-        """Follow what changes after `version`; ends after some `seconds`, from the last event's version on.
+        """Follow what changes after `version`; ends after some `seconds`.
 
-        Status 410 means that the version is too old: list again.
+        A bookmark comes first, as soon as the API server agreed. Another watch goes on from the last event's
+        version; status 410 means that it is too old: list again.
         """
         follow = {"watch": "true", "allowWatchBookmarks": "true", "timeoutSeconds": str(seconds)}
         params = {**follow, "resourceVersion": version, **_selectors(labels, fields)}
         async with self._lines(_path(kind, namespace), params, SILENCE_SECONDS) as lines:
+            yield Event("BOOKMARK", {"metadata": {"resourceVersion": version}})
             async for line in lines:
                 event = _json(line)
                 if event["type"] == "ERROR":
