@@ -13,8 +13,8 @@ from datetime import datetime, timedelta
 
 from slipway.kube.events import EPOCH
 from slipway.kube.folder import Object
-from slipway.kube.pods import Finding, finding, last_change
-from slipway.kube.read import HASH_LABEL, condition, is_ready, part, port_of, replicas, stopping
+from slipway.kube.pods import Finding, ended, finding, last_change
+from slipway.kube.read import HASH_LABEL, condition, is_ready, items, part, port_of, replicas, stopping
 
 ERROR_SECONDS = 5
 """How long the router may say that it cannot serve what is ready: it may be about to."""
@@ -121,15 +121,15 @@ def verdict(rollout: Rollout, now: datetime) -> Verdict:
     return Waiting((f"{name}: {ready} of {wanted} ready", *(f"{one.pod}: {one.text}" for one in found)))
 
 
-def crashed(rollout: Rollout) -> list[tuple[Object, str]]:
-    """Name the containers of new pods that ended and are not running again well: (pod, container)."""
+def crashed(rollout: Rollout) -> list[tuple[Object, Object]]:
+    """Give the new pods' containers that crashed and are not ready again: (pod, the container's status)."""
     return [
-        (pod, status["name"])
+        (pod, status)
         for pod in rollout.new
         if not is_ready(pod)
         for kind in ("initContainerStatuses", "containerStatuses")
-        for status in part(pod, "status").get(kind) or ()
-        if part(status, "state", "terminated").get("exitCode") or part(status, "lastState", "terminated")
+        for status in items(pod, "status", kind)
+        if not status.get("ready") and ended(status).get("exitCode")
     ]
 
 
