@@ -49,6 +49,8 @@ async def _status(backend: Backend) -> None:
 
     async with aclosing(backend.looks()) as looks:
         look = await anext(looks)
+    if not look.rollouts:
+        raise LocalError(f"nothing of the stack runs in {backend.place}", "pulumi up")
     url = await backend.url()
     rows: list[Sequence[object]] = [("service", "state", "ready", "queued", "restarts", "image", "uri")]
     reasons, bad = list[str](), list[str]()

@@ -67,7 +67,7 @@ class Cluster:
 
     @property
     def place(self) -> str:
-        return f"cluster: {self._place.name}"
+        return f"cluster {self._place.name}"
 
     async def looks(self) -> AsyncGenerator[Look]:
         sources = [
@@ -181,15 +181,14 @@ class Cluster:
         """Ask every router that is ready how it sees its services, again and again."""
         while True:
             pods = [pod for pod in mirror.objects("Pod") if is_router(pod) and is_ready(pod)]
+            there = any(map(is_router, mirror.objects("Deployment")))
             try:
                 async with asyncio.timeout(ASK_SECONDS):
-                    router.reports = await asyncio.gather(*map(self._report, pods)) if pods else None
-                router.unknown = (
-                    "" if pods else "no router is ready: whether it reaches replicas is not known"
-                )
+                    reports = await asyncio.gather(*map(self._report, pods))
+                router.reports, router.unknown = reports if there else None, ""
             except (ClusterError, TimeoutError) as error:
-                why = str(error) or "the API server cannot reach its pods' admin port"
-                router.reports, router.unknown = None, f"the router cannot be asked: {why}"
+                why = str(error) or "the API server does not reach their admin port"
+                router.reports, router.unknown = None, f"the router's pods cannot be asked: {why}"
             router.asked.set()
             mirror.changed.set()
             await asyncio.sleep(ROUTER_SECONDS)
