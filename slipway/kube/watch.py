@@ -49,6 +49,8 @@ class Behind:
 
     since: datetime
     error: str
+    status: int | None = None
+    """the API server's answer, if it gave one"""
 
 
 def pause(failures: int, chance: float) -> float:
@@ -147,7 +149,9 @@ class Watch:
         if self.behind is None:
             log.warning("%s: %s", self.source.kind, error)
         since = datetime.now(UTC) if self.behind is None else self.behind.since
-        self.behind = Behind(since, f"{self.source.kind}: {error}")
+        status = error.status if isinstance(error, ClusterError) else None
+        self.behind = Behind(since, f"{self.source.kind}: {error}", status)
+        self._changed.set()
 
 
 def _key(obj: Object) -> tuple[str, str]:

@@ -11,9 +11,10 @@ from http import HTTPStatus
 
 from slipway.kube.client import Client, ClusterError
 from slipway.kube.folder import Object
-from slipway.kube.mirror import Mirror, Source
+from slipway.kube.mirror import Mirror
 from slipway.kube.read import HASH_LABEL, condition, is_ready, items, part, port_of
 from slipway.kube.rollout import Rollout, crashed
+from slipway.kube.watch import Source
 from slipway.local.state import LocalError
 from slipway.running.backend import Lines, LogOptions, Look, is_router, loads, routed, sorted_deployments
 from slipway.running.pod_logs import Follower

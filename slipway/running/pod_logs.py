@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 from slipway.kube.client import Client, ClusterError
 from slipway.kube.folder import Object
-from slipway.kube.mirror import Mirror, Source
+from slipway.kube.mirror import Mirror
 from slipway.kube.read import items, part
+from slipway.kube.watch import Source
 from slipway.local.state import LocalError
 from slipway.running.backend import Lines, LogOptions
 
@@ -65,8 +66,8 @@ class Follower:
                 yield one
 
     async def _once(self) -> AsyncGenerator[Lines]:
-        kind, namespace, labels = self._source
-        pods = (await self._client.list(kind, namespace, labels=labels)).items
+        source = self._source
+        pods = (await self._client.list(source.kind, source.namespace, labels=source.labels)).items
         previous = self._options.previous
         found = [one for pod in pods for one in processes(pod, previous=previous)]
         if previous and not found:

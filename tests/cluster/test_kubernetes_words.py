@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Generator
+import re
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Generator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from click.testing import CliRunner, Result
 
 from slipway.cli import main
@@ -128,14 +135,14 @@ def test_when_a_probe_never_succeeds_then_its_answer_is_the_reason_at_the_deploy
     words: Words,
 ) -> None:
     words.deploy(NEVER)
+    late = words("wait", SERVICE, "--timeout", "5")
+    assert (late.exit_code, late.stdout) == (1, "")
+    assert f"error: not done after 5 s\n{SERVICE}: 0 of 1 ready\n" in late.stderr
     words.deadline(8)
     said = failed(words)
     words.deadline(600)
     assert f"error: {SERVICE}: readiness probe failed: " in said
     assert f"hint: slipway logs -s test {SERVICE}\n" in said
-    late = words("wait", SERVICE, "--timeout", "1")
-    assert (late.exit_code, late.stdout) == (1, "")
-    assert f"error: not done after 1 s\n{SERVICE}: 0 of 1 ready\n" in late.stderr
 
 
 def test_when_no_node_has_room_then_the_schedulers_reason_is_given(words: Words) -> None:
@@ -155,3 +162,112 @@ def test_when_a_quota_is_used_up_then_the_refusal_is_given(words: Words) -> None
     assert f"error: {SERVICE}: the API server refuses its pods: " in said
     assert "exceeded quota: none" in said
     assert "hint: raise the namespace's ResourceQuota" in said
+
+
+def test_when_a_key_is_made_anew_then_the_router_takes_it_and_it_scores(words: Words, tmp_path: Path) -> None:
+    words.deploy()
+    assert words("wait").exit_code == 0
+    before = dict(line.split() for line in words("keys", SERVICE).stdout.splitlines())
+    regenerated = words("keys", SERVICE, "--regen", "primary")
+    assert (regenerated.exit_code, regenerated.stderr) == (0, "")
+    after = dict(line.split() for line in regenerated.stdout.splitlines())
+    assert after["primary"] != before["primary"]
+    assert after["secondary"] == before["secondary"]
+    assert words("keys", SERVICE).stdout == regenerated.stdout
+    scored = words("score", SERVICE, "--data", "-", stdin='{"a": 1}')
+    assert (scored.exit_code, json.loads(scored.stdout), scored.stderr) == (0, {"a": 1}, "")
+    file = tmp_path / "key"
+    file.write_text(before["primary"])
+    refused = words("score", SERVICE, "--data", "-", "--key-file", str(file), stdin="{}")
+    assert refused.exit_code == 1
+    assert refused.stderr.startswith("error: 401 key_wrong: ")
+    assert before["primary"] not in refused.stderr
+
+
+def test_when_the_router_has_no_address_then_the_printed_lines_lead_to_it(words: Words) -> None:
+    words.deploy()
+    assert words("wait").exit_code == 0
+    words.stack.router = {**words.stack.router, "service_type": "ClusterIP"}
+    words.deploy()
+    result = words("score", SERVICE, "--data", "-", stdin="{}")
+    assert result.exit_code == 1
+    assert result.stderr.startswith(
+        "error: the router's Service has no address outside the cluster\n\nhint: kubectl "
+    )
+    forward, score = result.stderr.partition("hint: ")[2].splitlines()
+    assert score == f"slipway score -s test {SERVICE} --data FILE --url http://127.0.0.1:8080"
+    program, *arguments = shlex.split(forward.replace("8080:80", ":80"))
+    assert program == "kubectl"
+    process = subprocess.Popen([words.stack.cluster.program, *arguments], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        port = re.search(r"127.0.0.1:(\d+)", process.stdout.readline())
+        assert port is not None
+        url = f"http://127.0.0.1:{port[1]}"
+        scored = words("score", SERVICE, "--data", "-", "--url", url, stdin='{"b": 2}')
+        assert (scored.exit_code, json.loads(scored.stdout)) == (0, {"b": 2}), scored.stderr
+    finally:
+        process.kill()
+        process.wait()
+        words.stack.router = {**words.stack.router, "service_type": "LoadBalancer"}
+        words.deploy()
+
+
+def test_logs_are_those_of_every_replica_and_follow_the_next_process(words: Words, tmp_path: Path) -> None:
+    words.deploy(num_replicas=2)
+    assert words("wait").exit_code == 0
+    lines = words("logs", SERVICE).stdout.splitlines()
+    pods = {line.partition(": ")[0] for line in lines}
+    assert len(pods) == 2
+    assert all(pod.startswith(f"{SERVICE}-") for pod in pods)
+    assert sum("loading" in line for line in lines) == 2
+    assert len(words("logs", SERVICE, "--tail", "1").stdout.splitlines()) == 2
+    assert "error: no process came before" in words("logs", SERVICE, "--previous").stderr
+    assert words("logs", "router").stdout
+    output = tmp_path / "followed"
+    with output.open("wb") as file:
+        command = [str(Path(sys.executable).with_name("slipway")), "logs", SERVICE, "-f", "-s", "test"]
+        process = subprocess.Popen(command, cwd=words.stack.folder, stdout=file)
+    try:
+        until(lambda: output.read_text().count("loading") == 2)
+        words.kubectl("rollout", "restart", f"deployment/{SERVICE}", "-n", NAMESPACE)
+        until(lambda: output.read_text().count("loading") == 4)
+        assert process.poll() is None
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_who_may_not_read_the_cluster_is_told_what_is_missing(words: Words, tmp_path: Path) -> None:
+    words.kubectl("create", "serviceaccount", "guest", "-n", NAMESPACE)
+    token = words.kubectl("create", "token", "guest", "-n", NAMESPACE).strip()
+    config = yaml.safe_load(words.stack.cluster.kubeconfig.read_text())
+    config["users"] = [{"name": user["name"], "user": {"token": token}} for user in config["users"]]
+    file = tmp_path / "guest.yaml"
+    file.write_text(yaml.safe_dump(config))
+    for command in (["status"], ["wait"], ["keys", SERVICE], ["logs", SERVICE]):
+        result = words(*command, "--kubeconfig", str(file))
+        assert result.exit_code == 1
+        assert (
+            f'User "system:serviceaccount:{NAMESPACE}:guest" cannot list resource "deployments"'
+            in result.stderr
+        )
+        assert "\n\nhint: ask who runs the cluster for that right" in result.stderr
+    words.kubectl("delete", "serviceaccount", "guest", "-n", NAMESPACE)
+    config["clusters"][0]["cluster"]["server"] = "https://127.0.0.1:9"
+    file.write_text(yaml.safe_dump(config))
+    away = words("status", "--kubeconfig", str(file))
+    assert away.exit_code == 1
+    assert "https://127.0.0.1:9 does not answer: " in away.stderr
+    assert "hint: see that the cluster runs" in away.stderr
+    other = words("status", "--context", "elsewhere")
+    assert other.exit_code == 1
+    assert "error: no context `elsewhere` in " in other.stderr
+
+
+def until(reached: Callable[[], object], seconds: float = 60) -> None:
+    """Wait for a condition, with a deadline."""
+    deadline = time.monotonic() + seconds
+    while not reached():
+        assert time.monotonic() < deadline, f"not reached within {seconds} s"
+        time.sleep(0.1)
