@@ -17,12 +17,18 @@ from components.storage import Storage, service_account
 from components.tls import Certificate, VaultCertificate
 from components.webservice import Webservice, WebserviceArgs
 from slipway.collect.config import WORKSPACE
-from slipway.hosts.clouds import suffixes
 from slipway.images.recipe import Recipe, router_recipe, webservice_recipes
 from slipway.problems import KEY_FIELDS, Problems
 from slipway.settings import Azure, Settings, key_setting
 from slipway.settings.capacity import accelerators
-from slipway.settings.derived import blob_endpoint, registry, router_ip, router_size, storage_namespaces
+from slipway.settings.derived import (
+    blob_endpoint,
+    registry,
+    router_host,
+    router_ip,
+    router_size,
+    storage_namespaces,
+)
 from slipway.settings.kinds import name_of, subscription_of
 from slipway.settings.layers import PLATFORM_GIVES, not_given
 from slipway.sizing.vms import NVIDIA
@@ -145,7 +151,7 @@ class Platform(pulumi.ComponentResource):
                 settings=settings.router,
                 image=slipway_image,
                 size=router_size(settings),
-                host=host(settings),
+                host=router_host(settings),
                 internal=_internal(settings),
                 certificate=_certificate(settings, args.keys, azure),
             ),
@@ -212,16 +218,6 @@ def _workspace(azure: Azure, cluster_id: pulumi.Input[str]) -> Mapping[str, pulu
 def scoring_uri(url: str, service: str) -> str:
     """Give v1's address of a web service behind the router's."""
     return f"{url}/api/v1/service/{service}/score"
-
-
-def host(settings: Settings) -> str | None:
-    """Give the name under which clients know the router, if the stack file says one."""
-    tls, azure = settings.router.tls, settings.azure
-    if tls is None:
-        return None
-    if tls.leaf_domain_label is None or azure is None:
-        return tls.domains[0]
-    return f"{tls.leaf_domain_label}.{azure.location}.{suffixes(azure.cloud).public_name}"
 
 
 def _internal(settings: Settings) -> InternalAddress | None:

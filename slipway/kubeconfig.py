@@ -10,8 +10,10 @@ import yaml
 INSTALL = "slipway is not on PATH; activate the project's virtual environment: source .venv/bin/activate"
 
 
-def exec_kubeconfig(text: str, cloud: str) -> str:
+def exec_kubeconfig(text: str, cloud: str, command: str = "slipway") -> str:
     """Give a kubeconfig whose Entra users get their tokens of `slipway kube-token`; it holds no secret then.
+
+    `command` is how that program is called.
 
     AKS gives those users `kubelogin` (or, before Kubernetes 1.24, an auth provider that is gone), with the
     tenant among its arguments. A user with a certificate or token of its own, as a cluster without Entra
@@ -25,7 +27,7 @@ def exec_kubeconfig(text: str, cloud: str) -> str:
             entry["user"] = {
                 "exec": {
                     "apiVersion": "client.authentication.k8s.io/v1",
-                    "command": "slipway",
+                    "command": command,
                     "args": arguments,
                     "interactiveMode": "Never",
                     "provideClusterInfo": False,

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from slipway.cli import azure, graph, local, models, needs, replay
+from slipway.cli import azure, graph, local, models, needs, replay, running
 from slipway.cli.common import typed
 from slipway.local.state import LocalError
 
@@ -50,7 +50,8 @@ for command in (
     *(needs.hosts, needs.size),
     models.models,
     replay.replay,
-    *(local.up, local.down, local.status, local.score, local.keys, local.logs),
+    *(local.up, local.down),
+    *(running.status, running.wait, running.score, running.keys, running.logs),
 ):
     main.add_command(command)
 

@@ -18,16 +18,19 @@ import click
 from slipway.local.state import LocalError, State
 
 T = TypeVar("T")
-STACK = f"{__name__}.stack"
+OPTIONS = f"{__name__}.options"
 
 
-def _remember(ctx: click.Context, _: click.Parameter, stack: str) -> str:
-    ctx.meta[STACK] = stack  # for hints: all contexts of a command line share `meta`
-    return stack
+def remember(ctx: click.Context, option: click.Parameter, value: T) -> T:
+    """Keep an option that hints repeat, so that they lead to the same stack and cluster."""
+    given: dict[str, str] = ctx.meta.setdefault(OPTIONS, {})  # all contexts of a command line share `meta`
+    if value != option.default and value is not None:
+        given[option.opts[0]] = str(value)
+    return value
 
 
 stack_option = click.option(
-    "-s", "--stack", default="local", show_default=True, callback=_remember, help="Which stack file."
+    "-s", "--stack", default="local", show_default=True, callback=remember, help="Which stack file."
 )
 
 
@@ -63,12 +66,12 @@ def run_engine(work: Callable[[], T]) -> T:
 def typed(text: str) -> str:
     """Write the commands in a text as this person types them: how the program is called, which stack."""
     context = click.get_current_context().find_root()
-    group, stack = context.command, context.meta.get(STACK, "")
+    group, options = context.command, context.meta.get(OPTIONS, {})
     called = sys.argv[0]
     found = shutil.which("slipway")
     if Path(called).name != "slipway" or (found is not None and Path(found).samefile(called)):
         called = "slipway"
-    option = "" if stack in ("", "local") else f" -s {stack}"
+    option = "".join(f" {shlex.join(given)}" for given in sorted(options.items(), reverse=True))
     commands = "|".join(_names(group))
     return re.sub(rf"\bslipway ({commands})\b", lambda m: f"{shlex.quote(called)} {m[1]}{option}", text)
 

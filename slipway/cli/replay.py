@@ -11,7 +11,6 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
-from slipway import running
 from slipway.cli.common import find_project, stack_option, table
 from slipway.local.state import LocalError
 
@@ -87,8 +86,10 @@ def replay(
 
 
 def _ask(stack: str) -> str:
+    from slipway.running.local import Local
+
     _, state = find_project(stack)
-    text = running.journal(state)
+    text = Local(state).journal()
     if text is None:
         raise LocalError(
             f"no router of stack `{stack}` answers here, and no --journal is given", ON_A_CLUSTER

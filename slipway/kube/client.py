@@ -53,6 +53,7 @@ RESOURCES = {
     "Deployment": Resource("apps/v1", "deployments"),
     "EndpointSlice": Resource("discovery.k8s.io/v1", "endpointslices"),
     "Event": Resource("v1", "events"),
+    "Event.events.k8s.io": Resource("events.k8s.io/v1", "events"),
     "HorizontalPodAutoscaler": Resource("autoscaling/v2", "horizontalpodautoscalers"),
     "Node": Resource("v1", "nodes"),
     "Pod": Resource("v1", "pods"),
@@ -60,7 +61,7 @@ RESOURCES = {
     "Secret": Resource("v1", "secrets"),
     "Service": Resource("v1", "services"),
 }
-"""The kinds that are asked for."""
+"""The kinds that are asked for, as kubectl calls them: with the group where the name does not do."""
 
 
 class ClusterError(Exception):
@@ -97,16 +98,34 @@ def connect(kubeconfig: str | Path | None, context: str) -> Client:
 
     Raises ClusterError if there is no such file or context. Nothing is sent yet.
     """
-    given = str(kubeconfig) if kubeconfig is not None else os.environ.get("KUBECONFIG", "~/.kube/config")
+    given, files = _files(kubeconfig)
+    found = next((one for one in files if context in one.contexts), None)
+    if found is None:
+        known = ", ".join(f"`{name}`" for one in files for name in one.contexts) or "none"
+        raise ClusterError(f"no context `{context}` in {given}; there: {known}")
     try:
-        files = [KubeConfig.from_file(path) for path in given.split(os.pathsep) if path]
-        found = next((one for one in files if context in one.contexts), None)
-        if found is None:
-            known = ", ".join(f"`{name}`" for one in files for name in one.contexts) or "none"
-            raise ClusterError(f"no context `{context}` in {given}; there: {known}")
         return Client(cast(SingleConfig, found.get(context)))
-    except (ConfigError, KeyError, OSError, TypeError, ValueError, yaml.YAMLError) as error:
+    except (ConfigError, KeyError, OSError, TypeError, ValueError) as error:
         raise ClusterError(f"{given} cannot be read: {error}") from error
+
+
+def only_context(kubeconfig: str | None) -> str:
+    """Name the one context of a kubeconfig, found as `connect` does. Raises ClusterError."""
+    given, files = _files(kubeconfig)
+    names = [name for one in files for name in one.contexts]
+    if len(names) != 1:
+        listed = ", ".join(f"`{name}`" for name in names) or "none"
+        raise ClusterError(f"{given} has not just one context; there: {listed}; name one with --context")
+    return names[0]
+
+
+def connect_with(kubeconfig: str) -> Client:
+    """Talk to the cluster of the current context in a kubeconfig's text. Raises ClusterError."""
+    try:
+        found = KubeConfig.from_dict(yaml.safe_load(kubeconfig))  # pyright: ignore[reportUnknownMemberType]
+        return Client(cast(SingleConfig, found.get(found.current_context)))
+    except (ConfigError, KeyError, TypeError, ValueError, yaml.YAMLError) as error:
+        raise ClusterError(f"the kubeconfig cannot be read: {error}") from error
 
 
 def in_cluster() -> Client:
@@ -115,6 +134,15 @@ def in_cluster() -> Client:
         return Client(cast(SingleConfig, KubeConfig.from_service_account().get()))
     except (ConfigError, KeyError, OSError) as error:
         raise ClusterError(f"this pod has no service account to ask the API server with: {error}") from error
+
+
+def _files(kubeconfig: str | Path | None) -> tuple[str, list[KubeConfig]]:
+    """Read the kubeconfigs that a path, KUBECONFIG or kubectl's default names. Raises ClusterError."""
+    given = str(kubeconfig) if kubeconfig is not None else os.environ.get("KUBECONFIG", "~/.kube/config")
+    try:
+        return given, [KubeConfig.from_file(path) for path in given.split(os.pathsep) if path]
+    except (ConfigError, KeyError, OSError, TypeError, ValueError, yaml.YAMLError) as error:
+        raise ClusterError(f"{given} cannot be read: {error}") from error
 
 
 class Client:
@@ -182,8 +210,9 @@ class Client:
 
     async def create(self, obj: Object) -> Object:
         """Make an object and return it as stored."""
-        path = _path(obj["kind"], obj["metadata"].get("namespace", ""))
-        return await self._ask("POST", path, obj)
+        with_group = f"{obj['kind']}.{obj['apiVersion'].partition('/')[0]}"
+        kind = with_group if with_group in RESOURCES else obj["kind"]
+        return await self._ask("POST", _path(kind, obj["metadata"].get("namespace", "")), obj)
 
     async def patch(
         self, kind: str, namespace: str, name: str, change: Mapping[str, object], subresource: str = ""
@@ -210,6 +239,10 @@ class Client:
         async with self._lines(_path("Pod", namespace, pod, "log"), params, silence) as lines:
             async for line in lines:
                 yield line.decode(errors="replace")
+
+    async def proxy(self, namespace: str, pod: str, port: int, path: str) -> Object:
+        """Ask a pod over HTTP, through the API server; the answer is a JSON object."""
+        return await self._ask("GET", f"{_path('Pod', namespace, f'{pod}:{port}', 'proxy')}/{path}")
 
     async def _ask(
         self,

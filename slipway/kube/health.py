@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from slipway.kube.folder import Object
+from slipway.kube.pods import end_text
 from slipway.kube.read import is_ready, items, part, replicas
 
 
@@ -47,8 +48,4 @@ def health(deployment: Object, pods: Collection[Object]) -> Health:
         state = "Unhealthy"
     else:
         state = "Transitioning"
-    return Health(state, ready, wanted, restarts, _words(last) if last else "")
-
-
-def _words(end: Object) -> str:
-    return "unhealthy" if end["reason"] == "Unhealthy" else f"exit {end['exitCode']}"
+    return Health(state, ready, wanted, restarts, end_text(last) if last else "")

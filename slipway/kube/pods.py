@@ -97,10 +97,9 @@ def _unscheduled(pod: Object, events: Sequence[Object], now: datetime) -> Findin
         return _of(pod, f"nodes are being added: {text(answers[-1])}", busy=True, unscheduled=True)
     if answers:
         reason += f"; {text(answers[-1])}"
-    elif now - last_change(scheduled, now) < timedelta(seconds=UNSCHEDULED_SECONDS):
-        return _of(pod, reason, unscheduled=True)
+    waited = now - last_change(scheduled, now) >= timedelta(seconds=UNSCHEDULED_SECONDS)
     hint = "ask for less (cpu_cores, memory_gb, gpu_cores, replicas), or give its agent pool more nodes"
-    return _of(pod, reason, failed=True, hint=hint, unscheduled=True)
+    return _of(pod, reason, failed=waited or bool(answers), hint=hint, unscheduled=True)
 
 
 def _container(

@@ -13,8 +13,8 @@ from datetime import datetime, timedelta
 
 from slipway.kube.events import EPOCH
 from slipway.kube.folder import Object
-from slipway.kube.pods import Finding, finding, last_change
-from slipway.kube.read import HASH_LABEL, condition, is_ready, part, port_of, replicas, stopping
+from slipway.kube.pods import Finding, ended, finding, last_change
+from slipway.kube.read import HASH_LABEL, condition, is_ready, items, part, port_of, replicas, stopping
 
 ERROR_SECONDS = 5
 """How long the router may say that it cannot serve what is ready: it may be about to."""
@@ -103,7 +103,7 @@ Verdict = Waiting | Done | Failed
 
 def verdict(rollout: Rollout, now: datetime) -> Verdict:
     """Judge a rollout at the time `now`."""
-    begun = _begun(rollout, now)
+    begun = _begun(rollout)
     if begun is not None:
         return begun
     name, wanted = rollout.name, replicas(rollout.deployment["spec"])
@@ -112,29 +112,34 @@ def verdict(rollout: Rollout, now: datetime) -> Verdict:
     leaving = any(map(stopping, rollout.pods))  # which makes room
     failed = next((one for one in found if one.failed and not (one.unscheduled and leaving)), None)
     ready = sum(map(is_ready, new))
+    late = _overdue(rollout.deployment) and not any(one.busy for one in found)
+    if (refused := _refused(rollout.refusal)) is not None:
+        since = now - last_change(rollout.refusal, now)
+        failed = refused if late or since >= timedelta(seconds=REFUSED_SECONDS) else failed
+        found = [refused, *found]
     if failed is not None:
         return Failed(f"{name}: {failed.text}", failed.hint)
     if ready == wanted == len(new) and not rollout.old:
         return _reached(rollout, new, now)
-    if _overdue(rollout.deployment) and not any(one.busy for one in found):
+    if late:
         return _too_long(name, found, ready, wanted)
     return Waiting((f"{name}: {ready} of {wanted} ready", *(f"{one.pod}: {one.text}" for one in found)))
 
 
-def crashed(rollout: Rollout) -> list[tuple[Object, str]]:
-    """Name the containers of new pods that ended and are not running again well: (pod, container)."""
+def crashed(rollout: Rollout) -> list[tuple[Object, Object]]:
+    """Give the new pods' containers that crashed and are not ready again: (pod, the container's status)."""
     return [
-        (pod, status["name"])
+        (pod, status)
         for pod in rollout.new
         if not is_ready(pod)
         for kind in ("initContainerStatuses", "containerStatuses")
-        for status in part(pod, "status").get(kind) or ()
-        if part(status, "state", "terminated").get("exitCode") or part(status, "lastState", "terminated")
+        for status in items(pod, "status", kind)
+        if not status.get("ready") and ended(status).get("exitCode")
     ]
 
 
-def _begun(rollout: Rollout, now: datetime) -> Verdict | None:
-    """Judge whether pods of the latest change come at all; None if they do."""
+def _begun(rollout: Rollout) -> Verdict | None:
+    """Judge whether anything is done about the latest change at all; None if it is."""
     deployment, name = rollout.deployment, rollout.name
     if deployment["spec"].get("paused"):
         how = f"kubectl rollout resume -n {deployment['metadata']['namespace']} deployment/{name}"
@@ -142,15 +147,18 @@ def _begun(rollout: Rollout, now: datetime) -> Verdict | None:
     seen = part(deployment, "status").get("observedGeneration", 0)
     if rollout.current is None or seen < deployment["metadata"].get("generation", 1):
         return Waiting((f"{name}: the cluster has not begun yet",))
-    refusal = rollout.refusal
-    since = now - last_change(refusal, now)
-    if refusal.get("status") != "True" or since < timedelta(seconds=REFUSED_SECONDS):
+    return None
+
+
+def _refused(refusal: Object) -> Finding | None:
+    """Explain that no pods are made, by the new ReplicaSet's condition."""
+    if refusal.get("status") != "True":
         return None
-    message = str(refusal.get("message", "")).strip()
+    message = " ".join(str(refusal.get("message", "")).split())
     hint = "correct what the message names"
     if "exceeded quota" in message:
         hint = "raise the namespace's ResourceQuota, or ask for less: cpu_cores, memory_gb, replicas"
-    return Failed(f"{name}: the API server refuses its pods: {message}", hint)
+    return Finding("new pods", f"the API server refuses its pods: {message}", hint=hint)
 
 
 def _overdue(deployment: Object) -> bool:

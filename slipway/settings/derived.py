@@ -122,6 +122,22 @@ def router_ip(azure: Azure) -> IPv4Address | None:
     return range_[ROUTER_HOST] if range_ is not None and range_.num_addresses > ROUTER_HOST else None
 
 
+def router_host(settings: Settings) -> str | None:
+    """Give the name under which clients know the router, if the stack file says one."""
+    tls, azure = settings.router.tls, settings.azure
+    if tls is None:
+        return None
+    if tls.leaf_domain_label is None or azure is None:
+        return tls.domains[0]
+    return f"{tls.leaf_domain_label}.{azure.location}.{suffixes(azure.cloud).public_name}"
+
+
+def router_url(settings: Settings) -> str | None:
+    """Give the router's address by that name; Azure's own names have no certificate."""
+    host, tls = router_host(settings), settings.router.tls
+    return None if host is None or tls is None else f"{'http' if tls.leaf_domain_label else 'https'}://{host}"
+
+
 def public_ports(settings: Settings) -> tuple[int, ...]:
     """Give the ports on which the internet reaches the router; none behind an internal load balancer."""
     router = settings.router

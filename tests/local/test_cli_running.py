@@ -91,12 +91,12 @@ def test_status_shows_each_service_and_the_router(slipway: Slipway) -> None:
     result = slipway("status")
     assert result.exit_code == 0
     header, *rows = [line.split() for line in result.stdout.splitlines()]
-    assert header == ["service", "state", "ready", "queued", "restarts", "uri"]
+    assert header == ["service", "state", "ready", "queued", "restarts", "image", "uri"]
     url = rows[-1][-1]
     assert rows == [
-        ["echo", "Healthy", "1/1", "7", "0", f"{url}/api/v1/service/echo/score"],
-        ["open", "Healthy", "1/1", "7", "0", f"{url}/api/v1/service/open/score"],
-        ["(router)", "Healthy", "1/1", "0", url],
+        ["echo", "Healthy", "1/1", "7", "0", "web:1", f"{url}/api/v1/service/echo/score"],
+        ["open", "Healthy", "1/1", "7", "0", "web:1", f"{url}/api/v1/service/open/score"],
+        ["(router)", "Healthy", "1/1", "0", "router:1", url],
     ]
     assert result.stderr == f"supervisor: running, process {slipway.stack.supervisor()}\n"
 
@@ -243,7 +243,8 @@ def test_when_nothing_runs_then_each_command_leads_to_up(
     for command in (["status"], ["score", "echo", "--data", "-"]):
         result = run.invoke(main, command)
         assert result.exit_code == 1
-        assert result.stderr == "error: nothing runs on stack `local`\n\nhint: slipway up\n"
+        assert result.stderr.startswith("error: nothing runs on stack `local` here; no context `nowhere` in ")
+        assert result.stderr.endswith("\n\nhint: slipway up\n")
     result = run.invoke(main, ["status", "-s", "dev"])
     assert result.stderr.endswith("hint: slipway up -s dev\n")
     result = run.invoke(main, ["down"])
@@ -269,7 +270,11 @@ def test_when_the_stack_is_unknown_then_the_nearest_is_named_and_nothing_made(
 def empty_project(folder: Path, *stacks: str) -> None:
     (folder / "Pulumi.yaml").write_text("name: slipway\nruntime: python\n")
     for name in stacks:
-        (folder / f"Pulumi.{name}.yaml").write_text("")
+        text = "config: {slipway:kubernetes: {context: nowhere, kubeconfig: kubeconfig}}\n"
+        (folder / f"Pulumi.{name}.yaml").write_text(text)
+    (folder / "kubeconfig").write_text(
+        "{apiVersion: v1, kind: Config, clusters: [], contexts: [], users: []}"
+    )
 
 
 @pytest.mark.parametrize("on_path", [True, False])

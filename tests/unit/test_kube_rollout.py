@@ -284,7 +284,10 @@ def test_what_gets_no_better_by_itself_fails_with_its_one_reason(
         ),
         pytest.param(
             rollout(1, refusal={**REFUSAL, "lastTransitionTime": ago(3)}),
-            ["diabetes: 0 of 1 ready"],
+            [
+                "diabetes: 0 of 1 ready",
+                f"new pods: the API server refuses its pods: {REFUSAL['message']}",
+            ],
             id="a refusal that may pass",
         ),
         pytest.param(

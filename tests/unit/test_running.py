@@ -1,14 +1,18 @@
-"""How many replicas a service that exists is given anew, and when the router has all of them."""
+"""What runs, as the commands see it: replicas that stay, what routers say, whose pods and logs are whose."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from slipway import running
+from slipway.kube.rollout import Routed
 from slipway.local.state import State
-from slipway.running import scaled
-from slipway.spec import SERVING, WEBSERVICE, Serving
+from slipway.running.backend import loads, routed
+from slipway.running.cluster import rollouts
+from slipway.running.local import scaled
+from slipway.running.pod_logs import processes
+from slipway.spec import SERVING, Serving
+from tests.unit import rollouts as rollouts_
 
 
 def deployment(replicas: int, **serving: Any) -> dict[str, Any]:
@@ -42,35 +46,82 @@ def test_replicas_that_scaling_chose_are_not_asked_for_within_the_bounds_and_fix
     assert scaled(deployment(wanted, **serving), state)["spec"].get("replicas") == given
 
 
+def report(**services: Any) -> dict[str, Any]:
+    return {"services": services}
+
+
+def test_a_replica_is_served_where_every_router_sends_requests_to_it() -> None:
+    first = report(two={"serving": ["10.0.0.1:5001", "10.0.0.2:5001"], "queued": 3, "busy": 1, "error": None})
+    second = report(two={"serving": ["10.0.0.2:5001"], "queued": 1, "busy": 2, "error": "no key"})
+    found = loads([first, second])
+    assert found["two"] == {
+        "serving": frozenset({"10.0.0.2:5001"}),
+        "queued": 4,
+        "busy": 3,
+        "error": "no key",
+    }
+    assert routed(loads([first]), "two") == Routed(frozenset({"10.0.0.1:5001", "10.0.0.2:5001"}))
+    assert routed(loads([first, report()]), "two") == Routed(frozenset()), "one router does not know it"
+    assert routed({}, "two") == Routed(frozenset()), "no router does"
+
+
+def owned(obj: dict[str, Any], by: str, **labels: str) -> dict[str, Any]:
+    metadata = dict(obj["metadata"])
+    metadata["ownerReferences"] = [{"uid": by, "controller": True}]
+    metadata["labels"] = metadata.get("labels", {}) | labels
+    return {**obj, "metadata": metadata}
+
+
+def replica_set(revision: str, hash_: str, **conditions: str) -> dict[str, Any]:
+    metadata = {"name": hash_, "uid": hash_, "annotations": {"deployment.kubernetes.io/revision": revision}}
+    listed = [{"type": kind, "status": status} for kind, status in conditions.items()]
+    made = {"kind": "ReplicaSet", "metadata": metadata, "status": {"conditions": listed}}
+    return owned(made, "d", **{"pod-template-hash": hash_})
+
+
+def test_pods_belong_to_a_deployment_by_their_replica_set_and_the_newest_is_that_of_its_revision() -> None:
+    obj = rollouts_.deployment(1)
+    obj["metadata"]["annotations"] = {"deployment.kubernetes.io/revision": "2"}
+    sets = [replica_set("1", "old"), replica_set("2", "new", ReplicaFailure="True")]
+    pods = [owned(rollouts_.pod(name), by) for name, by in (("a", "new"), ("b", "old"), ("c", "other"))]
+    (found,) = rollouts([obj], sets, pods, [])
+    assert found.current == "new"
+    assert [pod["metadata"]["name"] for pod in found.pods] == ["a", "b"]
+    assert found.refusal == {"type": "ReplicaFailure", "status": "True"}
+    (unborn,) = rollouts([{**obj, "metadata": {**obj["metadata"], "annotations": {}}}], sets, pods, [])
+    assert unborn.current is None, "the controller has not said which revision it is"
+
+
 @pytest.mark.parametrize(
-    ("serving", "missing"),
+    ("status", "latest", "before"),
     [
-        pytest.param(["127.0.0.1:2", "127.0.0.1:3"], [], id="the ready ones"),
-        pytest.param(["127.0.0.1:1", "127.0.0.1:2"], ["two"], id="one that left, one that is ready"),
-        pytest.param(["127.0.0.1:2"], ["two"], id="one of two"),
-        pytest.param([], ["two"], id="none"),
+        pytest.param({"state": {"waiting": {}}}, [], [], id="not started"),
+        pytest.param({"state": {"running": {}}, "containerID": "b"}, ["b"], [], id="running"),
+        pytest.param(
+            {
+                "state": {"running": {}},
+                "containerID": "b",
+                "lastState": {"terminated": {"containerID": "a"}},
+            },
+            ["b"],
+            ["a"],
+            id="restarted",
+        ),
+        pytest.param(
+            {
+                "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+                "containerID": "a",
+                "lastState": {"terminated": {"containerID": "a"}},
+            },
+            ["a"],
+            ["a"],
+            id="crashed",
+        ),
     ],
 )
-def test_a_router_that_knows_other_replicas_than_the_ready_ones_does_not_reach_the_service(
-    serving: list[str], missing: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_log_is_there_of_each_process_that_has_started(
+    status: dict[str, Any], latest: list[str], before: list[str]
 ) -> None:
-    state = State(tmp_path)
-    state.objects.put(deployment(2))
-    labels = {running.COMPONENT: "router"}
-    metadata = {"name": "router", "namespace": "slipway", "labels": labels}
-    state.objects.put({"kind": "Deployment", "metadata": metadata, "spec": {}})
-    for port, ready in ((1, False), (2, True), (3, True)):
-        state.objects.put(
-            {
-                "kind": "EndpointSlice",
-                "metadata": {"name": f"s{port}", "namespace": "services", "labels": {WEBSERVICE: "two"}},
-                "endpoints": [{"addresses": ["127.0.0.1"], "conditions": {"ready": ready}}],
-                "ports": [{"name": "http", "port": port}],
-            }
-        )
-
-    def routed(_: State) -> dict[str, Any]:
-        return {"two": {"serving": serving}}
-
-    monkeypatch.setattr(running, "routed", routed)
-    assert running.unroutable(state) == missing
+    pod = rollouts_.pod(main=status)
+    assert [one.id for one in processes(pod, previous=False)] == latest
+    assert [one.id for one in processes(pod, previous=True)] == before
