@@ -31,7 +31,7 @@ BASES = "slipway/bases"
 ACR = re.compile(r"([a-z0-9]+)\.azurecr\.[a-z.]+")
 _PREFIX = "/azureml-envs/slipway"
 _CONDA = """FROM {base}
-USER root
+USER 0
 COPY conda.yml /tmp/conda.yml
 RUN conda env create --quiet --prefix {prefix} --file /tmp/conda.yml && conda clean --all --quiet --yes
 ENV PATH={prefix}/bin:$PATH
