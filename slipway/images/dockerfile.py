@@ -43,7 +43,7 @@ _NO_BUILDX = re.compile(
     r"|permission denied while trying to connect|failed to connect to the docker api)",
     re.IGNORECASE,
 )
-"""A line that docker says without buildx or daemon, or with its default driver, which writes no OCI layout."""
+"""A line of docker without buildx or daemon, or with its default driver, which writes no OCI layout."""
 _RUN_FAILED = re.compile(r"^ERROR: Run (?:failed|timed out)", re.MULTILINE)
 """What `az acr build` ends with after a build that ran; it fails for other reasons without one. Source:
 azure-cli, command_modules/acr/_stream_utils.py."""
