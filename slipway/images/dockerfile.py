@@ -31,19 +31,19 @@ BASES = "slipway/bases"
 ACR = re.compile(r"([a-z0-9]+)\.azurecr\.[a-z.]+")
 _PREFIX = "/azureml-envs/slipway"
 _CONDA = """FROM {base}
-USER root
+USER 0
 COPY conda.yml /tmp/conda.yml
 RUN conda env create --quiet --prefix {prefix} --file /tmp/conda.yml && conda clean --all --quiet --yes
 ENV PATH={prefix}/bin:$PATH
 """
 _BUILDERS = ("buildah", "podman")
 _NO_BUILDX = re.compile(
-    r"^(?:error: )?(?:oci exporter .*not supported|docker: .*(?:not a docker|unknown) command"
+    r"(?:error: )?(?:oci exporter .*not supported|docker: .*(?:not a docker|unknown) command"
     r"|unknown (?:shorthand )?flag: |cannot connect to the docker daemon"
     r"|permission denied while trying to connect|failed to connect to the docker api)",
-    re.IGNORECASE | re.MULTILINE,
+    re.IGNORECASE,
 )
-"""What docker says without buildx or daemon, or with a driver that writes no OCI layout (its default)."""
+"""A line of docker without buildx or daemon, or with its default driver, which writes no OCI layout."""
 _RUN_FAILED = re.compile(r"^ERROR: Run (?:failed|timed out)", re.MULTILINE)
 """What `az acr build` ends with after a build that ran; it fails for other reasons without one. Source:
 azure-cli, command_modules/acr/_stream_utils.py."""
@@ -134,9 +134,9 @@ def _with_docker(context: Path, platform: str, layout: Path) -> None:
         *("docker", "buildx", "build", "--platform", platform, "--provenance=false"),
         *("--output", f"type=oci,dest={archive}", "--file", str(context / "Dockerfile"), str(context)),
     )
-    if _NO_BUILDX.search(said):
+    if line := next(filter(_NO_BUILDX.match, said.splitlines()), None):
         remedy = "start Docker, and run `docker buildx create --use --driver docker-container`"
-        raise _CannotBuildError(f"docker buildx cannot build images for a registry here; {remedy}\n{said}")
+        raise _CannotBuildError(f"docker buildx cannot build images for a registry here; {remedy}\n{line}")
     if said:
         raise Problems([_blame("docker buildx", said)])
     with tarfile.open(archive) as tar:
@@ -161,7 +161,7 @@ def _with_acr(registry: str, reference: str, context: Path, recipe: Recipe, cach
         )
         if said and not _RUN_FAILED.search(said):
             right = f"ask for the role Container Registry Tasks Contributor on {registry}"
-            raise Problems([f"az acr build did not run; run `az login`, or {right}\n{said}"])
+            raise Problems([f"az acr build did not run; run `az login`, or {right}\n{_last(said)}"])
         if said:
             raise Problems([_blame("az acr build", said)])
         known = store.base(reference, recipe.architecture, cache)
@@ -174,14 +174,18 @@ def _run(*command: str) -> None:
 
 
 def _failed(*command: str) -> str:
-    """Run a command; give its last words if it failed, else nothing. Some say on stdout what went wrong."""
+    """Run a command; give what it said if it failed, else nothing. Some say on stdout what went wrong."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    said = "\n".join([*done.stdout.splitlines(), *done.stderr.strip().splitlines()][-20:])
+    said = f"{done.stdout}\n{done.stderr}".strip()
     return (said or f"exit status {done.returncode}") if done.returncode else ""
 
 
 def _blame(builder: str, said: str) -> str:
-    return f"{builder} failed; correct the Dockerfile or conda file\n{said}"
+    return f"{builder} failed; correct the Dockerfile or conda file\n{_last(said)}"
+
+
+def _last(said: str) -> str:
+    return "\n".join(said.splitlines()[-20:])
 
 
 def _field(recipe: Recipe) -> str:

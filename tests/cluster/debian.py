@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -48,10 +48,22 @@ def base(cache: Cache) -> Built:
 
 
 @contextmanager
-def served(folder: Path) -> Generator[str]:
-    """Serve the image from a registry that stands for Microsoft's; give its reference."""
+def served(folder: Path, programs: Mapping[str, str] | None = None) -> Generator[str]:
+    """Serve the image from a registry that stands for Microsoft's; give its reference.
+
+    `programs` are scripts to have in /usr/local/bin.
+    """
     cache = Cache(folder / "cache")
     made = base(cache)
+    for name, script in (programs or {}).items():
+        (folder / name).write_text(script)
+        with cache.aside() as file:
+            entry = Entry(folder / name, executable=True)
+            layer = write([(f"usr/local/bin/{name}", entry)], file, compress=False)
+            file.flush()
+            cache.adopt(Path(file.name), layer.descriptor.digest)
+        made = made.append([(name, layer)], {})
+    cache.put(made.config, CONFIG)
     with registry(folder / "registry") as running, Registry(running.host, ()) as client:
         push(Place(client, "base/python"), made.manifest, cache.path, tags=("3",))
         yield f"{running.host}/base/python:3"

@@ -1,7 +1,8 @@
 """Installs what the tests of this folder need beside Python packages; `make test-cluster` calls it.
 
-Debian's packages need root, the emulator of Azure's storage needs npm, Kubernetes needs Go, unless
-SLIPWAY_TEST_KUBECONFIG names a cluster that is there. What is there already is left alone.
+Debian's packages need root, the emulator of Azure's storage needs npm, docker's builder needs Go (Debian 12
+has no package of it), and so does Kubernetes, unless SLIPWAY_TEST_KUBECONFIG names a cluster that is there.
+What is there already is left alone.
 """
 
 import os
@@ -22,6 +23,7 @@ DEBIAN = {
     "runc": "runc",
     "buildah": "buildah",
     "podman": "podman",
+    "docker": "docker.io",
     "pypy3": "pypy3",
     "/usr/bin/python3": "python3",
 }
@@ -36,6 +38,7 @@ KUBERNETES = {
 }
 """The same for a cluster made here."""
 NODE_MODULES = HERE / "node_modules"
+BUILDKIT = HERE / "buildkit"
 
 
 def main() -> int:
@@ -57,6 +60,12 @@ def main() -> int:
             return 1
         quiet = ["--no-audit", "--no-fund", "--loglevel=error"]
         _step("install azurite", ["npm", "ci", *quiet], dict(os.environ))
+    if shutil.which("go") is None:
+        print("missing: go\nhint: install Go 1.26 or newer", file=sys.stderr)
+        return 1
+    compiled = ["go", "build", "-C", str(BUILDKIT), "-trimpath", "-ldflags=-s -w", "-o", "bin/", "tool"]
+    environment = os.environ | {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOTOOLCHAIN": "local"}
+    _step("build buildx and buildkitd, two minutes at first", compiled, environment)
     if not given and not programs().exists():
         try:
             with _timed("build Kubernetes, about 15 minutes on two cores"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import tarfile
 import urllib.error
@@ -24,12 +23,24 @@ from slipway.images.registry import Registry
 from slipway.problems import Problems
 from slipway.spec import WebserviceSpec
 from tests.cluster import debian
+from tests.cluster.builders import builder, only, with_buildx
 from tests.cluster.containers import Containerd, containerd, score, wait_ready
 from tests.cluster.ports import free_port
 from tests.cluster.registries import RunningRegistry, registry
 
 REPOSITORY = "slipway/echo"
 SCORE = "def init():\n    pass\n\n\ndef run(data):\n    return {'said': data}\n"
+CONDA = """#!/bin/sh -e
+case "$1 $2" in
+"env create")
+    test "$3 $4 $6" = "--quiet --prefix --file"
+    python3 -m venv --without-pip "$5"
+    cp "$7" "$5/asked.yml";;
+"clean --all") ;;
+*) exit 2;;
+esac
+"""
+"""In conda's place, which no package registry has: takes the two commands that we give it."""
 
 
 @dataclass(frozen=True)
@@ -229,25 +240,17 @@ def test_slipways_own_image_runs_the_router(
         answer.value.close()
 
 
-@pytest.mark.parametrize("builder", ["buildah", "podman"])
+@pytest.mark.parametrize("name", ["buildah", "podman", "docker"])
 def test_a_dockerfile_makes_the_base_with_each_builder_and_goes_to_the_registry(
-    world: World, base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, builder: str
+    world: World, base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    program = shutil.which(builder)
-    assert program is not None
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / builder).symlink_to(program)
-    registries = tmp_path / "registries.conf"
-    host = base.partition("/")[0]
-    registries.write_text(f'[[registry]]\nlocation = "{host}"\ninsecure = true\n', encoding="utf-8")
-    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    monkeypatch.setenv("CONTAINERS_REGISTRIES_CONF", str(registries))
-    monkeypatch.setenv("BUILDAH_ISOLATION", "chroot")  # all that a container lets root do
-    monkeypatch.setenv("STORAGE_DRIVER", "vfs")
     text = f"FROM {base}\nENV MODE=test\nRUN python3 -c \"open('/made', 'w').write('here')\"\n"
     recipe = replace(world.recipe, base_image="", base_dockerfile=text)
     cache = Cache(tmp_path / "cache")
-    image = build(recipe, world.project, world.places, cache)
+    with builder(name, tmp_path / "builder", base.partition("/")[0]) as environment:
+        for variable, value in environment.items():
+            monkeypatch.setenv(variable, value)
+        image = build(recipe, world.project, world.places, cache)
     assert image.built.variables["MODE"] == "test"
     assert image.built.settings["Entrypoint"][-1] == "slipway.scoring"
     made = cache.path(image.built.manifest.layers[1].digest)
@@ -261,3 +264,39 @@ def test_a_dockerfile_makes_the_base_with_each_builder_and_goes_to_the_registry(
     publish(world.repository, image, cache, monkeypatch)
     with Registry(world.workspace.host, ()) as client:
         assert client.manifest(REPOSITORY, image.digest) == (image.digest, image.built.manifest)
+
+
+def test_a_conda_file_makes_the_base_with_the_conda_of_its_image(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = "dependencies:\n- python=3.11\n- numpy\n"
+    with (
+        debian.served(tmp_path / "base", {"conda": CONDA}) as base,
+        builder("buildah", tmp_path / "builder", base.partition("/")[0]) as environment,
+    ):
+        for variable, value in environment.items():
+            monkeypatch.setenv(variable, value)
+        recipe = replace(world.recipe, base_image=base, conda_file=file)
+        image = build(recipe, world.project, world.places, cache := Cache(tmp_path / "cache"))
+    assert image.built.variables["PATH"].startswith("/opt/slipway/bin:/azureml-envs/slipway/bin:")
+    assert image.built.settings["User"] == "1000:1000"
+    found: dict[str, bytes] = {}
+    for layer in image.built.manifest.layers:
+        with tarfile.open(cache.path(layer.digest)) as content:
+            asked = [one for one in content if one.name.startswith("azureml-envs/slipway/") and one.isfile()]
+            found |= {one.name: reader.read() for one in asked if (reader := content.extractfile(one))}
+    assert found["azureml-envs/slipway/asked.yml"] == file.encode()
+
+
+@pytest.mark.parametrize("plugin", [True, False], ids=["no daemon", "no buildx"])
+def test_docker_that_cannot_build_is_told_what_to_do(
+    world: World, base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plugin: bool
+) -> None:
+    monkeypatch.setenv("PATH", str(only("docker", tmp_path / "bin")))
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nobody")
+    if plugin:
+        with_buildx(tmp_path)
+    recipe = replace(world.recipe, base_image="", base_dockerfile=f"FROM {base}\n")
+    with pytest.raises(Problems, match="start Docker, and run `docker buildx create --use"):
+        build(recipe, world.project, world.places, Cache(tmp_path / "cache"))

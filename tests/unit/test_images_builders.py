@@ -130,7 +130,7 @@ def test_docker_is_asked_before_acr_and_gives_an_oci_image(machine: Machine, lay
         "error: oci exporter feature is currently not supported for docker driver. Please switch",
         "docker: 'buildx' is not a docker command.\nSee 'docker --help'",
         "docker: unknown command: docker buildx",
-        "unknown flag: --platform\nSee 'docker --help'.",
+        "unknown flag: --platform\nSee 'docker --help'.\n" + "  run  Run a command\n" * 90,
         "ERROR: Cannot connect to the Docker daemon at unix:///var/run/docker.sock.",
     ],
 )
