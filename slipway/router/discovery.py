@@ -46,17 +46,31 @@ class _Conditions(BaseModel):
     terminating: bool | None = None
 
 
+class _Reference(BaseModel):
+    kind: str | None = None
+    name: str | None = None
+
+
 class _Endpoint(BaseModel):
     addresses: list[str]
     conditions: _Conditions | None = None
+    target: _Reference | None = Field(None, alias="targetRef")
 
-    @property
-    def takes_requests(self) -> bool:
-        # A condition that is not known counts as ready. One that terminates may be ready all the same, where
-        # a Service publishes those that are not (discovery/v1, EndpointConditions); whether it still serves
-        # is of no matter: requests that it has stay with it, others go elsewhere.
+    def takes_requests(self, pods: Mapping[str, Object]) -> bool:
+        """Tell whether new requests go there.
+
+        A condition that is not known counts as ready. One that terminates may be ready all the same, where a
+        Service publishes those that are not (discovery/v1, EndpointConditions); whether it still serves is of
+        no matter: requests that it has stay with it, others go elsewhere.
+        """
         found = self.conditions or _Conditions()
-        return found.ready is not False and not found.terminating
+        if found.terminating:
+            return False
+        return found.ready is not False or (
+            self.target is not None
+            and self.target.kind == "Pod"
+            and _containers_ready(pods, self.target.name)
+        )
 
 
 class _Port(BaseModel):
@@ -68,12 +82,25 @@ class _Slice(BaseModel):
     endpoints: list[_Endpoint] | None = None
     ports: list[_Port] | None = None
 
-    def replicas(self) -> Iterable[Replica]:
+    def replicas(self, pods: Mapping[str, Object]) -> Iterable[Replica]:
         port = next((port.port for port in self.ports or () if port.name == PORT_NAME), None)
         for endpoint in self.endpoints or ():
-            if port is not None and endpoint.takes_requests and endpoint.addresses:
+            if port is not None and endpoint.takes_requests(pods) and endpoint.addresses:
                 # Several addresses of one endpoint are the same pod: the first counts.
                 yield Replica(str(ip_address(endpoint.addresses[0])), port)
+
+
+class _Condition(BaseModel):
+    type: str
+    status: str
+
+
+class _Status(BaseModel):
+    conditions: list[_Condition] | None = None
+
+
+class _Pod(BaseModel):
+    status: _Status | None = None
 
 
 class _Secret(BaseModel):
@@ -86,10 +113,11 @@ def discover(objects: Objects, certificate: str | None = None) -> State:
     ignored: list[Ignored] = []
     services: dict[str, Service] = {}
     slices, secrets = _by_service(objects.slices), _by_service(objects.secrets)
+    pods = _by_service(objects.pods)
     for name, deployment in _owners(objects.deployments, errors, ignored).items():
         serving = _serving(deployment, errors[name])
         if serving is not None:
-            replicas = _replicas(slices[name], deployment.namespace, errors[name])
+            replicas = _replicas(slices[name], pods[name], deployment.namespace, errors[name])
             keys = _keys(name, secrets[name], errors[name]) if serving.auth_enabled else frozenset[str]()
             place = (deployment.namespace, deployment.name)
             services[name] = Service(name, _limits(serving), replicas, keys, place, serving)
@@ -171,18 +199,35 @@ def _limits(serving: Serving) -> Limits:
     )
 
 
-def _replicas(slices: Iterable[Object], namespace: str, errors: list[str]) -> frozenset[Replica]:
+def _replicas(
+    slices: Iterable[Object], pods: Iterable[Object], namespace: str, errors: list[str]
+) -> frozenset[Replica]:
     replicas: set[Replica] = set()
+    named = {_text(pod, "metadata", "name") or "": pod for pod in pods if _namespace(pod) == namespace}
     for obj in slices:
-        if _text(obj, "metadata", "namespace") != namespace:
+        if _namespace(obj) != namespace:
             continue
         try:
-            replicas.update(_Slice.model_validate(obj).replicas())
+            replicas.update(_Slice.model_validate(obj).replicas(named))
         except ValidationError as error:
             errors.append(f"{_place(obj)}: {_first(error)}")
         except ValueError as error:
             errors.append(f"{_place(obj)}: {error}")
     return frozenset(replicas)
+
+
+def _containers_ready(pods: Mapping[str, Object], name: str | None) -> bool:
+    """Tell whether a pod is ready by itself, which is not ready because its node was not heard of.
+
+    So is every pod when an API server comes back after more than 40 s. HAProxy's own check, of what the pod's
+    readiness probe asks, then says which really are not.
+    """
+    try:
+        status = _Pod.model_validate(pods[name or ""]).status or _Status()
+    except (KeyError, ValidationError):
+        return False
+    conditions = {one.type: one.status for one in status.conditions or ()}
+    return conditions.get("ContainersReady") == "True"
 
 
 def _keys(name: str, secrets: Iterable[Object], errors: list[str]) -> frozenset[str]:
@@ -223,6 +268,10 @@ def _decoded(value: str | None) -> str | None:
     except (binascii.Error, UnicodeDecodeError):
         return None
     return key if is_key(key) else None
+
+
+def _namespace(obj: Object) -> str | None:
+    return _text(obj, "metadata", "namespace")
 
 
 def _webservice(obj: Object) -> str | None:
