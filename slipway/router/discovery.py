@@ -11,18 +11,17 @@ import binascii
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from ipaddress import ip_address
 
 from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
 from slipway.kube.folder import Object
 from slipway.problems import explain, shown
+from slipway.router import endpoints
 from slipway.router.certificates import bundle
 from slipway.router.feed import Objects
 from slipway.router.state import SERVICE_NAME, Ignored, Limits, Replica, Service, State, hashed
 from slipway.spec import SERVING, WEBSERVICE, Serving, is_key
 
-PORT_NAME = "http"
 FOREVER = datetime.max.replace(tzinfo=UTC)
 
 
@@ -39,68 +38,6 @@ class _Metadata(BaseModel):
 
 class _Named(BaseModel):
     metadata: _Metadata
-
-
-class _Conditions(BaseModel):
-    ready: bool | None = None
-    terminating: bool | None = None
-
-
-class _Reference(BaseModel):
-    kind: str | None = None
-    name: str | None = None
-
-
-class _Endpoint(BaseModel):
-    addresses: list[str]
-    conditions: _Conditions | None = None
-    target: _Reference | None = Field(None, alias="targetRef")
-
-    def takes_requests(self, pods: Mapping[str, Object]) -> bool:
-        """Tell whether new requests go there.
-
-        A condition that is not known counts as ready. One that terminates may be ready all the same, where a
-        Service publishes those that are not (discovery/v1, EndpointConditions); whether it still serves is of
-        no matter: requests that it has stay with it, others go elsewhere.
-        """
-        found = self.conditions or _Conditions()
-        if found.terminating:
-            return False
-        return found.ready is not False or (
-            self.target is not None
-            and self.target.kind == "Pod"
-            and _containers_ready(pods, self.target.name)
-        )
-
-
-class _Port(BaseModel):
-    name: str | None = None
-    port: int | None = None
-
-
-class _Slice(BaseModel):
-    endpoints: list[_Endpoint] | None = None
-    ports: list[_Port] | None = None
-
-    def replicas(self, pods: Mapping[str, Object]) -> Iterable[Replica]:
-        port = next((port.port for port in self.ports or () if port.name == PORT_NAME), None)
-        for endpoint in self.endpoints or ():
-            if port is not None and endpoint.takes_requests(pods) and endpoint.addresses:
-                # Several addresses of one endpoint are the same pod: the first counts.
-                yield Replica(str(ip_address(endpoint.addresses[0])), port)
-
-
-class _Condition(BaseModel):
-    type: str
-    status: str
-
-
-class _Status(BaseModel):
-    conditions: list[_Condition] | None = None
-
-
-class _Pod(BaseModel):
-    status: _Status | None = None
 
 
 class _Secret(BaseModel):
@@ -208,26 +145,12 @@ def _replicas(
         if _namespace(obj) != namespace:
             continue
         try:
-            replicas.update(_Slice.model_validate(obj).replicas(named))
+            replicas.update(endpoints.replicas(obj, named))
         except ValidationError as error:
             errors.append(f"{_place(obj)}: {_first(error)}")
         except ValueError as error:
             errors.append(f"{_place(obj)}: {error}")
     return frozenset(replicas)
-
-
-def _containers_ready(pods: Mapping[str, Object], name: str | None) -> bool:
-    """Tell whether a pod is ready by itself, which is not ready because its node was not heard of.
-
-    So is every pod when an API server comes back after more than 40 s. HAProxy's own check, of what the pod's
-    readiness probe asks, then says which really are not.
-    """
-    try:
-        status = _Pod.model_validate(pods[name or ""]).status or _Status()
-    except (KeyError, ValidationError):
-        return False
-    conditions = {one.type: one.status for one in status.conditions or ()}
-    return conditions.get("ContainersReady") == "True"
 
 
 def _keys(name: str, secrets: Iterable[Object], errors: list[str]) -> frozenset[str]:
