@@ -92,14 +92,16 @@ def single_node(say: Callable[[str], None]) -> Generator[Cluster]:
     def told(what: str) -> None:
         say(f"{what} after {time.monotonic() - begin:.1f} s")
 
+    parts: dict[str, Component] = {}
     with ExitStack() as ends:
+        ends.callback(lambda: [part.ends() for part in parts.values()])
         made = ends.enter_context(machine(f"{folder}:{SYSTEM_PATH}"))
         running = ends.enter_context(registry(made.folder / "registry"))
         configure(made.folder / "registry.yaml", running.store, running.host)
         kubeconfig = commands.write(made, push_pause(running.host, Cache(made.folder / "cache")))
         run = {"registry": ["docker-registry", "serve", str(made.folder / "registry.yaml")]}
         run |= commands.commands(made)
-        parts = {name: Component(made, name, command) for name, command in run.items()}
+        parts |= {name: Component(made, name, command) for name, command in run.items()}
         program = str(folder / "kubectl")
         new = Cluster(kubeconfig, commands.CONTEXT, running.host, program, made, parts)
         ends.callback(lambda: [part.resume() for part in parts.values()])  # what is paused cannot end

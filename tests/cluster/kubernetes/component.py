@@ -76,6 +76,11 @@ class Component:
         if self._process is not None:
             self._process.send_signal(signal.SIGCONT)
 
+    def ends(self) -> None:
+        """Wait until it has ended with the machine."""
+        if self._process is not None:
+            self._process.wait(GRACE)
+
     def _signal(self, number: signal.Signals) -> None:
         assert self._process is not None
         assert self.running, f"{self.name} does not run:\n{tail(self.log)}"

@@ -26,7 +26,6 @@ from tests.cluster.kubernetes.cluster import Cluster
 
 ROOT = Path(__file__).parents[3]
 PROJECT = ("Pulumi.yaml", "__main__.py", "components", "examples", "stacks")
-"""What the program is made of."""
 NAME = "test"
 LABEL = "app.kubernetes.io/managed-by=slipway"
 PRUNED = sorted({*ORDER} - {"Namespace", "CustomResourceDefinition"})
@@ -46,6 +45,24 @@ def push_router(cluster: Cluster, base: str) -> str:
     return _pushed(cluster, "slipway/router", replace(router_recipe(), base_image=base))
 
 
+def copy_project(folder: Path) -> None:
+    """Copy what the program is made of into a folder, so that nothing is written into the repository."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in PROJECT:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(ROOT / name, folder / name)
+
+
+def slipway(folder: Path, *arguments: str) -> str:
+    """Run a command of Slipway in a project; give what it prints."""
+    program = Path(sys.executable).with_name("slipway")
+    done = subprocess.run([program, *arguments], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 @dataclass
 class Stack:
     """A stack's file in a copy of the project, which lies in `folder`, a new one."""
@@ -60,13 +77,7 @@ class Stack:
     applied: str = field(default="", init=False)
 
     def __post_init__(self) -> None:
-        for name in PROJECT:
-            source, target = ROOT / name, self.folder / name
-            if source.is_dir():
-                shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
-            else:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(source, target)
+        copy_project(self.folder)
 
     def write(self) -> None:
         """Write the stack's file, and have the images of its web services in the registry."""
@@ -123,16 +134,7 @@ class Stack:
 
     def slipway(self, *arguments: str) -> str:
         """Run a command on this stack; give what it prints."""
-        program = Path(sys.executable).with_name("slipway")
-        done = subprocess.run(
-            [program, *arguments, "--stack", NAME],
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        return slipway(self.folder, *arguments, "--stack", NAME)
 
     def _on_base(self, service: Mapping[str, Any]) -> dict[str, Any]:
         environment = service.get("environment", {})
