@@ -6,6 +6,7 @@ names are fixed, so that a second router fails when it is created.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -24,8 +25,17 @@ GRACE_SECONDS = 2 * MAX_TIMEOUT_MS // 1000 + 150
 """The longest wait and scoring that a web service can ask for, and the slowest upload and answer."""
 API_SERVER_BY_NAME = {"kubernetes.azure.com/set-kube-service-host-fqdn": "true"}
 """AKS then tells the pod the API server's name, which a firewall can let pass; nobody else reads it."""
-READS = {("apps", "deployments"), ("discovery.k8s.io", "endpointslices")}
-"""What the router watches in every namespace, as (API group, resource)."""
+RIGHTS = {
+    ("", "pods"): ("list", "watch"),
+    ("apps", "deployments"): ("list", "watch"),
+    ("apps", "deployments/scale"): ("patch",),
+    ("autoscaling", "horizontalpodautoscalers"): ("list", "watch"),
+    ("discovery.k8s.io", "endpointslices"): ("list", "watch"),
+    ("events.k8s.io", "events"): ("create", "patch"),
+}
+"""What the router may do in every namespace, by (API group, resource): no more than it does."""
+RIGHTS_AT_HOME = {("", "secrets"): ("list", "watch")}
+"""What it may do in its own."""
 
 
 @dataclass(frozen=True)
@@ -62,9 +72,9 @@ class Router(pulumi.ComponentResource):
 
         account = k8s.core.v1.ServiceAccount(name, metadata=here, opts=child)
         needed: list[pulumi.Resource] = [account, *self._permissions(name, labels, child)]
-        certificate: k8s.core.v1.VolumeArgs | None = None
+        volume: k8s.core.v1.VolumeArgs | None = None
         if args.certificate is not None:
-            certificate, source = tls.volume(args.certificate, name, labels, child)
+            source, volume = tls.source(args.certificate, name, labels, child)
             needed.append(source)
         k8s.apps.v1.Deployment(
             name,
@@ -75,7 +85,7 @@ class Router(pulumi.ComponentResource):
                 strategy=pods.rolling_update(),
                 template=k8s.core.v1.PodTemplateSpecArgs(
                     metadata=k8s.meta.v1.ObjectMetaArgs(labels=labels, annotations=API_SERVER_BY_NAME),
-                    spec=_pod(args, selector, certificate),
+                    spec=_pod(args, selector, volume),
                 ),
             ),
             opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=needed)),
@@ -132,17 +142,11 @@ class Router(pulumi.ComponentResource):
         self, name: str, labels: dict[str, str], child: pulumi.ResourceOptions
     ) -> list[pulumi.Resource]:
         rbac = k8s.rbac.v1
-        verbs = ["list", "watch"]
         here, everywhere = pods.metadata(NAME, ROUTER_NAMESPACE, labels), pods.metadata(NAME, None, labels)
         subject = rbac.SubjectArgs(kind="ServiceAccount", name=NAME, namespace=ROUTER_NAMESPACE)
         group = "rbac.authorization.k8s.io"
-        secrets = rbac.PolicyRuleArgs(api_groups=[""], resources=["secrets"], verbs=verbs)
-        reads = [
-            rbac.PolicyRuleArgs(api_groups=[of], resources=[resource], verbs=verbs)
-            for of, resource in sorted(READS)
-        ]
-        role = rbac.Role(name, metadata=here, rules=[secrets], opts=child)
-        cluster_role = rbac.ClusterRole(name, metadata=everywhere, rules=reads, opts=child)
+        role = rbac.Role(name, metadata=here, rules=_rules(RIGHTS_AT_HOME), opts=child)
+        cluster_role = rbac.ClusterRole(name, metadata=everywhere, rules=_rules(RIGHTS), opts=child)
         return [
             rbac.RoleBinding(
                 name,
@@ -159,6 +163,13 @@ class Router(pulumi.ComponentResource):
                 opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[cluster_role])),
             ),
         ]
+
+
+def _rules(rights: Mapping[tuple[str, str], Sequence[str]]) -> list[k8s.rbac.v1.PolicyRuleArgs]:
+    return [
+        k8s.rbac.v1.PolicyRuleArgs(api_groups=[group], resources=[resource], verbs=list(verbs))
+        for (group, resource), verbs in rights.items()
+    ]
 
 
 def router_peer() -> k8s.networking.v1.NetworkPolicyPeerArgs:
@@ -194,7 +205,7 @@ def _load_balancer(args: RouterArgs) -> dict[str, str]:
 
 
 def _pod(
-    args: RouterArgs, selector: dict[str, str], certificate: k8s.core.v1.VolumeArgs | None
+    args: RouterArgs, selector: dict[str, str], certificates: k8s.core.v1.VolumeArgs | None
 ) -> k8s.core.v1.PodSpecArgs:
     settings, size = args.settings, args.size
     requests = {"cpu": f"{size.pod.cpu}m", "memory": f"{size.pod.memory}Mi"}
@@ -210,10 +221,12 @@ def _pod(
     memory = k8s.core.v1.EmptyDirVolumeSourceArgs(medium="Memory")
     volumes = [k8s.core.v1.VolumeArgs(name="run", empty_dir=memory)]
     mounts = [k8s.core.v1.VolumeMountArgs(name="run", mount_path=RUN_DIR)]
-    if certificate is not None:
-        variables |= {"TLS_PORT": str(TLS_PORT), "TLS_DIR": tls.FOLDER}
+    if args.certificate is not None:
+        source = {"TLS_SECRET": tls.NAME} if certificates is None else {"TLS_DIR": tls.FOLDER}
+        variables |= {"TLS_PORT": str(TLS_PORT), **source}
         ports["https"] = TLS_PORT
-        volumes.append(certificate)
+    if certificates is not None:
+        volumes.append(certificates)
         mounts.append(k8s.core.v1.VolumeMountArgs(name="tls", mount_path=tls.FOLDER, read_only=True))
     probe = k8s.core.v1.ProbeArgs
     return k8s.core.v1.PodSpecArgs(

@@ -1,7 +1,8 @@
 """Where the router's certificate comes from: a Secret of ours, or the key vault, mounted as files.
 
-HAProxy takes every certificate of the folder. A Secret holds `tls.crt` and `tls.key`; the key vault's
-CSI driver writes both into one file and keeps it fresh.
+The router watches the Secret, with `tls.crt` and `tls.key`, as it does all Secrets of its namespace: mounted,
+a new one would take a minute to come. Of the key vault's folder HAProxy takes every certificate; its CSI
+driver writes certificate and key into one file and keeps it fresh.
 """
 
 from __future__ import annotations
@@ -48,10 +49,10 @@ class VaultCertificate:
     client_id: pulumi.Input[str]
 
 
-def volume(
+def source(
     given: Certificate | VaultCertificate, name: str, labels: dict[str, str], opts: pulumi.ResourceOptions
-) -> tuple[k8s.core.v1.VolumeArgs, pulumi.Resource]:
-    """Make what the certificate is read from; give the volume, and what must be there before it."""
+) -> tuple[pulumi.Resource, k8s.core.v1.VolumeArgs | None]:
+    """Make what the certificate is read from; give that, and the volume that shows it, if one does."""
     metadata = pods.metadata(NAME, ROUTER_NAMESPACE, labels)
     match given:
         case Certificate():
@@ -65,8 +66,7 @@ def volume(
                 },
                 opts=opts,
             )
-            source = k8s.core.v1.SecretVolumeSourceArgs(secret_name=NAME, default_mode=0o440)
-            return k8s.core.v1.VolumeArgs(name="tls", secret=source), secret
+            return secret, None
         case VaultCertificate():
             provider = k8s.apiextensions.CustomResource(
                 f"{name}-tls",
@@ -88,7 +88,7 @@ def volume(
             csi = k8s.core.v1.CSIVolumeSourceArgs(
                 driver=DRIVER, read_only=True, volume_attributes={"secretProviderClass": NAME}
             )
-            return k8s.core.v1.VolumeArgs(name="tls", csi=csi), provider
+            return provider, k8s.core.v1.VolumeArgs(name="tls", csi=csi)
 
 
 def _objects(certificate: str) -> str:

@@ -53,6 +53,7 @@ RESOURCES = {
     "Deployment": Resource("apps/v1", "deployments"),
     "EndpointSlice": Resource("discovery.k8s.io/v1", "endpointslices"),
     "Event": Resource("v1", "events"),
+    "Event.events.k8s.io": Resource("events.k8s.io/v1", "events"),
     "HorizontalPodAutoscaler": Resource("autoscaling/v2", "horizontalpodautoscalers"),
     "Node": Resource("v1", "nodes"),
     "Pod": Resource("v1", "pods"),
@@ -60,7 +61,7 @@ RESOURCES = {
     "Secret": Resource("v1", "secrets"),
     "Service": Resource("v1", "services"),
 }
-"""The kinds that are asked for."""
+"""The kinds that are asked for, as kubectl calls them: with the group where the name does not do."""
 
 
 class ClusterError(Exception):
@@ -182,8 +183,9 @@ class Client:
 
     async def create(self, obj: Object) -> Object:
         """Make an object and return it as stored."""
-        path = _path(obj["kind"], obj["metadata"].get("namespace", ""))
-        return await self._ask("POST", path, obj)
+        with_group = f"{obj['kind']}.{obj['apiVersion'].partition('/')[0]}"
+        kind = with_group if with_group in RESOURCES else obj["kind"]
+        return await self._ask("POST", _path(kind, obj["metadata"].get("namespace", "")), obj)
 
     async def patch(
         self, kind: str, namespace: str, name: str, change: Mapping[str, object], subresource: str = ""

@@ -12,16 +12,20 @@ import resource
 import signal
 import socket
 import sys
+from collections.abc import AsyncGenerator
 
+from slipway.kube.client import ClusterError, in_cluster
 from slipway.kube.folder import Folder
 from slipway.problems import Problems
 from slipway.router import admin, binary
 from slipway.router.control import Router
-from slipway.router.feed import FolderFeed
+from slipway.router.events import Reporter
+from slipway.router.feed import Feed, FolderFeed, Writer
 from slipway.router.haproxy import HAProxy, HAProxyError
 from slipway.router.options import Options, from_environment
 from slipway.router.scaling import Scaler
-from slipway.router.writes import FolderWriter
+from slipway.router.watches import ClusterFeed
+from slipway.router.writes import ClusterWriter, FolderWriter
 
 
 class PortTaken(Exception):
@@ -31,6 +35,7 @@ class PortTaken(Exception):
 def main() -> int:
     """Run a router until it is told to stop, and return its exit status."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("httpx2").setLevel(logging.WARNING)  # it tells each request
     try:
         options = from_environment(os.environ)
         haproxy = HAProxy(binary.find())
@@ -39,7 +44,7 @@ def main() -> int:
         options.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.chdir(options.directory)  # HAProxy's sockets have relative names
         asyncio.run(_run(options, haproxy))
-    except (Problems, binary.Unsuitable, PortTaken, HAProxyError, OSError) as error:
+    except (Problems, binary.Unsuitable, PortTaken, HAProxyError, ClusterError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 - this is the process's last word
         return 1
     return 0
@@ -55,16 +60,28 @@ async def _run(options: Options, haproxy: HAProxy) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, told)
-    folder = Folder(options.objects)
-    router = Router(options, haproxy, FolderFeed(folder, options.namespace))
-    scaler = Scaler(router, haproxy, FolderWriter(folder))
-    async with await admin.serve(router, haproxy, scaler, options.address, options.admin_port):
-        scaling = asyncio.create_task(scaler.run(), name="scaling")
-        try:
-            await router.run(stop, now)
-        finally:
-            scaling.cancel()
-            await asyncio.gather(scaling, return_exceptions=True)
+    async with _place(options) as (feed, writer):
+        router = Router(options, haproxy, feed)
+        scaler = Scaler(router, haproxy, writer)
+        async with await admin.serve(router, haproxy, scaler, options.address, options.admin_port):
+            beside = [asyncio.create_task(one) for one in (scaler.run(), Reporter(router, writer).run())]
+            try:
+                await router.run(stop, now)
+            finally:
+                for task in beside:
+                    task.cancel()
+                await asyncio.gather(*beside, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def _place(options: Options) -> AsyncGenerator[tuple[Feed, Writer]]:
+    """Give where objects come from and where to write."""
+    if options.objects is not None:
+        folder = Folder(options.objects)
+        yield FolderFeed(folder, options.namespace), FolderWriter(folder)
+        return
+    async with in_cluster() as client, ClusterFeed(client, options.namespace) as feed:
+        yield feed, ClusterWriter(client)
 
 
 def _allow_files() -> None:

@@ -69,7 +69,7 @@ async def _page(router: Router, haproxy: HAProxy, scaler: Scaler, target: str) -
 
 async def report(router: Router, scaler: Scaler) -> dict[str, object]:
     """Give all that a person or `slipway` wants to know of a router."""
-    state, loads = router.state, await router.load()
+    state, behind, loads = router.state, router.behind, await router.load()
     services: dict[str, object] = {}
     for name in sorted(state.services.keys() | state.errors.keys()):
         service, load = state.services.get(name), loads.get(name, Load())
@@ -85,8 +85,11 @@ async def report(router: Router, scaler: Scaler) -> dict[str, object]:
         }
     return {
         "services": services,
-        "ignored": list(state.ignored),
-        "error": router.error,
+        "ignored": list(map(str, state.ignored)),
+        "behind": {"since": behind.since.isoformat(timespec="seconds"), "error": behind.error}
+        if behind
+        else None,
+        "error": "; ".join(filter(None, (router.error, router.certificate_error))) or None,
         "reloads": router.reloads,
         "commands": router.commands,
         "restarts": router.restarts,

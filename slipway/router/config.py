@@ -20,6 +20,8 @@ from slipway.router.state import Replica, Service, State
 CONFIG = "haproxy.cfg"
 ROUTES = "routes.map"
 KEYS = "keys.map"
+CERTIFICATE = "tls.pem"
+"""With chain and key. Like all of these it lies in the working directory, which in a cluster is memory."""
 LUA = Path(__file__).with_name("router.lua")
 SHARED = Template(Path(__file__).with_name(CONFIG).read_text(encoding="utf-8"))
 
@@ -47,7 +49,7 @@ def render(state: State, options: Options) -> dict[str, str]:
     routes = (f"/api/v1/service/{one.name}/{path} {one.name}\n" for one in services for path in PATHS)
     keys = (f"{key_entry(one.name, key)} key\n" for one in services for key in sorted(one.keys))
     shared = SHARED.substitute(
-        binds="\n  ".join(_binds(options)),
+        binds="\n  ".join(_binds(state, options)),
         buffer_size=UPLOAD_BUFFER + HEADERS,
         largest_body=LARGEST_BODY,
         longest_ms=longest_ms(services),
@@ -59,7 +61,8 @@ def render(state: State, options: Options) -> dict[str, str]:
         upload_rate=options.minimum_upload_rate,
     )
     config = shared + "".join(_backend(service) for service in services)
-    return {CONFIG: config, ROUTES: "".join(routes), KEYS: "".join(keys)}
+    files = {CONFIG: config, ROUTES: "".join(routes), KEYS: "".join(keys)}
+    return files | {CERTIFICATE: state.certificate} if state.certificate else files
 
 
 def key_entry(service: str, key: str) -> str:
@@ -82,13 +85,14 @@ def longest_ms(services: Iterable[Service]) -> int:
     return slowest + OVER_TIMEOUT_MS + 2 * UPLOAD_MS
 
 
-def _binds(options: Options) -> list[str]:
+def _binds(state: State, options: Options) -> list[str]:
     """Give where requests come in; of a folder's certificates the one for the name that a client asks for."""
     plain = f"bind {Replica(options.address, options.port).target} proto h1"
     if options.tls is None:
         return [plain]
-    target, folder = Replica(options.address, options.tls.port).target, options.tls.folder
-    return [plain, f'bind {target} ssl crt "{folder}" ssl-min-ver TLSv1.2 alpn http/1.1 proto h1']
+    target = Replica(options.address, options.tls.port).target
+    source = options.tls.folder or CERTIFICATE
+    return [plain, f'bind {target} ssl crt "{source}" ssl-min-ver TLSv1.2 alpn http/1.1 proto h1']
 
 
 def _reuse(options: Options) -> str:

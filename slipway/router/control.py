@@ -10,10 +10,12 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 
-from slipway.router.config import longest_ms, render
+from slipway.kube.watch import Behind
+from slipway.router.certificates import fingerprint
+from slipway.router.config import CERTIFICATE, longest_ms, render
 from slipway.router.discovery import discover
 from slipway.router.feed import Feed, Objects
 from slipway.router.haproxy import HAProxy, HAProxyError
@@ -29,6 +31,7 @@ from slipway.router.plan import (
     after_commands,
     forget,
     plan,
+    renewal,
     without_reload,
 )
 from slipway.router.state import State
@@ -59,6 +62,8 @@ class Router:
         self._installed = State()  # what the files say; differs from what runs only while a command is sent
         self._running = Running()
         self._refused: State | None = None
+        self._refused_certificate: str | None = None
+        self._files: Hashable = None  # of a folder of certificates, as HAProxy read them
         self._stranded_since: float | None = None
         self._started_at = 0.0
         self._reloaded_at = -math.inf
@@ -66,6 +71,7 @@ class Router:
         self._pause = BUSY_SECONDS
         self._stopping = False
         self.error: str | None = None
+        self.certificate_error: str | None = None
         self.reloads = 0
         self.commands = 0
         self.restarts = 0
@@ -86,6 +92,21 @@ class Router:
         return self._objects
 
     @property
+    def serving(self) -> State:
+        """What HAProxy does."""
+        return self._running.state
+
+    @property
+    def refusal(self) -> str | None:
+        """Why HAProxy does not take what is wanted; None if it does."""
+        return self.error if self._refused is not None else None
+
+    @property
+    def behind(self) -> Behind | None:
+        """Since when, and why, the objects may be old."""
+        return self._feed.behind
+
+    @property
     def pid(self) -> int | None:
         """HAProxy's process id."""
         return self._haproxy.pid
@@ -104,17 +125,40 @@ class Router:
         """
         try:
             await self._holds.open()
-            self._discover(await self._feed.next())
-            await self._install(self._wanted, check=True)
-            await self._start()
-            await self._serve(stop, now)
-            await self._finish(now)
+            if await self._first(stop):
+                await self._install(self._wanted, check=True)
+                await self._start()
+                await self._serve(stop, now)
+                await self._finish(now)
         finally:
             await self._haproxy.kill()
             await self._holds.close()
 
+    async def _first(self, stop: asyncio.Event) -> bool:
+        """Wait for objects to serve, with the certificate if there must be one; False: told to stop."""
+        stopped = asyncio.create_task(stop.wait(), name="stop")
+        try:
+            while True:
+                snapshot = asyncio.create_task(self._feed.next(), name="feed")
+                await asyncio.wait([snapshot, stopped], return_when=asyncio.FIRST_COMPLETED)
+                if not snapshot.done():
+                    snapshot.cancel()
+                    return False
+                self._discover(snapshot.result())
+                if self._wanted.certificate or self._secret is None:
+                    return True
+        finally:
+            stopped.cancel()
+
+    @property
+    def _secret(self) -> str | None:
+        return self._options.tls.secret if self._options.tls is not None else None
+
     def _discover(self, objects: Objects) -> None:
-        self._objects, self._wanted = objects, discover(objects)
+        found = discover(objects, self._secret)
+        # A certificate that is gone or unreadable is used on.
+        certificate = found.certificate or self._wanted.certificate
+        self._objects, self._wanted = objects, replace(found, certificate=certificate)
 
     async def _serve(self, stop: asyncio.Event, now: asyncio.Event) -> None:
         """Keep HAProxy equal to the feed until told to stop, and a little longer."""
@@ -152,6 +196,7 @@ class Router:
         return BUSY_SECONDS if busy else IDLE_SECONDS
 
     async def _start(self) -> None:
+        self._files = self._certificates()
         await self._haproxy.start()
         self._running = Running(self._installed)
         self._refused = None
@@ -178,12 +223,15 @@ class Router:
     async def _converge(self) -> None:
         if self.pid is None:
             return  # it did not start; the next turn tries again
-        target = self._wanted
+        await self._renew()
+        target = replace(self._wanted, certificate=self._running.state.certificate)
         action = plan(self._running, target)
         self._waits = isinstance(action, Reload) and await self._must_wait()
         if self._waits or (isinstance(action, Reload) and target == self._refused):
             target = without_reload(self._running.state, target)
             action = plan(self._running, target)
+        if isinstance(action, Noop) and self._certificates() != self._files and not await self._must_wait():
+            action = Reload(("certificates were replaced",))
         match action:
             case Noop():
                 pass
@@ -196,6 +244,32 @@ class Router:
                 await self._haproxy.tell(forget(name, replica))
                 self._running = replace(self._running, leaving=self._running.leaving - {(name, replica)})
         await self._hold()
+
+    def _certificates(self) -> Hashable:
+        tls = self._options.tls
+        return fingerprint(tls.folder) if tls is not None and tls.folder is not None else None
+
+    async def _renew(self) -> None:
+        """Hand a new certificate over; one that HAProxy does not take is never tried again."""
+        new = self._wanted.certificate
+        if new in (self._running.state.certificate, self._refused_certificate):
+            return
+        try:
+            for command in renewal(new):
+                await self._haproxy.tell(command)
+        except HAProxyError as error:
+            if self.pid is None:
+                raise
+            self._refused_certificate = new
+            self.certificate_error = f"the new certificate is of no use, the old one is used on: {error}"
+            log.error("%s", self.certificate_error)  # noqa: TRY400 - its text says it all
+            with contextlib.suppress(HAProxyError):
+                await self._haproxy.ask(f"abort ssl cert {CERTIFICATE}")
+            return
+        log.info("the certificate is renewed")
+        self._refused_certificate = self.certificate_error = None
+        self._running = replace(self._running, state=replace(self._running.state, certificate=new))
+        await self._install(self._running.state, check=False)
 
     async def _command(self, commands: Sequence[Command], target: State) -> None:
         await self._install(target, check=False)
@@ -211,7 +285,7 @@ class Router:
     async def _reload(self, reasons: Sequence[str], target: State, *, patient: bool = False) -> None:
         """Let a new worker serve `target`; if `patient`, not while requests would be stranded by it."""
         log.info("reload: %s", "; ".join(reasons))
-        before = self._running.state
+        before, self._files = self._running.state, self._certificates()
         try:
             await self._install(target, check=True)
             await self._holds.say(held=False)

@@ -17,8 +17,9 @@ from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
 from slipway.kube.folder import Object
 from slipway.problems import explain, shown
+from slipway.router.certificates import bundle
 from slipway.router.feed import Objects
-from slipway.router.state import SERVICE_NAME, Limits, Replica, Service, State, hashed
+from slipway.router.state import SERVICE_NAME, Ignored, Limits, Replica, Service, State, hashed
 from slipway.spec import SERVING, WEBSERVICE, Serving, is_key
 
 PORT_NAME = "http"
@@ -42,6 +43,7 @@ class _Named(BaseModel):
 
 class _Conditions(BaseModel):
     ready: bool | None = None
+    terminating: bool | None = None
 
 
 class _Endpoint(BaseModel):
@@ -49,9 +51,12 @@ class _Endpoint(BaseModel):
     conditions: _Conditions | None = None
 
     @property
-    def ready(self) -> bool:
-        # Kubernetes: a condition that is not known counts as ready.
-        return self.conditions is None or self.conditions.ready is not False
+    def takes_requests(self) -> bool:
+        # A condition that is not known counts as ready. One that terminates may be ready all the same, where
+        # a Service publishes those that are not (discovery/v1, EndpointConditions); whether it still serves
+        # is of no matter: requests that it has stay with it, others go elsewhere.
+        found = self.conditions or _Conditions()
+        return found.ready is not False and not found.terminating
 
 
 class _Port(BaseModel):
@@ -66,7 +71,7 @@ class _Slice(BaseModel):
     def replicas(self) -> Iterable[Replica]:
         port = next((port.port for port in self.ports or () if port.name == PORT_NAME), None)
         for endpoint in self.endpoints or ():
-            if port is not None and endpoint.ready and endpoint.addresses:
+            if port is not None and endpoint.takes_requests and endpoint.addresses:
                 # Several addresses of one endpoint are the same pod: the first counts.
                 yield Replica(str(ip_address(endpoint.addresses[0])), port)
 
@@ -75,10 +80,10 @@ class _Secret(BaseModel):
     data: dict[str, str] | None = None
 
 
-def discover(objects: Objects) -> State:
-    """Read all objects; never raises."""
+def discover(objects: Objects, certificate: str | None = None) -> State:
+    """Read all objects, and the Secret with the router's `certificate` if it has a name; never raises."""
     errors: dict[str, list[str]] = defaultdict(list)
-    ignored: list[str] = []
+    ignored: list[Ignored] = []
     services: dict[str, Service] = {}
     slices, secrets = _by_service(objects.slices), _by_service(objects.secrets)
     for name, deployment in _owners(objects.deployments, errors, ignored).items():
@@ -88,9 +93,9 @@ def discover(objects: Objects) -> State:
             keys = _keys(name, secrets[name], errors[name]) if serving.auth_enabled else frozenset[str]()
             place = (deployment.namespace, deployment.name)
             services[name] = Service(name, _limits(serving), replicas, keys, place, serving)
-    return State(
-        services, {name: "; ".join(lines) for name, lines in errors.items() if lines}, tuple(ignored)
-    )
+    pem = _certificate(certificate, objects.secrets, ignored) if certificate is not None else ""
+    lines = {name: "; ".join(found) for name, found in errors.items() if found}
+    return State(services, lines, tuple(ignored), pem)
 
 
 def _by_service(objects: Iterable[Object]) -> Mapping[str | None, list[Object]]:
@@ -101,34 +106,40 @@ def _by_service(objects: Iterable[Object]) -> Mapping[str | None, list[Object]]:
 
 
 def _owners(
-    deployments: Iterable[Object], errors: dict[str, list[str]], ignored: list[str]
+    deployments: Iterable[Object], errors: dict[str, list[str]], ignored: list[Ignored]
 ) -> dict[str, _Metadata]:
     """Find the Deployment of each service: of two, the older."""
     found: dict[str, list[_Metadata]] = defaultdict(list)
-    unreadable: dict[str, list[str]] = defaultdict(list)
+    unreadable: dict[str, list[Ignored]] = defaultdict(list)
     for obj in deployments:
         name = _webservice(obj)
         if name is None:
             continue
         if SERVICE_NAME.fullmatch(name) is None:
-            ignored.append(f"{_place(obj)}: label {WEBSERVICE} = {shown(name)} is no name of a service")
+            ignored.append(
+                Ignored(_place(obj), f"label {WEBSERVICE} = {shown(name)} is no name of a service")
+            )
             continue
         try:
             metadata = _Named.model_validate(obj).metadata
             found[name].append(metadata)
         except ValidationError as error:
-            unreadable[name].append(f"{_place(obj)}: {_first(error)}")
+            unreadable[name].append(Ignored(_place(obj), _first(error)))
     for name, lines in unreadable.items():
         if name in found:
             ignored += lines
         else:
-            errors[name] += lines
+            errors[name] += map(str, lines)
     owners: dict[str, _Metadata] = {}
     for name, candidates in found.items():
         owner, *others = sorted(candidates, key=lambda one: (one.created, one.namespace, one.name))
         owners[name] = owner
         ignored += [
-            f"Deployment {other}: the service {name} is Deployment {owner}, which is older"
+            Ignored(
+                f"Deployment {other}",
+                f"the service {name} is Deployment {owner}, which is older",
+                "NameTaken",
+            )
             for other in others
         ]
     return owners
@@ -189,6 +200,20 @@ def _keys(name: str, secrets: Iterable[Object], errors: list[str]) -> frozenset[
         return frozenset(hashed(key) for key in keys.values() if key)
     errors.append(f"{place} is missing: nobody can call the service")
     return frozenset()
+
+
+def _certificate(name: str, secrets: Iterable[Object], ignored: list[Ignored]) -> str:
+    place, why = f"Secret {name}", "is missing: nobody can call by HTTPS until it is there"
+    for obj in secrets:
+        if _text(obj, "metadata", "name") == name:
+            try:
+                return bundle(_Secret.model_validate(obj).data or {})
+            except ValidationError:  # its text may quote the key
+                place, why = _place(obj), "its data must map names to base64 texts"
+            except ValueError as error:
+                place, why = _place(obj), str(error)
+    ignored.append(Ignored(place, why))
+    return ""
 
 
 def _decoded(value: str | None) -> str | None:

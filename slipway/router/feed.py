@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from slipway.kube.folder import Folder, Object
+from slipway.kube.watch import Behind
 from slipway.spec import WEBSERVICE
 
 EventType = Literal["Normal", "Warning"]
@@ -36,6 +37,11 @@ class Feed(Protocol):
         """Return the objects: at once when first called, then as soon as any has changed."""
         ...
 
+    @property
+    def behind(self) -> Behind | None:
+        """Since when, and why, they may be old; None if they are not."""
+        ...
+
 
 class WriteError(Exception):
     """What was to be written was not; the text says why."""
@@ -55,6 +61,8 @@ class Writer(Protocol):
 
 class FolderFeed:
     """Looks at a folder of objects ten times a second."""
+
+    behind = None
 
     def __init__(self, folder: Folder, namespace: str, period: float = 0.1) -> None:
         self._folder = folder

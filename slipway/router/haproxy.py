@@ -52,7 +52,7 @@ class HAProxy:
             draft = f"{CONFIG}.draft"
             _write(draft, files[CONFIG])
             for name in files.keys() - {CONFIG}:
-                _touch(name)
+                _write(name, files[name], only_if_absent=True)  # for the draft to refer to
             await self._check(draft)
             _remove(draft)
         for name, text in files.items():
@@ -103,7 +103,7 @@ class HAProxy:
 
     async def tell(self, command: Command) -> None:
         """Send a command, or raise if its reply is not the expected one."""
-        reply = await self.ask(command.text)
+        reply = await self.ask(f"{command.text} <<\n{command.payload}" if command.payload else command.text)
         if reply != command.reply:
             raise HAProxyError(f"`{command.text}`: {reply or 'no reply'}")
 
@@ -191,19 +191,15 @@ async def _ask(path: str, text: str, seconds: float = REPLY_SECONDS) -> str:
         raise HAProxyError(f"`{text.split(' ', 1)[0]}` got no reply: {error or 'time is up'}") from error
 
 
-def _write(name: str, text: str) -> None:
+def _write(name: str, text: str, *, only_if_absent: bool = False) -> None:
     """Replace a file at once, readable by its owner only."""
+    if only_if_absent and Path(name).exists():
+        return
     fresh = Path(f"{name}.new")
     handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(text)
     fresh.replace(name)
-
-
-def _touch(name: str) -> None:
-    """Let there be a file for a configuration to refer to."""
-    if not Path(name).exists():
-        _write(name, "")
 
 
 def _remove(name: str) -> None:

@@ -1,6 +1,7 @@
 """What the environment says to a router: its variables, checked, all mistakes at once.
 
-The variables are those of the router's Deployment; SLIPWAY_OBJECTS is added by the local engine.
+The variables are those of the router's Deployment; SLIPWAY_OBJECTS is added by the local engine, else
+Kubernetes itself says by KUBERNETES_SERVICE_HOST that there is a cluster to watch.
 """
 
 from collections.abc import Mapping
@@ -18,20 +19,21 @@ BESIDE = {".key", ".issuer", ".ocsp", ".sctl"}
 
 @dataclass(frozen=True)
 class Tls:
-    """Where a router takes HTTPS, and the folder of its certificates.
-
-    A certificate is a file with its key, or NAME.crt beside NAME.key.
-    """
+    """Where a router takes HTTPS, and from where its certificates come."""
 
     port: int
-    folder: Path
+    folder: Path | None = None
+    """Of files: a certificate is one with its key, or NAME.crt beside NAME.key."""
+    secret: str | None = None
+    """Else the name of a Secret of type kubernetes.io/tls in the router's namespace."""
 
 
 @dataclass(frozen=True)
 class Options:
     """Where a router listens, where it finds its objects, and the limits that all services share."""
 
-    objects: Path
+    objects: Path | None
+    """The folder of its objects; None: the cluster of its pod."""
     directory: Path
     address: str = "127.0.0.1"
     port: int = 8080
@@ -76,26 +78,25 @@ def from_environment(environment: Mapping[str, str]) -> Options:
     if not directory:
         mistakes.append("SLIPWAY_RUN_DIR is not set: name a folder for HAProxy's configuration and sockets")
     objects = environment.get("SLIPWAY_OBJECTS", "")
-    if not objects and "KUBERNETES_SERVICE_HOST" in environment:
+    if not objects and "KUBERNETES_SERVICE_HOST" not in environment:
         mistakes.append(
-            "KUBERNETES_SERVICE_HOST is set, but this version cannot watch a cluster yet: "
-            "set SLIPWAY_OBJECTS to a folder of Kubernetes objects"
+            "SLIPWAY_OBJECTS is not set, and this is no cluster's pod: name the folder of Kubernetes objects"
         )
-    elif not objects:
-        mistakes.append("SLIPWAY_OBJECTS is not set: name the folder of Kubernetes objects to serve")
 
     tls: Tls | None = None
-    if "TLS_PORT" in environment and "TLS_DIR" in environment:
-        tls = Tls(number("TLS_PORT", 1, 65535), Path(environment["TLS_DIR"]).absolute())
-        if not _has_certificate(tls.folder):
+    sources = environment.keys() & {"TLS_DIR", "TLS_SECRET"}
+    if "TLS_PORT" in environment and len(sources) == 1:
+        folder = Path(environment["TLS_DIR"]).absolute() if "TLS_DIR" in environment else None
+        tls = Tls(number("TLS_PORT", 1, 65535), folder, environment.get("TLS_SECRET"))
+        if folder is not None and not _has_certificate(folder):
             rule = "is a folder without a certificate"
             remedy = "mount tls.crt and tls.key there, or one file with certificate and key"
             mistakes.append(problem("TLS_DIR", environment["TLS_DIR"], rule, remedy))
-    elif "TLS_PORT" in environment or "TLS_DIR" in environment:
-        mistakes.append("TLS_PORT and TLS_DIR go together: set both, or neither")
+    elif "TLS_PORT" in environment or sources:
+        mistakes.append("TLS_PORT goes together with one of TLS_DIR and TLS_SECRET: set both, or neither")
 
     options = Options(
-        objects=Path(objects).absolute(),
+        objects=Path(objects).absolute() if objects else None,
         directory=Path(directory).absolute(),
         address=address,
         port=number("PORT", Options.port, 65535),

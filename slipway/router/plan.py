@@ -10,7 +10,7 @@ is idle; until then it is in `Running.leaving`, and comes back by one command.
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from slipway.router.config import KEYS, key_entry, server
+from slipway.router.config import CERTIFICATE, KEYS, key_entry, server
 from slipway.router.state import Replica, Service, State
 
 
@@ -28,6 +28,8 @@ class Command:
 
     text: str
     reply: str = ""
+    payload: str = field(default="", repr=False)
+    """Lines after the command's own, none of them empty; they may be secret."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,14 @@ def after_commands(running: Running, wanted: State) -> Running:
 def forget(service: str, replica: Replica) -> Command:
     """Delete a server that was leaving; HAProxy refuses while it still has requests."""
     return Command(f"del server {service}/{replica.server}", "Server deleted.")
+
+
+def renewal(pem: str) -> tuple[Command, Command]:
+    """Let connections from now on get this certificate."""
+    return (
+        Command(f"set ssl cert {CERTIFICATE}", f"Transaction created for certificate {CERTIFICATE}!", pem),
+        Command(f"commit ssl cert {CERTIFICATE}", f"Committing {CERTIFICATE}.\nSuccess!"),
+    )
 
 
 def without_reload(running: State, wanted: State) -> State:

@@ -15,6 +15,7 @@ from slipway.spec import Serving
 SERVICE_NAME = re.compile(r"[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?")
 KEY_HASH = re.compile(r"[0-9A-F]{64}")
 ADDRESS = re.compile(r"[0-9a-f.:]+")
+MISCONFIGURED = "Misconfigured"
 
 
 @dataclass(frozen=True, order=True)
@@ -71,14 +72,29 @@ class Service:
 
 
 @dataclass(frozen=True)
+class Ignored:
+    """An object that counts for no service."""
+
+    place: str
+    """Kind, namespace and name."""
+    why: str
+    reason: str = MISCONFIGURED
+    """The same in a word, for an Event."""
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.why}"
+
+
+@dataclass(frozen=True)
 class State:
     """All services by name, and what was wrong with what was found."""
 
     services: Mapping[str, Service] = field(default_factory=dict[str, Service])
     errors: Mapping[str, str] = field(default_factory=dict[str, str])
     """By service: why it is not served, or not as it should be."""
-    ignored: tuple[str, ...] = ()
-    """Objects that count for no service, and why."""
+    ignored: tuple[Ignored, ...] = ()
+    certificate: str = field(default="", repr=False)
+    """In PEM, with chain and key; empty if there is none, or it comes as files."""
 
 
 def plain_address(text: str) -> bool:

@@ -1,14 +1,35 @@
-"""The router's writes to a folder of objects, as a cluster's API server takes them."""
+"""The router's writes, to a cluster or to a folder of objects that stands for one.
 
+Events are aggregated by their names: what says the same of the same object has the same name, whichever
+router says it, and counts up.
+"""
+
+import logging
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from http import HTTPStatus
 
+from slipway.kube.client import Client, ClusterError
 from slipway.kube.folder import Folder, Object
 from slipway.router.feed import EventType, WriteError
 
 KEPT = timedelta(hours=1)
 """How long an Event stays: an API server's default."""
 CONTROLLER = "slipway-router"
+EVENTS = "Event.events.k8s.io"
+REPEAT_SECONDS = 10.0
+"""How long the same Event is only counted here, before it is written again."""
+REMEMBERED = 500
+"""Events whose repetitions are counted."""
+BURST, EACH_SECONDS = 25, 2.0
+"""So many Events at once, then one in so many seconds; what is more is left out."""
+LONGEST_NOTE = 1024
+"""Bytes (events.k8s.io/v1)."""
+
+log = logging.getLogger(__name__)
 
 
 class FolderWriter:
@@ -45,6 +66,83 @@ class FolderWriter:
             raise WriteError(f"Event of {regarding['metadata']['name']}: {error}") from error
 
 
+@dataclass(frozen=True)
+class Budget:
+    """How many Events may be written: `left` at the time `at`, one more in EACH_SECONDS, at most BURST."""
+
+    left: float = BURST
+    at: float = 0.0
+
+    def spend(self, now: float) -> "Budget | None":
+        """Give what is left after one more; None if that is too much."""
+        left = min(BURST, self.left + (now - self.at) / EACH_SECONDS)
+        return Budget(left - 1, now) if left >= 1 else None
+
+
+@dataclass
+class _Repeated:
+    at: float
+    """When it was written last."""
+    more: int = 0
+    """How often it came since."""
+
+
+class ClusterWriter:
+    """Writes by the API server."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._repeated: OrderedDict[str, _Repeated] = OrderedDict()
+        self._budget = Budget(at=time.monotonic())
+        self.left_out = 0
+        """Events that were too many."""
+
+    async def scale(self, namespace: str, deployment: str, replicas: int) -> None:
+        """Merge `spec.replicas` into the subresource."""
+        change = {"spec": {"replicas": replicas}}
+        try:
+            await self._client.patch("Deployment", namespace, deployment, change, "scale")
+        except ClusterError as error:
+            raise WriteError(str(error)) from error
+
+    async def event(self, regarding: Object, type: EventType, reason: str, note: str) -> None:  # noqa: A002 - Kubernetes' name
+        """Write an Event, unless it was just written or there are too many."""
+        wanted, now = _event(regarding, type, reason, note, datetime.now(UTC)), time.monotonic()
+        name = wanted["metadata"]["name"]
+        known = self._repeated.get(name)
+        if known is not None and now - known.at < REPEAT_SECONDS:
+            known.more += 1
+            return
+        budget = self._budget.spend(now)
+        if budget is None:
+            self.left_out += 1
+            log.warning(
+                "Event %s of %s is left out: there are too many", reason, regarding["metadata"]["name"]
+            )
+            return
+        self._budget = budget
+        try:
+            await self._write(wanted, 1 + (known.more if known is not None else 0))
+        except ClusterError as error:
+            raise WriteError(str(error)) from error
+        self._repeated[name] = _Repeated(now)
+        self._repeated.move_to_end(name)
+        if len(self._repeated) > REMEMBERED:
+            self._repeated.popitem(last=False)
+
+    async def _write(self, wanted: Object, times: int) -> None:
+        try:
+            await self._client.create(wanted)
+        except ClusterError as error:
+            if error.status != HTTPStatus.CONFLICT:
+                raise
+            namespace, name = wanted["metadata"]["namespace"], wanted["metadata"]["name"]
+            # A patch of nothing reads it, without the right to read all Events.
+            found = await self._client.patch(EVENTS, namespace, name, {})
+            series = _again(found, datetime.fromisoformat(wanted["eventTime"]), times)["series"]
+            await self._client.patch(EVENTS, namespace, name, {"series": series})
+
+
 def last_seen(event: Object) -> datetime:
     """Give the time of an Event (events.k8s.io/v1) when it came last."""
     series: Object = event.get("series") or {}
@@ -61,6 +159,7 @@ def _event(regarding: Object, kind: EventType, reason: str, note: str, now: date
         "uid": metadata.get("uid", ""),
     }
     same = sha256("\0".join([*reference.values(), kind, reason, note]).encode()).hexdigest()[:16]
+    note = note.encode()[:LONGEST_NOTE].decode(errors="ignore")
     return {
         "apiVersion": "events.k8s.io/v1",
         "kind": "Event",
@@ -79,7 +178,7 @@ def _event(regarding: Object, kind: EventType, reason: str, note: str, now: date
     }
 
 
-def _again(event: Object, now: datetime) -> Object:
+def _again(event: Object, now: datetime, times: int = 1) -> Object:
     series: Object = event.get("series") or {"count": 1}
     last = now.isoformat(timespec="microseconds")
-    return {**event, "series": {"count": series["count"] + 1, "lastObservedTime": last}}
+    return {**event, "series": {"count": series["count"] + times, "lastObservedTime": last}}

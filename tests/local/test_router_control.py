@@ -56,6 +56,8 @@ def objects(**services: list[int]) -> Objects:
 class QueueFeed:
     """A feed of what a test puts into it."""
 
+    behind = None
+
     def __init__(self) -> None:
         self.queue: asyncio.Queue[Objects] = asyncio.Queue()
 

@@ -1,10 +1,15 @@
-"""The router by HTTPS: certificates as a Secret and as the key vault's driver bring them."""
+"""The router by HTTPS: certificates of a Secret, and files as the key vault's driver brings them."""
 
 import asyncio
+import base64
+import contextlib
 import datetime
 import ipaddress
+import os
 import re
+import signal
 import ssl
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +20,16 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tests.local.router_parts import KEY, RouterProcess, free_ports, replicas, running, scenario
+from tests.local.router_parts import (
+    KEY,
+    SECONDS,
+    RouterProcess,
+    free_ports,
+    replicas,
+    running,
+    scenario,
+    until,
+)
 
 PEM = serialization.Encoding.PEM
 
@@ -57,6 +71,18 @@ def as_vault(folder: Path, public: bytes, key: bytes) -> None:
     """Write what the key vault's CSI driver does: one file, the key first."""
     folder.mkdir()
     (folder / "models-example-com.pem").write_bytes(key + public)
+
+
+def put(router: RouterProcess, public: bytes, key: bytes) -> None:
+    """Write the Secret that the router reads."""
+    data = {"tls.crt": base64.b64encode(public).decode(), "tls.key": base64.b64encode(key).decode()}
+    metadata = {"name": "slipway-router-tls", "namespace": "slipway"}
+    router.folder.put({"kind": "Secret", "metadata": metadata, "type": "kubernetes.io/tls", "data": data})
+
+
+def shown(router: RouterProcess) -> bytes:
+    """Give the certificate that a new client gets."""
+    return ssl.get_server_certificate(("127.0.0.1", int(router.environment["TLS_PORT"]))).encode()
 
 
 def variables(folder: Path) -> dict[str, str]:
@@ -152,3 +178,118 @@ async def test_when_a_certificate_cannot_be_used_then_the_router_does_not_start(
             assert await asyncio.to_thread(router.process.wait, 10) == 1
             assert not any(line in router.log for line in (key + other).decode().splitlines()[1:-1])
             assert re.search(said, router.log), router.log
+
+
+def of_secret() -> dict[str, str]:
+    return {"TLS_PORT": str(free_ports(1)[0]), "TLS_SECRET": "slipway-router-tls"}
+
+
+async def until_shown(router: RouterProcess, public: bytes) -> float:
+    """Wait for a certificate; give the seconds that it took."""
+    begin = time.monotonic()
+
+    async def look() -> bool | None:
+        return await asyncio.to_thread(shown, router) == public or None
+
+    await until(look, SECONDS, lambda: router.log)
+    return time.monotonic() - begin
+
+
+@scenario
+async def test_when_the_secret_changes_then_new_clients_get_the_new_certificate_within_a_second(
+    tmp_path: Path,
+) -> None:
+    (first, first_key), (second, second_key) = certificate(), certificate()
+    headers = {"authorization": f"Bearer {KEY}"}
+    async with (
+        running(tmp_path, **of_secret()) as router,
+        replicas() as [one],
+        httpx.AsyncClient(headers=headers, verify=trusting(first), trust_env=False) as http,
+    ):
+        router.deploy("echo", one)
+        put(router, first, first_key)
+        router.start()
+        await router.up("echo", 1)
+        slow = asyncio.create_task(http.post(uri(router), json={"sleep": 2}))
+        await router.until(lambda status: status["services"]["echo"]["busy"] == 1)
+        put(router, second, second_key)
+        assert await until_shown(router, second) < 1
+        assert (await slow).status_code == 200
+        status = await router.status()
+        assert (status["reloads"], status["restarts"], status["error"]) == (0, 0, None)
+        os.kill(status["haproxy_pid"], signal.SIGKILL)  # it is started from its files
+        await router.until(lambda status: status["restarts"] == 1)
+        await until_shown(router, second)
+        for key in (first_key, second_key):
+            assert key.splitlines()[1].decode() not in router.log
+        assert all(file.stat().st_mode & 0o077 == 0 for file in router.directory.glob("tls.pem*"))
+
+
+@scenario
+async def test_when_a_new_certificate_is_of_no_use_then_the_old_one_is_used_on(tmp_path: Path) -> None:
+    (public, key), (second, second_key) = certificate(), certificate()
+    async with running(tmp_path, **of_secret()) as router, replicas(2) as [one, two]:
+        router.deploy("echo", one)
+        put(router, public, key)
+        router.start()
+        await router.up("echo", 1)
+        put(router, second, key)  # not its key
+        status = await router.until(lambda status: status["error"] is not None)
+        assert "the old one is used on" in status["error"]
+        assert "inconsistencies between private key and certificate" in status["error"]
+        router.deploy("fraud", two)  # needs a reload
+        await router.up("fraud", 1)
+        assert shown(router) == public
+        router.folder.delete("Secret", "slipway", "slipway-router-tls")
+        status = await router.until(lambda status: status["ignored"] != [])
+        assert status["ignored"][0].startswith("Secret slipway-router-tls: is missing")
+        assert shown(router) == public
+        put(router, second, second_key)
+        await until_shown(router, second)
+        assert (await router.status())["error"] is None
+        assert not any(line in router.log for line in key.decode().splitlines()[1:-1])
+
+
+@scenario
+async def test_when_the_secret_is_not_there_yet_then_the_router_waits_for_it_and_can_be_stopped(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path, **of_secret()) as router:
+        router.start()
+
+        async def told() -> bool | None:
+            with contextlib.suppress(httpx.TransportError):
+                return "is missing" in str((await router.status())["ignored"]) or None
+            return None
+
+        await until(told, SECONDS, lambda: router.log)
+        assert (await router.admin.get("/ready")).status_code == 503
+        put(router, *certificate())
+        await router.until(lambda _: True)
+    other = tmp_path / "other"
+    other.mkdir()
+    async with running(other, **of_secret()) as router:
+        router.start()
+        await until(told, SECONDS, lambda: router.log)
+        assert router.process is not None
+        router.process.send_signal(signal.SIGTERM)
+        assert await asyncio.to_thread(router.process.wait, 5) == 0
+
+
+@scenario
+async def test_when_certificates_of_a_folder_are_replaced_then_new_clients_get_them(tmp_path: Path) -> None:
+    (first, first_key), (second, second_key) = certificate(), certificate()
+    folder = tmp_path / "tls"
+    as_vault(folder, first, first_key)
+    async with running(tmp_path, **variables(folder)) as router:
+        router.start()
+        await router.until(lambda _: True)
+        assert shown(router) == first
+        (folder / "new").write_bytes(second_key + second)
+        (folder / "new").replace(folder / "models-example-com.pem")
+        await until_shown(router, second)
+        (folder / "new").write_bytes(first_key + second)
+        (folder / "new").replace(folder / "models-example-com.pem")
+        status = await router.until(lambda status: status["error"] is not None)
+        assert "inconsistencies between private key and certificate" in status["error"]
+        assert shown(router) == second

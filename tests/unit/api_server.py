@@ -18,7 +18,7 @@ import uvicorn
 from slipway.kube.client import RESOURCES
 
 Json = dict[str, Any]
-KINDS = {resource.plural: kind for kind, resource in RESOURCES.items()}
+KINDS = {resource.plural: kind.partition(".")[0] for kind, resource in RESOURCES.items()}
 
 
 class ApiServer:
@@ -143,11 +143,7 @@ class ApiServer:
         elif verb == "watch":
             await self._watch(send, kind, namespace, query)
         elif verb == "create":
-            self.sent.append(json.loads(body))
-            async with self._changed:
-                stored = self._store(json.loads(body))
-                self._changed.notify_all()
-            await _answer(send, 201, stored)
+            await self._create(send, kind, json.loads(body))
         elif (found := self.objects.get((kind, namespace, name))) is None:
             await _answer(send, 404, _status(404, f'{plural} "{name}" not found'))
         elif verb == "patch":
@@ -158,6 +154,17 @@ class ApiServer:
             await _answer(send, 200, stored)
         else:
             await _answer(send, 200, found)
+
+    async def _create(self, send: Any, kind: str, obj: Json) -> None:
+        metadata = obj["metadata"]
+        if (kind, metadata.get("namespace", ""), metadata["name"]) in self.objects:
+            await _answer(send, 409, _status(409, f'"{metadata["name"]}" already exists'))
+            return
+        self.sent.append(obj)
+        async with self._changed:
+            stored = self._store(obj)
+            self._changed.notify_all()
+        await _answer(send, 201, stored)
 
     def _matching(self, kind: str, namespace: str, query: Json) -> list[Json]:
         return [
@@ -186,10 +193,12 @@ class ApiServer:
             line = {"type": "ERROR", "object": _status(410, f"too old resource version: {seen}")}
             await send({"type": "http.response.body", "body": json.dumps(line).encode() + b"\n"})
             return
-        while self._cut == cut:
+        while True:
             async with self._changed:
                 while not (news := [one for one in self.happened if one[0] > seen]) and self._cut == cut:
                     await self._changed.wait()
+            if self._cut != cut:
+                return  # in the middle of the body, which breaks the connection
             for version, what, obj in news:
                 seen = version
                 mine = obj.get("kind") == kind and namespace in ("", obj["metadata"].get("namespace", ""))
@@ -197,7 +206,6 @@ class ApiServer:
                     shown = {"metadata": {"resourceVersion": str(version)}} if what == "BOOKMARK" else obj
                     line = json.dumps({"type": what, "object": shown}, ensure_ascii=False).encode() + b"\n"
                     await send({"type": "http.response.body", "body": line, "more_body": True})
-        # Returning in the middle of the body breaks the connection.
 
 
 def _verb(method: str, name: str, query: Json) -> str:

@@ -74,6 +74,67 @@ def test_when_an_endpoint_has_a_condition_then_it_counts_as_kubernetes_says(
     assert len(state.services["echo"].replicas) == count
 
 
+@pytest.mark.parametrize(
+    ("conditions", "count"),
+    [
+        ({"ready": True, "serving": True, "terminating": False}, 1),
+        ({"ready": False, "serving": True, "terminating": True}, 0),
+        ({"ready": False, "serving": False, "terminating": True}, 0),
+        ({"ready": True, "serving": True, "terminating": True}, 0),  # publishNotReadyAddresses
+        ({"serving": True}, 1),
+        ({}, 1),
+        (None, 1),
+    ],
+)
+def test_when_an_endpoint_terminates_then_it_takes_no_request_ready_or_not(
+    conditions: object, count: int
+) -> None:
+    found = endpoint_slice()
+    found["endpoints"] = [{"addresses": ["10.0.0.1"], "conditions": conditions}]
+    state = discover(Objects([deployment()], [found], [secret()]))
+    assert (len(state.services["echo"].replicas), state.errors) == (count, {})
+
+
+PEM = "-----BEGIN {0}-----\nQUJD\nREVG\n-----END {0}-----\n"
+CHAIN = PEM.format("CERTIFICATE") + PEM.format("CERTIFICATE")
+TLS_KEY = PEM.format("EC PRIVATE KEY")
+
+
+def tls(crt: str = CHAIN, key: str = TLS_KEY) -> Json:
+    data = {
+        "tls.crt": base64.b64encode(crt.encode()).decode(),
+        "tls.key": base64.b64encode(key.encode()).decode(),
+    }
+    return {"kind": "Secret", "metadata": {"name": "tls", "namespace": "slipway"}, "data": data}
+
+
+def test_when_the_router_has_a_certificate_then_it_is_taken_with_chain_and_key() -> None:
+    found = tls("Bag Attributes\n\n" + CHAIN.replace("\n", "\r\n"), PEM.format("EC PARAMETERS") + TLS_KEY)
+    state = discover(Objects(secrets=[secret(), found]), "tls")
+    assert state.certificate == CHAIN + TLS_KEY
+    assert state.ignored == ()
+    assert "QUJD" not in repr(state)
+
+
+@pytest.mark.parametrize(
+    ("secrets", "said"),
+    [
+        ([], "Secret tls: is missing: nobody can call by HTTPS until it is there"),
+        ([tls(key="no")], "Secret slipway/tls: tls.key holds no private key in PEM"),
+        ([tls(crt=TLS_KEY)], "Secret slipway/tls: tls.crt holds no certificate in PEM"),
+        ([tls() | {"data": {"tls.key": 7}}], "Secret slipway/tls: its data must map names to base64 texts"),
+        ([tls() | {"data": None}], "Secret slipway/tls: tls.crt holds no certificate in PEM"),
+        ([tls(key="-----BEGIN PRIVATE KEY-----\n\nquit\x00\n-----END PRIVATE KEY-----")], "tls.key holds no"),
+    ],
+)
+def test_when_a_certificate_cannot_be_read_then_it_is_told_without_it(secrets: list[Json], said: str) -> None:
+    state = discover(Objects(secrets=secrets), "tls")
+    assert state.certificate == ""
+    (line,) = map(str, state.ignored)
+    assert said in line
+    assert "QUJD" not in line
+
+
 @pytest.mark.parametrize("field", ["endpoints", "ports"])
 def test_when_a_slice_is_empty_then_there_is_no_replica_and_no_error(field: str) -> None:
     state = discover(Objects([deployment()], [endpoint_slice("10.0.0.1") | {field: None}], [secret()]))
@@ -92,9 +153,10 @@ def test_when_two_deployments_have_one_name_then_the_older_wins_and_the_other_is
     state = discover(Objects([younger, deployment(created=1)], slices, [secret()]))
     assert state.services["echo"].replicas == {Replica("10.0.0.1", 5001)}
     assert state.errors == {}
-    assert state.ignored == (
-        "Deployment another/echo: the service echo is Deployment slipway-services/echo, which is older",
-    )
+    assert list(map(str, state.ignored)) == [
+        "Deployment another/echo: the service echo is Deployment slipway-services/echo, which is older"
+    ]
+    assert state.ignored[0].reason == "NameTaken"
 
 
 @pytest.mark.parametrize(
@@ -128,8 +190,8 @@ def test_when_there_is_no_annotation_then_the_service_says_so() -> None:
 def test_when_a_label_is_no_name_then_the_deployment_is_ignored(name: str) -> None:
     state = discover(Objects([deployment(service=name)]))
     assert (state.services, state.errors) == ({}, {})
-    assert "is no name of a service" in state.ignored[0]
-    assert "\n" not in state.ignored[0]
+    assert "is no name of a service" in str(state.ignored[0])
+    assert "\n" not in str(state.ignored[0])
 
 
 @pytest.mark.parametrize(

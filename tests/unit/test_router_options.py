@@ -65,9 +65,21 @@ def test_when_a_port_and_a_folder_with_a_certificate_are_given_then_https_is_on(
     assert from_environment(given).ports == [8080, 8081, 8443]
 
 
-@pytest.mark.parametrize("given", [{"TLS_PORT": "8443"}, {"TLS_DIR": "/etc/slipway/tls"}])
+def test_when_a_port_and_a_secret_are_given_then_https_is_on() -> None:
+    assert from_environment(GIVEN | {"TLS_PORT": "8443", "TLS_SECRET": "tls"}).tls == Tls(8443, secret="tls")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"TLS_PORT": "8443"},
+        {"TLS_DIR": "/etc/slipway/tls"},
+        {"TLS_SECRET": "tls"},
+        {"TLS_PORT": "8443", "TLS_DIR": "/etc/slipway/tls", "TLS_SECRET": "tls"},
+    ],
+)
 def test_when_half_of_https_is_given_then_the_other_is_asked_for(given: dict[str, str]) -> None:
-    with pytest.raises(Problems, match="TLS_PORT and TLS_DIR go together: set both, or neither"):
+    with pytest.raises(Problems, match="TLS_PORT goes together with one of TLS_DIR and TLS_SECRET"):
         from_environment(GIVEN | given)
 
 
@@ -93,9 +105,10 @@ def test_when_several_variables_are_wrong_then_all_are_told() -> None:
     assert len(caught.value.lines) == 3
 
 
-def test_when_in_a_cluster_without_a_folder_then_the_error_says_that_watches_come_later() -> None:
-    with pytest.raises(Problems, match="cannot watch a cluster yet"):
-        from_environment({"SLIPWAY_RUN_DIR": "/run", "KUBERNETES_SERVICE_HOST": "10.0.0.1"})
+def test_when_in_a_cluster_then_it_is_watched_unless_a_folder_is_named() -> None:
+    pod = {"SLIPWAY_RUN_DIR": "/run", "KUBERNETES_SERVICE_HOST": "10.0.0.1"}
+    assert from_environment(pod).objects is None
+    assert from_environment(pod | GIVEN).objects == Path("/objects")
 
 
 def described(

@@ -1,14 +1,21 @@
-"""What the router writes to a folder of objects: one field of a Deployment, and Events that count."""
+"""What the router writes, to a folder or a cluster: one field of a Deployment, and Events that count."""
 
 import asyncio
+import contextlib
+import json
+from collections.abc import AsyncGenerator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from slipway.kube.client import connect
 from slipway.kube.folder import Folder, Object
 from slipway.router.feed import FolderFeed, WriteError
-from slipway.router.writes import FolderWriter, last_seen
+from slipway.router.writes import BURST, EACH_SECONDS, Budget, ClusterWriter, FolderWriter, last_seen
+from tests.unit.api_server import ApiServer, api_server, kubeconfig
 
 DEPLOYMENT: Object = {
     "apiVersion": "apps/v1",
@@ -72,3 +79,81 @@ def test_a_snapshot_has_the_pods_of_web_services_and_all_autoscalers(folder: Fol
     objects = asyncio.run(FolderFeed(folder, "slipway").next())
     assert [one["metadata"]["name"] for one in objects.pods] == ["a"]
     assert [one["metadata"]["name"] for one in objects.autoscalers] == ["h"]
+
+
+@contextlib.asynccontextmanager
+async def cluster(folder: Path) -> AsyncGenerator[tuple[ApiServer, ClusterWriter]]:
+    async with api_server() as server:
+        path = folder / "kubeconfig"
+        path.write_text(json.dumps(kubeconfig(server.port)))
+        async with connect(path, "test") as client:
+            yield server, ClusterWriter(client)
+
+
+def test_a_cluster_is_scaled_by_the_subresource_alone(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with cluster(tmp_path) as (server, writer):
+            await server.put(DEPLOYMENT)
+            await writer.scale("services", "echo", 3)
+            assert server.requests == [("patch", "deployments/scale")]
+            assert server.sent == [{"spec": {"replicas": 3}}]
+            with pytest.raises(WriteError, match='deployments "gone" not found'):
+                await writer.scale("services", "gone", 3)
+
+    asyncio.run(scenario())
+
+
+def test_routers_that_say_the_same_share_an_event_and_count_it_up(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with cluster(tmp_path) as (server, writer):
+            for one in (writer, ClusterWriter(writer._client), ClusterWriter(writer._client)):  # pyright: ignore[reportPrivateUsage] - two other routers
+                await one.event(DEPLOYMENT, "Normal", "Routable", "yes")
+            (event,) = [obj for (kind, _, _), obj in server.objects.items() if kind.startswith("Event")]
+            assert event["series"]["count"] == 3
+            assert event["regarding"]["name"] == "echo"
+
+    asyncio.run(scenario())
+
+
+def test_an_event_that_repeats_is_counted_here_and_too_many_are_left_out(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with cluster(tmp_path) as (server, writer):
+            for _ in range(1000):
+                await writer.event(DEPLOYMENT, "Warning", "NoReadyReplica", "none")
+            assert len(server.sent) == 1
+            for number in range(1000):
+                await writer.event(DEPLOYMENT, "Warning", "NoReadyReplica", f"{number}")
+            assert len(server.sent) == BURST
+            assert writer.left_out == 1000 + 1 - BURST
+
+    asyncio.run(scenario())
+
+
+def test_a_long_note_is_cut_at_what_an_event_may_hold(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with cluster(tmp_path) as (server, writer):
+            await writer.event(DEPLOYMENT, "Warning", "Misconfigured", "é" * 2000)
+            assert server.sent[0]["note"] == "é" * 512
+
+    asyncio.run(scenario())
+
+
+def test_an_event_that_is_refused_is_an_error(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with cluster(tmp_path) as (server, writer):
+            server.refused["create", "events"] = 403
+            with pytest.raises(WriteError, match="events is forbidden"):
+                await writer.event(DEPLOYMENT, "Normal", "Routable", "yes")
+
+    asyncio.run(scenario())
+
+
+@given(st.lists(st.floats(0, 100), max_size=200))
+def test_no_more_events_pass_than_the_burst_and_what_time_gives(steps: list[float]) -> None:
+    budget, now, spent = Budget(), 0.0, 0
+    for step in steps:
+        now += step
+        left = budget.spend(now)
+        if left is not None:
+            budget, spent = left, spent + 1
+    assert spent <= BURST + now / EACH_SECONDS + 1e-6

@@ -1,0 +1,154 @@
+"""The objects of one kind, kept as they are in a cluster: a list, then watches, whatever happens in between.
+
+While the API server is away, what was known last stays; afterwards everything is caught up with. What
+changed is not told, only that something did.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from http import HTTPStatus
+
+from slipway.kube.client import Client, ClusterError, Event
+from slipway.kube.folder import Object
+
+log = logging.getLogger(__name__)
+
+FIRST_SECONDS, MOST_SECONDS = 0.1, 5.0
+"""The pauses between attempts: an API server that is back is seen within the longest."""
+STEADY_SECONDS = 10.0
+"""An attempt that lasted so long was none that failed."""
+ABSENT_SECONDS = 60.0
+"""How often to ask for a kind that one can do without."""
+NOT_FOR_US = (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND)
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is watched."""
+
+    kind: str
+    namespace: str = ""
+    labels: str = ""
+    optional: bool = False
+    """Whether a cluster may lack or refuse it; then there are none."""
+    keep: Callable[[Object], Object] = dict
+    """What is kept of an object, which may be changed."""
+
+
+@dataclass(frozen=True)
+class Behind:
+    """Since when, and why, what is known may be old."""
+
+    since: datetime
+    error: str
+
+
+def pause(failures: int, chance: float) -> float:
+    """Give the seconds to wait after so many failures in a row, some less by a `chance` from 0 to 1.
+
+    The first is none: a connection that was long good is made again at once.
+    """
+    if failures < 2:
+        return 0.0
+    return min(FIRST_SECONDS * 2.0 ** min(failures - 2, 10), MOST_SECONDS) * (1 - chance / 2)
+
+
+class Watch:
+    """One source; `run` it as a task."""
+
+    def __init__(self, client: Client, source: Source, changed: asyncio.Event) -> None:
+        self.source = source
+        self.objects: dict[tuple[str, str], Object] = {}
+        """By namespace and name."""
+        self.complete = False
+        """Whether everything was listed once."""
+        self.behind: Behind | None = None
+        self._client = client
+        self._changed = changed
+        self.version = ""
+        """From which the next watch goes on; empty: list first."""
+
+    async def run(self) -> None:
+        """Keep the objects, until cancelled."""
+        failures = 0
+        while True:
+            began = time.monotonic()
+            try:
+                await self._follow()  # the end of one that was good is no failure, but must not spin either
+            except Exception as error:
+                if self._absent(error):
+                    await asyncio.sleep(ABSENT_SECONDS)
+                else:
+                    self._failed(error)
+            failures = 1 if time.monotonic() - began > STEADY_SECONDS else failures + 1
+            await asyncio.sleep(pause(failures, random.random()))  # noqa: S311 - spreads, hides nothing
+
+    async def _follow(self) -> None:
+        """List unless a version is known from which to go on, and watch until that ends."""
+        kind, namespace, labels = self.source.kind, self.source.namespace, self.source.labels
+        if not self.version:
+            listing = await self._client.list(kind, namespace, labels=labels)
+            self.objects = {_key(obj): self._slim(obj) for obj in listing.items}
+            self.version, self.complete = listing.version, True
+            self._changed.set()
+        watch = self._client.watch(kind, self.version, namespace, labels=labels)
+        async with contextlib.aclosing(watch) as events:
+            async for event in events:
+                if self.behind is not None:
+                    log.info("%s: watched again", self.source.kind)
+                    self.behind = None
+                self._take(event)
+
+    def _take(self, event: Event) -> None:
+        self.version = event.version
+        if event.type == "BOOKMARK":
+            return
+        if event.type == "DELETED":
+            self.objects.pop(_key(event.object), None)
+        else:
+            self.objects[_key(event.object)] = self._slim(event.object)
+        self._changed.set()
+
+    def _slim(self, obj: Object) -> Object:
+        obj["metadata"].pop("managedFields", None)
+        return self.source.keep(obj)
+
+    def _absent(self, error: Exception) -> bool:
+        """Tell whether there is no such kind here, or not for us."""
+        refused = isinstance(error, ClusterError) and error.status in (
+            HTTPStatus.FORBIDDEN,
+            HTTPStatus.NOT_FOUND,
+        )
+        if not (self.source.optional and refused):
+            return False
+        if not self.complete or self.objects:
+            log.info("%s: goes without: %s", self.source.kind, error)
+            self.objects, self.complete = {}, True
+            self._changed.set()
+        self.version, self.behind = "", None
+        return True
+
+    def _failed(self, error: Exception) -> None:
+        """Remember why; what the API server answered, rather than could not, makes a new list necessary."""
+        if not isinstance(error, ClusterError):
+            log.error("%s: %r", self.source.kind, error, exc_info=error)
+        if not isinstance(error, ClusterError) or error.status is not None:
+            self.version = ""
+        if isinstance(error, ClusterError) and error.status == HTTPStatus.GONE:
+            return
+        if self.behind is None:
+            log.warning("%s: %s", self.source.kind, error)
+        since = datetime.now(UTC) if self.behind is None else self.behind.since
+        self.behind = Behind(since, f"{self.source.kind}: {error}")
+
+
+def _key(obj: Object) -> tuple[str, str]:
+    return obj["metadata"].get("namespace", ""), obj["metadata"]["name"]

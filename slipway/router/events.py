@@ -1,0 +1,143 @@
+"""What a router tells of web services, by Events on their Deployments: what is new between two looks.
+
+`facts` and `news` are pure. There is no condition beside them on a Deployment's status: each router's pod
+would need the right to write every such status of the cluster, and they would overwrite one another.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import NamedTuple
+
+from slipway.kube.folder import Object
+from slipway.router.control import Router
+from slipway.router.feed import EventType, Objects, WriteError, Writer
+from slipway.router.state import MISCONFIGURED, State
+from slipway.spec import WEBSERVICE
+
+log = logging.getLogger(__name__)
+
+TICK_SECONDS = 0.5
+
+Place = tuple[str, str]
+"""Namespace and name of a Deployment."""
+
+
+class Problem(NamedTuple):
+    """Why a Deployment is not served, or not as it should be."""
+
+    reason: str
+    note: str
+
+
+@dataclass(frozen=True)
+class Fact:
+    """How a router sees a Deployment."""
+
+    service: str
+    problems: frozenset[Problem] = frozenset()
+    replicas: int | None = None
+    """To so many go requests; None: the service is not routed."""
+    wanted: int = 1
+    wait_ms: int = 0
+
+
+class Told(NamedTuple):
+    """An Event on a Deployment."""
+
+    deployment: Place
+    type: EventType
+    reason: str
+    note: str
+
+
+def facts(objects: Objects, wanted: State, running: State, refusal: str | None) -> dict[Place, Fact]:
+    """Sum up by Deployment; `refusal` is why HAProxy does not take what is wanted."""
+    ignored = {one.place: Problem(one.reason, one.why) for one in wanted.ignored}
+    found: dict[Place, Fact] = {}
+    for obj in objects.deployments:
+        metadata, spec = _part(obj, "metadata"), _part(obj, "spec")
+        place: Place = (metadata["namespace"], metadata["name"])
+        service: str | None = _part(metadata, "labels").get(WEBSERVICE)
+        if service is None:
+            continue
+        if (problem := ignored.get(f"Deployment {'/'.join(place)}")) is not None:
+            found[place] = Fact(service, frozenset({problem}))
+            continue
+        problems: set[Problem] = set()
+        if service in wanted.errors:
+            problems.add(Problem(MISCONFIGURED, wanted.errors[service]))
+        new, old = wanted.services.get(service), running.services.get(service)
+        if refusal is not None and new is not None and (old is None or old.limits != new.limits):
+            problems.add(Problem("ReloadRefused", refusal))
+        replicas = len(old.replicas) if old is not None else None
+        wait = old.limits.wait_ms if old is not None else 0
+        found[place] = Fact(service, frozenset(problems), replicas, spec.get("replicas", 1), wait)
+    return found
+
+
+def news(before: Mapping[Place, Fact] | None, now: Mapping[Place, Fact]) -> Iterator[Told]:
+    """Give what is to be told; of what a router finds when it starts (`before` is None) only the problems."""
+    for place, fact in now.items():
+        old = (before or {}).get(place) or Fact(fact.service)
+        for reason, note in sorted(fact.problems - old.problems):
+            yield Told(place, "Warning", reason, note)
+        if before is None:
+            continue
+        if fact.replicas and not old.replicas:
+            yield Told(place, "Normal", "Routable", f"Requests for {fact.service} have a replica to go to")
+        elif old.replicas and fact.replicas == 0:
+            kind = "Warning" if fact.wanted else "Normal"
+            note = f"No replica is ready: requests for {fact.service} wait for one, at most {fact.wait_ms} ms"
+            yield Told(place, kind, "NoReadyReplica", note)
+
+
+class Reporter:
+    """Tells what a router does."""
+
+    def __init__(self, router: Router, writer: Writer) -> None:
+        self._router = router
+        self._writer = writer
+
+    async def run(self) -> None:
+        """Look and tell, until cancelled."""
+        seen: tuple[object, ...] = ()
+        before: dict[Place, Fact] | None = None
+        while True:
+            router = self._router
+            look = (router.objects, router.state, router.serving, router.refusal)
+            if router.ready and any(one is not other for one, other in zip_longest(look, seen)):
+                seen = look
+                try:
+                    now = facts(*look)
+                    for told in news(before, now):
+                        await self._tell(told, router.objects)
+                    before = now
+                except Exception:  # one look must not be the last
+                    log.exception("Events")
+            await asyncio.sleep(TICK_SECONDS)
+
+    async def _tell(self, told: Told, objects: Objects) -> None:
+        log.log(
+            logging.WARNING if told.type == "Warning" else logging.INFO,
+            "%s/%s: %s: %s",
+            *told.deployment,
+            *told[2:],
+        )
+        regarding = next((one for one in objects.deployments if _place(one) == told.deployment), None)
+        if regarding is None:
+            return
+        try:
+            await self._writer.event(regarding, told.type, told.reason, told.note)
+        except WriteError as error:
+            log.warning("no Event %s: %s", told.reason, error)
+
+
+def _part(obj: Object, name: str) -> Object:
+    return obj.get(name) or {}
+
+
+def _place(obj: Object) -> Place:
+    return obj["metadata"]["namespace"], obj["metadata"]["name"]
