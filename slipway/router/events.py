@@ -14,7 +14,7 @@ from typing import NamedTuple
 from slipway.kube.folder import Object
 from slipway.router.control import Router
 from slipway.router.feed import EventType, Objects, WriteError, Writer
-from slipway.router.state import MISCONFIGURED, State
+from slipway.router.state import Reason, State
 from slipway.spec import WEBSERVICE
 
 log = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ Place = tuple[str, str]
 class Problem(NamedTuple):
     """Why a Deployment is not served, or not as it should be."""
 
-    reason: str
+    reason: Reason
     note: str
 
 
@@ -49,7 +49,7 @@ class Told(NamedTuple):
 
     deployment: Place
     type: EventType
-    reason: str
+    reason: Reason
     note: str
 
 
@@ -68,7 +68,7 @@ def facts(objects: Objects, wanted: State, running: State, refusal: str | None) 
             continue
         problems: set[Problem] = set()
         if service in wanted.errors:
-            problems.add(Problem(MISCONFIGURED, wanted.errors[service]))
+            problems.add(Problem("Misconfigured", wanted.errors[service]))
         new, old = wanted.services.get(service), running.services.get(service)
         if refusal is not None and new is not None and (old is None or old.limits != new.limits):
             problems.add(Problem("ReloadRefused", refusal))

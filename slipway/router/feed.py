@@ -11,6 +11,7 @@ from typing import Literal, Protocol
 
 from slipway.kube.folder import Folder, Object
 from slipway.kube.watch import Behind
+from slipway.router.state import Reason
 from slipway.spec import WEBSERVICE
 
 EventType = Literal["Normal", "Warning"]
@@ -54,7 +55,7 @@ class Writer(Protocol):
         """Let a Deployment have so many replicas, and change nothing else of it."""
         ...
 
-    async def event(self, regarding: Object, type: EventType, reason: str, note: str) -> None:  # noqa: A002 - Kubernetes' name
+    async def event(self, regarding: Object, type: EventType, reason: Reason, note: str) -> None:  # noqa: A002 - Kubernetes' name
         """Tell of an object; the same again within an hour counts up."""
         ...
 

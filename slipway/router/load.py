@@ -47,7 +47,7 @@ class Load:
 def rows(text: str) -> list[Row]:
     """Turn the reply to `show stat` into a row for each backend and server, of the columns that are read."""
     found = csv.reader(io.StringIO(text.removeprefix("# ")))
-    header = next(found, [])
+    header = next(found, list[str]())
     places = [(name, header.index(name)) for name in COLUMNS if name in header]  # it has a hundred
     return [{name: row[place] for name, place in places} for row in found if row]
 

@@ -19,7 +19,7 @@ from slipway.router.feed import EventType, Objects, WriteError, Writer
 from slipway.router.haproxy import HAProxy, HAProxyError
 from slipway.router.journal import SCALED, Entry, Journal
 from slipway.router.sampling import Sampler, Seen
-from slipway.router.state import Service
+from slipway.router.state import Reason, Service
 from slipway.router.targets import Target, targets
 
 log = logging.getLogger(__name__)
@@ -205,7 +205,7 @@ class Scaler:
             log.warning("%s: %s", service.name, note)
             self._start(self._tell(target, "Warning", "FailedScheduling", note))
 
-    async def _tell(self, target: Target, kind: EventType, reason: str, note: str) -> None:
+    async def _tell(self, target: Target, kind: EventType, reason: Reason, note: str) -> None:
         """Write an Event of a Deployment; that it could not be is only logged."""
         try:
             async with asyncio.timeout(WRITE_SECONDS):

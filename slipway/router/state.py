@@ -9,13 +9,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from ipaddress import ip_address
+from typing import Literal
 
 from slipway.spec import Serving
 
 SERVICE_NAME = re.compile(r"[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?")
 KEY_HASH = re.compile(r"[0-9A-F]{64}")
 ADDRESS = re.compile(r"[0-9a-f.:]+")
-MISCONFIGURED = "Misconfigured"
+Reason = Literal[
+    "AutoscalerConflict",
+    "FailedRescale",
+    "FailedScheduling",
+    "Misconfigured",
+    "NameTaken",
+    "NoReadyReplica",
+    "ReloadRefused",
+    "Routable",
+    "SuccessfulRescale",
+]
+"""What an Event says in a word."""
 
 
 @dataclass(frozen=True, order=True)
@@ -78,7 +90,7 @@ class Ignored:
     place: str
     """Kind, namespace and name."""
     why: str
-    reason: str = MISCONFIGURED
+    reason: Reason = "Misconfigured"
     """The same in a word, for an Event."""
 
     def __str__(self) -> str:

@@ -15,6 +15,7 @@ from http import HTTPStatus
 from slipway.kube.client import Client, ClusterError
 from slipway.kube.folder import Folder, Object
 from slipway.router.feed import EventType, WriteError
+from slipway.router.state import Reason
 
 KEPT = timedelta(hours=1)
 """How long an Event stays: an API server's default."""
@@ -51,7 +52,7 @@ class FolderWriter:
         if found is None:
             raise WriteError(f"there is no Deployment {namespace}/{deployment}")
 
-    async def event(self, regarding: Object, type: EventType, reason: str, note: str) -> None:  # noqa: A002 - Kubernetes' name
+    async def event(self, regarding: Object, type: EventType, reason: Reason, note: str) -> None:  # noqa: A002 - Kubernetes' name
         """Write an Event, or count up the one that says the same; those that are too old go."""
         now = datetime.now(UTC)
         try:
@@ -105,7 +106,7 @@ class ClusterWriter:
         except ClusterError as error:
             raise WriteError(str(error)) from error
 
-    async def event(self, regarding: Object, type: EventType, reason: str, note: str) -> None:  # noqa: A002 - Kubernetes' name
+    async def event(self, regarding: Object, type: EventType, reason: Reason, note: str) -> None:  # noqa: A002 - Kubernetes' name
         """Write an Event, unless it was just written or there are too many."""
         wanted, now = _event(regarding, type, reason, note, datetime.now(UTC)), time.monotonic()
         name = wanted["metadata"]["name"]
@@ -149,7 +150,7 @@ def last_seen(event: Object) -> datetime:
     return datetime.fromisoformat(series.get("lastObservedTime") or event["eventTime"])
 
 
-def _event(regarding: Object, kind: EventType, reason: str, note: str, now: datetime) -> Object:
+def _event(regarding: Object, kind: EventType, reason: Reason, note: str, now: datetime) -> Object:
     metadata: Object = regarding["metadata"]
     reference = {
         "apiVersion": regarding.get("apiVersion", ""),

@@ -2,8 +2,10 @@
 
 import re
 from pathlib import Path
+from typing import get_args
 
 from slipway.cli import main
+from slipway.router.state import Reason
 from tests.local.parity_differences import DIFFERENCES
 
 PROJECT = Path(__file__).parents[2]
@@ -18,6 +20,11 @@ def test_every_reason_of_a_refusal_is_explained() -> None:
     assert sentences
     reasons = set(re.findall(r"^  (\w+) =", sentences[1], re.MULTILINE)) | {"run_failed"}
     assert set(re.findall(r"^\| \d+ \| `(\w+)`", text("docs/refusals.md"), re.MULTILINE)) == reasons
+
+
+def test_every_reason_of_an_event_is_explained() -> None:
+    explained = set(re.findall(r"^\| \w+ \| `(\w+)`", text("docs/events.md"), re.MULTILINE))
+    assert explained == set(get_args(Reason))
 
 
 def test_every_link_of_the_readme_leads_somewhere() -> None:
