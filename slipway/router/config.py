@@ -100,7 +100,10 @@ def _binds(state: State, options: Options) -> list[str]:
     if options.tls is None:
         return [plain]
     source = options.tls.folder or CERTIFICATE
-    return [plain, f'bind {target(options.tls.port)} ssl crt "{source}" ssl-min-ver TLSv1.2 alpn http/1.1 proto h1']
+    return [
+        plain,
+        f'bind {target(options.tls.port)} ssl crt "{source}" ssl-min-ver TLSv1.2 alpn http/1.1 proto h1',
+    ]
 
 
 def _reuse(options: Options) -> str:

@@ -18,8 +18,10 @@ import yaml
 from click.testing import CliRunner, Result
 
 from slipway.cli import main
+from slipway.images.cache import Cache
+from tests.cluster.debian import push_base
 from tests.cluster.kubernetes.cluster import Cluster
-from tests.cluster.kubernetes.stack import Stack, push_base, push_router
+from tests.cluster.kubernetes.stack import Stack, push_router
 
 SERVICE = "words"
 NAMESPACE = "slipway-words"
@@ -71,7 +73,7 @@ class Words:
 
 @pytest.fixture(scope="module")
 def words(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Generator[Words]:
-    base = push_base(cluster)
+    base = push_base(cluster.registry, Cache())
     router = {"replicas": 1, "image": push_router(cluster, base)}
     stack = Stack(cluster, tmp_path_factory.mktemp("words") / "project", base, router, [])
     one = Words(stack)
