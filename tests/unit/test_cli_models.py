@@ -5,7 +5,7 @@ import pytest
 from click.testing import CliRunner
 
 from slipway.cli import main
-from slipway.cli.common import STACK, typed
+from slipway.cli.common import OPTIONS, typed
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,7 @@ from slipway.cli.common import STACK, typed
 )
 def test_a_hint_names_the_stack_behind_the_whole_command(text: str, expected: str) -> None:
     context = click.Context(main, info_name="slipway")
-    context.meta[STACK] = "prod"
+    context.meta[OPTIONS] = {"-s": "prod"}
     with context:
         assert typed(text).endswith(expected)
 
