@@ -124,7 +124,11 @@ class Router(pulumi.ComponentResource):
                             k8s.networking.v1.NetworkPolicyPortArgs(port=port, protocol="TCP")
                             for port in ports
                         ]
-                    )
+                    ),
+                    k8s.networking.v1.NetworkPolicyIngressRuleArgs(  # `slipway status`, what collects metrics
+                        from_=[_cluster_services()],
+                        ports=[k8s.networking.v1.NetworkPolicyPortArgs(port="admin", protocol="TCP")],
+                    ),
                 ],
             ),
             opts=child,
@@ -178,6 +182,14 @@ def router_peer() -> k8s.networking.v1.NetworkPolicyPeerArgs:
     return k8s.networking.v1.NetworkPolicyPeerArgs(
         namespace_selector=k8s.meta.v1.LabelSelectorArgs(match_labels=namespace),
         pod_selector=k8s.meta.v1.LabelSelectorArgs(match_labels={pods.NAME: NAME}),
+    )
+
+
+def _cluster_services() -> k8s.networking.v1.NetworkPolicyPeerArgs:
+    """Name the pods that come with a cluster: an API server's way in (konnectivity), Azure Monitor."""
+    namespace = {"kubernetes.io/metadata.name": "kube-system"}
+    return k8s.networking.v1.NetworkPolicyPeerArgs(
+        namespace_selector=k8s.meta.v1.LabelSelectorArgs(match_labels=namespace)
     )
 
 

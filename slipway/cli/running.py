@@ -11,7 +11,7 @@ import os
 import secrets
 import string
 from contextlib import aclosing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from slipway.running.backend import Backend
 
 ANSWER_SECONDS = 30.0  # beyond what a request may take
+LATE = timedelta(minutes=10)  # for a warning to be news
 KEY_SECONDS = 5.0  # for the router to take a new key
 LINES = 5000  # of a log, as v1's get_logs
 KEY_VARIABLE = "SLIPWAY_KEY"
@@ -44,7 +45,6 @@ def status(where: Where) -> None:
 
 async def _status(backend: Backend) -> None:
     from slipway.kube.health import health
-    from slipway.kube.rollout import Failed, Waiting, verdict
     from slipway.running.backend import is_router, scoring_uri
 
     async with aclosing(backend.looks()) as looks:
@@ -61,10 +61,8 @@ async def _status(backend: Backend) -> None:
         uri = (url or "-") if router else scoring_uri(url, rollout.name)
         name = "(router)" if router else rollout.name
         rows.append((name, one.state, f"{one.ready}/{one.wanted}", queued, restarts, image(rollout), uri))
-        judged = verdict(rollout, datetime.now(UTC))
-        lines = (judged.reason,) if isinstance(judged, Failed) else ()
-        lines = judged.lines if isinstance(judged, Waiting) else lines
-        reasons += [line.partition("\n")[0] for line in lines]
+        lines = _reasons(rollout, look.loads.get(rollout.name, {}).get("error"))
+        reasons += lines
         if lines or one.state != "Healthy":
             bad.append(name.strip("()"))
     click.echo(table(rows), nl=False)
@@ -72,6 +70,24 @@ async def _status(backend: Backend) -> None:
         click.echo(line, err=True)
     if bad:
         click.echo(typed(f"\nhint: {', '.join(f'slipway logs {name}' for name in bad)}"), err=True)
+
+
+def _reasons(rollout: Rollout, error: str | None) -> list[str]:
+    """Say in lines why a Deployment is not well: its rollout, the router's error, a warning of late."""
+    from slipway.kube.events import about, seen, text
+    from slipway.kube.rollout import Failed, Waiting, verdict
+
+    now = datetime.now(UTC)
+    judged = verdict(rollout, now)
+    lines = list(judged.lines) if isinstance(judged, Waiting) else []
+    if isinstance(judged, Failed):
+        lines.append(judged.reason.partition("\n")[0])
+    if error and not any(error in line for line in lines):
+        lines.append(f"{rollout.name}: {error}")
+    warnings = [one for one in about(rollout.deployment, rollout.events) if one.get("type") == "Warning"]
+    if warnings and now - seen(warnings[-1]) < LATE:
+        lines.append(f"{rollout.name}: {warnings[-1]['reason']}: {text(warnings[-1])}")
+    return [line.partition("\n")[0] for line in lines]
 
 
 @click.command()

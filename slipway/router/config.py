@@ -86,13 +86,24 @@ def longest_ms(services: Iterable[Service]) -> int:
 
 
 def _binds(state: State, options: Options) -> list[str]:
-    """Give where requests come in; of a folder's certificates the one for the name that a client asks for."""
-    plain = f"bind {Replica(options.address, options.port).target} proto h1"
+    """Give where requests come in; of a folder's certificates the one for the name that a client asks for.
+
+    That is the pod's address, and inside the pod its loopback, where `kubectl port-forward` comes from.
+    """
+    loopback = "::1" if ":" in options.address else "127.0.0.1"
+    addresses = sorted({options.address, loopback}, key=lambda one: one == loopback)
+
+    def target(port: int) -> str:
+        return ",".join(Replica(address, port).target for address in addresses)
+
+    plain = f"bind {target(options.port)} proto h1"
     if options.tls is None:
         return [plain]
-    target = Replica(options.address, options.tls.port).target
     source = options.tls.folder or CERTIFICATE
-    return [plain, f'bind {target} ssl crt "{source}" ssl-min-ver TLSv1.2 alpn http/1.1 proto h1']
+    return [
+        plain,
+        f'bind {target(options.tls.port)} ssl crt "{source}" ssl-min-ver TLSv1.2 alpn http/1.1 proto h1',
+    ]
 
 
 def _reuse(options: Options) -> str:

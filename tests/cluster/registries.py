@@ -67,7 +67,9 @@ def registry(folder: Path, auth: Mapping[str, Any] | None = None) -> Generator[R
     configure(path, folder / "store", auth=auth)
     log = folder / "registry.log"
     with log.open("wb") as errors, (folder / "requests.log").open("wb") as requests:
-        process = subprocess.Popen(["docker-registry", "serve", path], stdout=requests, stderr=errors)
+        process = subprocess.Popen(
+            ["setpriv", "--pdeathsig=TERM", "docker-registry", "serve", path], stdout=requests, stderr=errors
+        )
     try:
         yield RunningRegistry(logged_line(process, log, LISTENS), folder)
     finally:

@@ -18,8 +18,10 @@ import yaml
 from click.testing import CliRunner, Result
 
 from slipway.cli import main
+from slipway.images.cache import Cache
+from tests.cluster.debian import push_base
 from tests.cluster.kubernetes.cluster import Cluster
-from tests.cluster.kubernetes.stack import Stack, push_base, push_router
+from tests.cluster.kubernetes.stack import Stack, push_router
 
 SERVICE = "words"
 NAMESPACE = "slipway-words"
@@ -71,7 +73,7 @@ class Words:
 
 @pytest.fixture(scope="module")
 def words(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Generator[Words]:
-    base = push_base(cluster)
+    base = push_base(cluster.registry, Cache())
     router = {"replicas": 1, "image": push_router(cluster, base)}
     stack = Stack(cluster, tmp_path_factory.mktemp("words") / "project", base, router, [])
     one = Words(stack)
@@ -198,17 +200,18 @@ def test_when_the_router_has_no_address_then_the_printed_lines_lead_to_it(words:
     assert score == f"slipway score -s test {SERVICE} --data FILE --url http://127.0.0.1:8080"
     program, *arguments = shlex.split(forward.replace("8080:80", ":80"))
     assert program == "kubectl"
-    process = subprocess.Popen([words.stack.cluster.program, *arguments], stdout=subprocess.PIPE, text=True)
     try:
-        assert process.stdout is not None
-        port = re.search(r"127.0.0.1:(\d+)", process.stdout.readline())
-        assert port is not None
-        url = f"http://127.0.0.1:{port[1]}"
-        scored = words("score", SERVICE, "--data", "-", "--url", url, stdin='{"b": 2}')
+        with subprocess.Popen(
+            [words.stack.cluster.program, *arguments], stdout=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout is not None
+            port = re.search(r"127.0.0.1:(\d+)", process.stdout.readline())
+            assert port is not None
+            url = f"http://127.0.0.1:{port[1]}"
+            scored = words("score", SERVICE, "--data", "-", "--url", url, stdin='{"b": 2}')
+            process.kill()
         assert (scored.exit_code, json.loads(scored.stdout)) == (0, {"b": 2}), scored.stderr
     finally:
-        process.kill()
-        process.wait()
         words.stack.router = {**words.stack.router, "service_type": "LoadBalancer"}
         words.deploy()
 

@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 from slipway.cli import main
 from slipway.kube.folder import Object
 from slipway.local.container import LocalImage
+from slipway.local.state import LocalError
 from tests.local.local_stack import (
     IMAGE,
     Stack,
@@ -231,6 +232,31 @@ def test_when_a_replica_is_killed_then_status_counts_it_and_says_how_it_ended(sl
     until(lambda: slipway.stack.ready("echo") and slipway.stack.pids("echo") != before)
     row = slipway("status").stdout.splitlines()[1].split()
     assert (row[1], row[4:7]) == ("Healthy", ["1", "(exit", "137)"])
+
+
+def test_wait_ends_when_the_newest_replicas_are_ready_and_the_router_reaches_them(slipway: Slipway) -> None:
+    result = slipway("wait")
+    lines = "echo: 1 of 1 ready\nopen: 1 of 1 ready\nslipway-router: 1 of 1 ready\n"
+    assert (result.exit_code, result.stdout) == (0, lines), result.stderr
+    assert slipway("wait", "open").stdout == "open: 1 of 1 ready\n"
+    assert slipway("wait", "router").stdout == "slipway-router: 1 of 1 ready\n"
+    result = slipway("wait", "ehco")
+    assert result.stderr == "error: no web service `ehco`\n\nhint: web services here: `echo`, `open`\n"
+
+
+def test_when_a_process_ends_again_and_again_then_wait_gives_its_last_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    empty_project(tmp_path, "local")
+    monkeypatch.chdir(tmp_path)
+    broken = deployment("broken", CRASH="no such model")
+    with stack(tmp_path / ".slipway" / "local") as one:
+        with pytest.raises(LocalError, match="no such model"):
+            one.up(broken, service("broken"))
+        result = CliRunner().invoke(main, ["wait"])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "error: broken: server ended with exit 1" in result.stderr
+    assert "RuntimeError: no such model" in result.stderr
 
 
 def test_when_another_command_is_at_work_then_down_is_refused(slipway: Slipway) -> None:

@@ -53,6 +53,13 @@ def test_when_reuse_is_chosen_then_the_configuration_says_so(reuse: str, lines: 
     assert found == lines
 
 
+def test_requests_come_in_at_the_pods_address_and_at_its_loopback_where_port_forwards_come_from() -> None:
+    options = Options(objects=Path("/objects"), directory=Path("/run"), address="10.244.0.7")
+    assert "bind 10.244.0.7:8080,127.0.0.1:8080 proto h1" in render(state_of(), options)["haproxy.cfg"]
+    local = Options(objects=Path("/objects"), directory=Path("/run"))
+    assert "bind 127.0.0.1:8080 proto h1" in render(state_of(), local)["haproxy.cfg"]
+
+
 def test_when_there_is_a_certificate_then_requests_come_in_by_tls_too() -> None:
     options = Options(
         objects=Path("/objects"), directory=Path("/run"), address="fd00::1", tls=Tls(8443, Path("/etc/tls"))
@@ -60,8 +67,8 @@ def test_when_there_is_a_certificate_then_requests_come_in_by_tls_too() -> None:
     config = render(state_of(), options)["haproxy.cfg"]
     frontend = config.partition("frontend _router")[2].partition("frontend")[0]
     assert [line.strip() for line in frontend.splitlines() if "bind [" in line] == [
-        "bind [fd00::1]:8080 proto h1",
-        'bind [fd00::1]:8443 ssl crt "/etc/tls" ssl-min-ver TLSv1.2 alpn http/1.1 proto h1',
+        "bind [fd00::1]:8080,[::1]:8080 proto h1",
+        'bind [fd00::1]:8443,[::1]:8443 ssl crt "/etc/tls" ssl-min-ver TLSv1.2 alpn http/1.1 proto h1',
     ]
 
 

@@ -90,18 +90,26 @@ def machine(path: str) -> Generator[Machine]:
     with _number() as number:
         name = _name(number)
         folder = Path(tempfile.gettempdir(), name)
-        _remove(name, folder)  # of a run that was killed
+        remove(name, folder)  # of a run that was killed
         (folder / "lib").mkdir(parents=True)
-        with _first_process(folder / "init.log") as init:
-            made = Machine(number, folder, init, {"PATH": path, "HOME": "/root"})
-            try:
+        try:
+            with _first_process(folder / "init.log") as init:
+                made = Machine(number, folder, init, {"PATH": path, "HOME": "/root"})
                 _connect(made)
                 for cgroup in _cgroups(name):
                     cgroup.mkdir()
                 yield made
-            finally:
-                os.kill(init, signal.SIGKILL)
-        _remove(name, folder)
+        finally:
+            remove(name, folder)
+
+
+def remove(name: str, folder: Path) -> None:
+    """Remove what does not end with a machine's processes by itself, or not at once."""
+    subprocess.run(["ip", "link", "delete", name], capture_output=True, check=False)
+    for cgroup in _cgroups(name):
+        for inner, _, _ in os.walk(cgroup, topdown=False):
+            _remove_cgroup(Path(inner))
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _name(number: int) -> str:
@@ -129,15 +137,19 @@ def _bound(lock: socket.socket, name: str) -> bool:
 
 @contextmanager
 def _first_process(log: Path) -> Generator[int]:
-    """Start the first process of new namespaces, which must be killed within the context; give its id."""
+    """Start the first process of new namespaces, and end it with all that is inside; give its id."""
     namespaces = ["unshare", "--net", "--mount", "--pid", "--mount-proc", "--kill-child"]
     with log.open("wb") as output:
         holder = subprocess.Popen(["setpriv", "--pdeathsig=KILL", *namespaces, *INIT], stderr=output)
     try:
-        yield child_of(holder, INIT[0])
-        holder.wait(DEADLINE)  # and with it for every process inside
-    finally:
+        init = child_of(holder, INIT[0])
+    except AssertionError:
         holder.kill()
+        raise AssertionError(f"no new namespaces:\n{log.read_text()}") from None
+    try:
+        yield init
+    finally:
+        os.kill(init, signal.SIGKILL)
         holder.wait(DEADLINE)
 
 
@@ -165,15 +177,6 @@ def _cgroups(name: str) -> list[Path]:
     """Give the folders of a control group, one in each hierarchy that is mounted."""
     mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
     return [Path(mount[1], name) for mount in mounts if mount[2] in {"cgroup", "cgroup2"}]
-
-
-def _remove(name: str, folder: Path) -> None:
-    """Remove what does not end with a machine's processes by itself, or not at once."""
-    subprocess.run(["ip", "link", "delete", name], capture_output=True, check=False)
-    for cgroup in _cgroups(name):
-        for inner, _, _ in os.walk(cgroup, topdown=False):
-            _remove_cgroup(Path(inner))
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _remove_cgroup(cgroup: Path) -> None:
