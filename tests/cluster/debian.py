@@ -11,7 +11,7 @@ from pathlib import Path
 
 from slipway.images.built import Built
 from slipway.images.cache import Cache
-from slipway.images.layers import Entry, write
+from slipway.images.layers import Entry, Layer, write
 from slipway.images.oci import CONFIG, Descriptor, Manifest
 from slipway.images.registry import Registry
 from slipway.images.transfer import Place, push
@@ -33,12 +33,7 @@ def version() -> str:
 
 def base(cache: Cache) -> Built:
     """Make the image, in the cache: Python with all that it depends on."""
-    with cache.aside() as file:
-        layer = write(
-            _entries(_closure(["python3", "libstdc++6", "coreutils", "dash"])), file, compress=False
-        )
-        file.flush()
-        cache.adopt(Path(file.name), layer.descriptor.digest)
+    layer = layer_of(_entries(_closure(["python3", "libstdc++6", "coreutils", "dash"])), cache)
     variables = ["PATH=/usr/local/bin:/usr/bin:/bin", f"PYTHON_VERSION={version()}"]
     empty = json.dumps({"architecture": "amd64", "os": "linux"}).encode()
     built = Built(Manifest(Descriptor.of(empty, CONFIG), ()), empty)
@@ -57,16 +52,31 @@ def served(folder: Path, programs: Mapping[str, str] | None = None) -> Generator
     made = base(cache)
     for name, script in (programs or {}).items():
         (folder / name).write_text(script)
-        with cache.aside() as file:
-            entry = Entry(folder / name, executable=True)
-            layer = write([(f"usr/local/bin/{name}", entry)], file, compress=False)
-            file.flush()
-            cache.adopt(Path(file.name), layer.descriptor.digest)
-        made = made.append([(name, layer)], {})
+        entry = Entry(folder / name, executable=True)
+        made = made.append([(name, layer_of([(f"usr/local/bin/{name}", entry)], cache))], {})
     cache.put(made.config, CONFIG)
-    with registry(folder / "registry") as running, Registry(running.host, ()) as client:
+    with registry(folder / "registry") as running:
+        yield _pushed(running.host, made, cache)
+
+
+def push_base(host: str, cache: Cache) -> str:
+    """Make the image and push it to a registry; give its reference."""
+    return _pushed(host, base(cache), cache)
+
+
+def layer_of(entries: Iterable[tuple[str, Entry]], cache: Cache) -> Layer:
+    """Make a layer, in the cache."""
+    with cache.aside() as file:
+        layer = write(entries, file, compress=False)
+        file.flush()
+        cache.adopt(Path(file.name), layer.descriptor.digest)
+    return layer
+
+
+def _pushed(host: str, made: Built, cache: Cache) -> str:
+    with Registry(host, ()) as client:
         push(Place(client, "base/python"), made.manifest, cache.path, tags=("3",))
-        yield f"{running.host}/base/python:3"
+    return f"{host}/base/python:3"
 
 
 def _closure(packages: Iterable[str]) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shutil
 from collections.abc import Iterator
@@ -10,9 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from click.testing import CliRunner
 
-from slipway.cli import main as cli
 from slipway.images import store
 from slipway.images.built import Built
 from slipway.images.cache import Cache
@@ -20,7 +17,7 @@ from slipway.images.oci import CONFIG, Manifest
 from slipway.images.recipe import Recipe, environment_hash, router_recipe, webservice_recipe
 from slipway.spec import DEVICE_PLUGIN_NAMESPACE, ROUTER_NAMESPACE, WebserviceSpec
 from tests.cluster.kubernetes.cluster import Cluster
-from tests.cluster.kubernetes.stack import ROOT, copy_project
+from tests.cluster.kubernetes.stack import ROOT, copy_project, slipway
 
 FILES = {
     path.suffixes[0][1:]: path
@@ -86,11 +83,8 @@ def _objects(
         seem_built(webservice_recipe(WebserviceSpec.model_validate(service), project))
     (project / "outputs.json").write_text(json.dumps(ON_AZURE))
     secrets = project / "secrets.yaml"
-    arguments = ["render", "-s", stack, "--secrets", str(secrets), "--outputs", "outputs.json"]
-    with contextlib.chdir(project):  # in this process: the types of Azure's SDK take seconds to load
-        done = CliRunner().invoke(cli, arguments, catch_exceptions=False)
-    assert done.exit_code == 0, done.stderr
-    objects = [*yaml.safe_load_all(done.stdout), *yaml.safe_load_all(secrets.read_text())]
+    text = slipway(project, "render", "-s", stack, "--secrets", str(secrets), "--outputs", "outputs.json")
+    objects = [*yaml.safe_load_all(text), *yaml.safe_load_all(secrets.read_text())]
     apply(cluster, [obj for obj in objects if obj["kind"] in REALLY])
     return objects
 

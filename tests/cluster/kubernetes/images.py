@@ -8,10 +8,11 @@ from pathlib import Path
 
 from slipway.images.built import Built
 from slipway.images.cache import Cache
-from slipway.images.layers import Entry, write
+from slipway.images.layers import Entry
 from slipway.images.oci import CONFIG, Descriptor, Manifest
 from slipway.images.registry import Registry
 from slipway.images.transfer import Place, push
+from tests.cluster.debian import layer_of
 
 PROGRAM = "catatonit"
 """Debian's, which needs no library, and waits for nothing and takes in orphans with `-P`."""
@@ -21,10 +22,7 @@ def push_pause(host: str, cache: Cache) -> str:
     """Make the image and push it to a registry; give its reference."""
     program = shutil.which(PROGRAM)
     assert program is not None
-    with cache.aside() as file:
-        layer = write([(PROGRAM, Entry(Path(program), executable=True))], file, compress=False)
-        file.flush()
-        cache.adopt(Path(file.name), layer.descriptor.digest)
+    layer = layer_of([(PROGRAM, Entry(Path(program), executable=True))], cache)
     empty = json.dumps({"architecture": "amd64", "os": "linux"}).encode()
     settings = {"Entrypoint": [f"/{PROGRAM}", "-P"], "User": "65535"}
     built = Built(Manifest(Descriptor.of(empty, CONFIG), ()), empty).append([("pause", layer)], settings)

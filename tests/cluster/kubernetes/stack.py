@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
+from click.testing import CliRunner
 
+from slipway.cli import main
 from slipway.images.build import Places, build
 from slipway.images.cache import Cache
 from slipway.images.publish import publish
 from slipway.images.recipe import ENVIRONMENTS, Recipe, router_recipe, webservice_recipe
-from slipway.images.registry import Registry
-from slipway.images.transfer import Place, push
 from slipway.kube.render import ORDER
 from slipway.spec import WebserviceSpec
 from tests.cluster import debian
@@ -33,11 +32,7 @@ PRUNED = sorted({*ORDER} - {"Namespace", "CustomResourceDefinition"})
 
 def push_base(cluster: Cluster) -> str:
     """Bring a base image with Debian's Python into the cluster's registry; give its reference."""
-    cache = Cache()
-    made = debian.base(cache)
-    with Registry(cluster.registry, ()) as registry:
-        push(Place(registry, "base/python"), made.manifest, cache.path, tags=("3",))
-    return f"{cluster.registry}/base/python:3"
+    return debian.push_base(cluster.registry, Cache())
 
 
 def push_router(cluster: Cluster, base: str) -> str:
@@ -56,10 +51,13 @@ def copy_project(folder: Path) -> None:
 
 
 def slipway(folder: Path, *arguments: str) -> str:
-    """Run a command of Slipway in a project; give what it prints."""
-    program = Path(sys.executable).with_name("slipway")
-    done = subprocess.run([program, *arguments], cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    """Run a command of Slipway in a project; give what it prints.
+
+    It runs in this process: what a program needs takes seconds to load.
+    """
+    with contextlib.chdir(folder):
+        done = CliRunner().invoke(main, arguments, catch_exceptions=False)
+    assert done.exit_code == 0, done.stderr
     return done.stdout
 
 

@@ -1,0 +1,112 @@
+"""A stack on a real cluster, applied as `slipway render` gives it, with images that Slipway built."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from collections.abc import Callable, Generator
+from http import HTTPStatus
+from typing import Any
+
+import httpx
+import pytest
+
+from slipway.spec import ROUTER_NAMESPACE
+from tests.cluster.kubernetes.cluster import Cluster
+from tests.cluster.kubernetes.stack import LABEL, PRUNED, Stack, push_base, push_router
+
+ECHO = {"source_directory": "examples/echo", "entry_script": "score.py", "cpu_cores": 0.05}
+SERVICES = [{"name": "echo", **ECHO}, {"name": "fixed", "num_replicas": 2, **ECHO}]
+DEADLINE = 30.0
+
+
+@pytest.fixture(name="stack", scope="module")
+def _stack(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
+    base = push_base(cluster)
+    router = {"image": push_router(cluster, base), "replicas": 1, "cpu_cores": 0.2}
+    made = Stack(cluster, tmp_path_factory.mktemp("stack"), base, router, SERVICES)
+    made.write()
+    made.apply()
+    try:
+        made.wait()
+        yield made
+    finally:
+        made.delete()
+
+
+@pytest.fixture(name="client", scope="module")
+def _client(stack: Stack) -> Generator[httpx.Client]:
+    """Give a client outside of the cluster, of the router's Service."""
+    where = ["service/slipway-router", f"--namespace={ROUTER_NAMESPACE}"]
+    ingress = "{.status.loadBalancer.ingress[0].ip}"
+    stack.cluster.kubectl("wait", f"--for=jsonpath={ingress}", *where, "--timeout=60s")
+    address = stack.cluster.kubectl("get", *where, f"--output=jsonpath={ingress}")
+    with httpx.Client(base_url=f"http://{address}", trust_env=False, timeout=10) as client:
+        yield client
+
+
+def key(stack: Stack, service: str) -> str:
+    get = ["get", "secret", f"{service}-keys", f"--namespace={ROUTER_NAMESPACE}"]
+    return base64.b64decode(stack.cluster.kubectl(*get, "--output=jsonpath={.data.primary}")).decode()
+
+
+def score(client: httpx.Client, stack: Stack, service: str, body: object) -> httpx.Response:
+    headers = {"Authorization": f"Bearer {key(stack, service)}"}
+    return client.post(f"/api/v1/service/{service}/score", json=body, headers=headers)
+
+
+def until(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + DEADLINE
+    while not holds():
+        assert time.monotonic() < end, f"not within {DEADLINE} s"
+        time.sleep(0.05)
+
+
+def facts(stack: Stack) -> dict[str, Any]:
+    """Give what no controller changes of the objects of a stack."""
+    found = stack.cluster.kubectl("get", ",".join(PRUNED), "-A", f"--selector={LABEL}", "--output=json")
+    return {
+        obj["metadata"]["uid"]: (
+            obj["metadata"]["name"],
+            obj["metadata"].get("generation"),
+            obj.get("data") if obj["kind"] == "Secret" else None,
+        )
+        for obj in json.loads(found)["items"]
+    }
+
+
+@pytest.mark.parametrize("service", ["echo", "fixed"])
+def test_a_request_from_outside_is_scored_behind_the_router(
+    stack: Stack, client: httpx.Client, service: str
+) -> None:
+    answer = score(client, stack, service, {"a": 1})
+    assert answer.status_code == HTTPStatus.OK, answer.text
+    assert answer.json()["echo"] == {"a": 1}
+
+
+def test_a_request_without_the_key_is_refused(stack: Stack, client: httpx.Client) -> None:
+    assert client.post("/api/v1/service/echo/score", json={}).status_code == HTTPStatus.UNAUTHORIZED
+
+
+def test_applying_a_stack_again_changes_nothing(stack: Stack) -> None:
+    before = facts(stack)
+    stack.apply()
+    assert facts(stack) == before
+
+
+def test_what_leaves_a_stack_is_pruned_with_its_keys_and_answers_no_more(
+    stack: Stack, client: httpx.Client
+) -> None:
+    kept, all_services = facts(stack), stack.webservices
+    stack.webservices = [*all_services, {"name": "more", **ECHO}]
+    stack.write()
+    stack.apply()
+    stack.wait()
+    until(lambda: score(client, stack, "more", 1).status_code == HTTPStatus.OK)
+    assert {name for name, *_ in facts(stack).values()} >= {"more", "more-keys"}
+    stack.webservices = all_services
+    stack.write()
+    stack.apply()
+    until(lambda: client.post("/api/v1/service/more/score").status_code == HTTPStatus.NOT_FOUND)
+    assert facts(stack) == kept
