@@ -128,10 +128,7 @@ class Watch:
 
     def _absent(self, error: Exception) -> bool:
         """Tell whether there is no such kind here, or not for us."""
-        refused = isinstance(error, ClusterError) and error.status in (
-            HTTPStatus.FORBIDDEN,
-            HTTPStatus.NOT_FOUND,
-        )
+        refused = isinstance(error, ClusterError) and error.status in NOT_FOR_US
         if not (self.source.optional and refused):
             return False
         if not self.complete or self.objects:
