@@ -189,7 +189,9 @@ async def until_shown(router: RouterProcess, public: bytes) -> float:
     begin = time.monotonic()
 
     async def look() -> bool | None:
-        return await asyncio.to_thread(shown, router) == public or None
+        with contextlib.suppress(OSError):  # it was just started again
+            return await asyncio.to_thread(shown, router) == public or None
+        return None
 
     await until(look, SECONDS, lambda: router.log)
     return time.monotonic() - begin
