@@ -7,10 +7,11 @@ when to try again is for its callers.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import os
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -30,8 +31,8 @@ from slipway.kube.folder import Object
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 15.0
 SILENCE_SECONDS = 90.0
-"""The longest silence of a watch: the API server sends a bookmark at least every 75 s
-(k8s.io/apiserver, pkg/storage/cacher: a minute with a jitter of a quarter)."""
+"""After so long a silence a watch ends, since its connection may be dead. The API server sends a bookmark
+within 75 s (k8s.io/apiserver, pkg/storage/cacher), unless there never was an object of the kind."""
 PAGE = 500
 MERGE_PATCH = "application/merge-patch+json"
 EXEC = "client.authentication.k8s.io"
@@ -193,20 +194,22 @@ class Client:
         fields: str = "",
         seconds: int = 300,
     ) -> AsyncGenerator[Event]:
-        """Follow what changes after `version`; ends after some `seconds`.
+        """Follow what changes after `version`; ends after some `seconds`, or a long silence.
 
         A bookmark comes first, as soon as the API server agreed. Another watch goes on from the last event's
         version; status 410 means that it is too old: list again.
         """
         follow = {"watch": "true", "allowWatchBookmarks": "true", "timeoutSeconds": str(seconds)}
         params = {**follow, "resourceVersion": version, **_selectors(labels, fields)}
-        async with self._lines(_path(kind, namespace), params, SILENCE_SECONDS) as lines:
+        lasting = self._lines(_path(kind, namespace), params, SILENCE_SECONDS, ANSWER_SECONDS)
+        async with lasting as lines:
             yield Event("BOOKMARK", {"metadata": {"resourceVersion": version}})
-            async for line in lines:
-                event = read_json(line)
-                if event["type"] == "ERROR":
-                    raise _refusal(event["object"], None)
-                yield Event(event["type"], event["object"])
+            with contextlib.suppress(httpx2.ReadTimeout):
+                async for line in lines:
+                    event = read_json(line)
+                    if event["type"] == "ERROR":
+                        raise _refusal(event["object"], None)
+                    yield Event(event["type"], event["object"])
 
     async def create(self, obj: Object) -> Object:
         """Make an object and return it as stored."""
@@ -275,13 +278,17 @@ class Client:
             raise _refusal(response.content, response.status_code)
         return response.content
 
-    @asynccontextmanager
+    @contextlib.asynccontextmanager
     async def _lines(
-        self, path: str, params: Mapping[str, str], silence: float | None
+        self, path: str, params: Mapping[str, str], silence: float | None, begins: float | None = None
     ) -> AsyncGenerator[AsyncGenerator[bytes]]:
+        """Open what `begins` within some seconds and then goes on, with silences of at most so many."""
         timeout = httpx2.Timeout(CONNECT_SECONDS, read=silence)
         try:
-            async with self._http.stream("GET", path, params=params, timeout=timeout) as response:
+            async with contextlib.AsyncExitStack() as ends:
+                async with asyncio.timeout(begins):
+                    answer = self._http.stream("GET", path, params=params, timeout=timeout)
+                    response = await ends.enter_async_context(answer)
                 if response.is_error:
                     raise _refusal(await response.aread(), response.status_code)
                 yield _split(response)
@@ -289,7 +296,7 @@ class Client:
             raise self._away(error) from error
 
     def _away(self, error: Exception) -> ClusterError:
-        return ClusterError(f"{self.server} does not answer: {error or type(error).__name__}")
+        return ClusterError(f"{self.server} does not answer: {str(error) or type(error).__name__}")
 
 
 async def _split(response: httpx2.Response) -> AsyncGenerator[bytes]:

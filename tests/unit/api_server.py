@@ -39,6 +39,9 @@ class ApiServer:
         self.tokens: list[str] = []
         """What came in `Authorization`."""
         self.page = 500
+        self.answers = asyncio.Event()
+        """Requests wait for it."""
+        self.answers.set()
         self._changed = asyncio.Condition()
         self._cut = 0
         self._serving: tuple[uvicorn.Server, asyncio.Task[None]] | None = None
@@ -66,6 +69,7 @@ class ApiServer:
         if self._serving is not None:
             server, task = self._serving
             server.should_exit = server.force_exit = True
+            self.answers.set()
             await self.cut()
             await task
             self.socket.close()
@@ -130,6 +134,7 @@ class ApiServer:
             namespace, parts = parts[1], parts[2:]
         plural, name = parts[0], parts[1] if len(parts) > 1 else ""
         query = {key: values[0] for key, values in parse_qs(scope["query_string"].decode()).items()}
+        await self.answers.wait()
         verb = _verb(scope["method"], name, query)
         action = "/".join([plural, *parts[2:]])
         self.requests.append((verb, action))

@@ -159,6 +159,22 @@ async def test_when_a_watch_falls_silent_then_another_takes_over(
         await one.until_names("a")
         await one.until(lambda: one.asked("watch") >= 3)
         assert one.asked("list") == 1
+        assert one.watch.behind is None
+
+
+@scenario
+async def test_when_the_server_takes_connections_but_does_not_answer_then_that_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slipway.kube.client.ANSWER_SECONDS", 0.2)
+    async with watched(tmp_path) as one:
+        await one.until_names("a")
+        one.server.answers.clear()
+        await one.server.cut()
+        await one.until(lambda: one.watch.behind is not None)
+        assert one.names == {"a"}
+        one.server.answers.set()
+        await one.until(lambda: one.watch.behind is None)
 
 
 @scenario
