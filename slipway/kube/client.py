@@ -257,19 +257,19 @@ class Client:
         params: Mapping[str, str] | None = None,
         content_type: str = "application/json",
     ) -> Object:
-        return read_json(await self._fetch(method, path, body, params=params, content_type=content_type))
+        content = None if body is None else json.dumps(body).encode()
+        headers = None if body is None else {"content-type": content_type}
+        return read_json(await self._fetch(method, path, params=params, content=content, headers=headers))
 
     async def _fetch(
         self,
         method: str,
         path: str,
-        body: Mapping[str, object] | None = None,
         *,
         params: Mapping[str, str] | None = None,
-        content_type: str = "application/json",
+        content: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> bytes:
-        content = None if body is None else json.dumps(body).encode()
-        headers = None if body is None else {"content-type": content_type}
         try:
             response = await self._http.request(method, path, params=params, content=content, headers=headers)
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ConfigError) as error:

@@ -112,9 +112,10 @@ class Scaler:
         if self._objects is not self._router.objects:
             self._objects = self._router.objects
             self._targets = targets(services.values(), self._objects)
-        for name in self._memories.keys() - services.keys():
+        for name in (self._memories.keys() | self._off.keys()) - services.keys():
             self.journal.forget(name)
-            del self._memories[name]
+            self._memories.pop(name, None)
+            self._off.pop(name, None)
         for name, service in services.items():
             target = self._targets.get(name)
             if name in seen and target is not None and self._scales(service, target):
@@ -122,25 +123,20 @@ class Scaler:
 
     def _scales(self, service: Service, target: Target) -> bool:
         """Whether a service is ours to scale; tell when that changes."""
-        name = service.name
-        off: str | None = None
+        name, off = service.name, ""
         if name in self._router.state.errors:
             off = "the service is in error"
         elif target.rival is not None:
             off = f"{target.rival} scales this Deployment, so the router does not"
-        if not service.serving.autoscale_enabled or off is not None:
+        if off or not service.serving.autoscale_enabled:
             self._memories.pop(name, None)
-        if not service.serving.autoscale_enabled:
+        if not off or not service.serving.autoscale_enabled:
             self._off.pop(name, None)
-            return False
-        if off is None:
-            if self._off.pop(name, None) is not None:
-                log.info("%s: is scaled again", name)
-            return True
+            return service.serving.autoscale_enabled
         if self._off.get(name) != off:
             self._off[name] = off
             log.warning("%s: %s", name, off)
-            if target.rival is not None:
+            if name not in self._router.state.errors:  # which has an Event of its own
                 self._start(self._tell(target, "Warning", "AutoscalerConflict", off))
         return False
 
