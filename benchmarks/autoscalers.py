@@ -1,59 +1,18 @@
-"""The ways to scale that `benchmarks.autoscale` holds against each other.
+"""Two ways to scale that `benchmarks.autoscale` holds the router's against.
 
-Ours is the router's own. Knative's is its published algorithm with its defaults, written anew, and gives the
-values of its own tests (`tests/unit/test_autoscale_peers.py`); its activator holds requests as our queue
-does. Kubernetes' HorizontalPodAutoscaler on CPU follows its documentation, "Algorithm details" and
-"Configurable scaling behavior", and is given the processor's use of the last 15 s without delay.
+Knative's is its published algorithm with its defaults, written anew, and gives the values of its own tests
+(`tests/unit/test_autoscale_peers.py`); its activator holds requests as our queue does. Kubernetes'
+HorizontalPodAutoscaler on CPU follows its documentation, "Algorithm details" and "Configurable scaling
+behavior", and is given the processor's use of the last 15 s without delay.
 """
 
 from __future__ import annotations
 
 import math
 from collections import deque
-from typing import Protocol
 
-from slipway.router.autoscaler import Decision, History, Sample, decide, remember
 from slipway.router.simulation import Seen
 from slipway.spec import Serving
-
-
-class Scaler(Protocol):
-    """A way to scale one service."""
-
-    def __call__(self, seen: Seen) -> int | None: ...
-
-
-class Ours:
-    """The router's, each second."""
-
-    def __init__(self, serving: Serving, startup_seconds: float) -> None:
-        self._serving = serving
-        self._startup_seconds = startup_seconds
-        self._history: History | None = None
-        self._decision: Decision | None = None
-        self._arrivals = self._refused = 0
-        self._next = 0.0
-
-    def __call__(self, seen: Seen) -> int | None:
-        sample = Sample(
-            at=seen.at,
-            arrivals=seen.arrivals - self._arrivals,
-            refused=seen.refused - self._refused,
-            busy=seen.busy,
-            queued=seen.queued,
-            replicas=seen.replicas,
-            ready=seen.ready,
-            service_seconds=seen.service_seconds,
-            startup_seconds=self._startup_seconds,
-        )
-        self._arrivals, self._refused = seen.arrivals, seen.refused
-        self._history = remember(self._history, sample, self._decision)
-        self._decision = None
-        if seen.at < self._next:
-            return None
-        self._next = seen.at + self._serving.autoscale_refresh_seconds
-        self._decision = decide(self._history, self._serving, seen.at)
-        return self._decision.replicas
 
 
 class KnativeDecider:

@@ -11,7 +11,8 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
-from slipway.cli.common import find_project, stack_option, table
+from slipway.cli.common import table
+from slipway.cli.place import Where, place_options, run_on
 from slipway.local.state import LocalError
 
 if TYPE_CHECKING:
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
     from slipway.spec import Serving
 
 COLUMNS = 60
-ON_A_CLUSTER = (
-    "on a cluster: kubectl -n slipway port-forward deployment/slipway-router 8081, and then "
+BY_HAND = (
+    "`slipway status` says what runs; on a cluster where the API server does not reach the router's admin "
+    "port: kubectl -n slipway port-forward deployment/slipway-router 8081, and then "
     "curl -s http://127.0.0.1:8081/journal > journal.jsonl"
 )
 
@@ -31,7 +33,7 @@ ON_A_CLUSTER = (
     "--journal",
     "file",
     type=click.File("r", encoding="utf-8"),
-    help="What a router's /journal says, or - for standard input. Without it the running router is asked.",
+    help="What a router's /journal says, or - for standard input. Without it the routers are asked.",
 )
 @click.option(
     "--set",
@@ -44,9 +46,9 @@ ON_A_CLUSTER = (
 @click.option(
     "--svg", type=click.Path(dir_okay=False, path_type=Path), help="Draw the replicas into this file."
 )
-@stack_option
+@place_options
 def replay(
-    file: IO[str] | None, changes: Sequence[str], service: str | None, svg: Path | None, stack: str
+    file: IO[str] | None, changes: Sequence[str], service: str | None, svg: Path | None, where: Where
 ) -> None:
     """Show what other settings of scaling would have done with the same requests.
 
@@ -54,8 +56,8 @@ def replay(
     slipway replay --set autoscale_target_utilization=50,60,80
     slipway replay --journal journal.jsonl --service NAME --set autoscale_min_replicas=2
 
-    A router keeps the journal of its latest decisions and gives it on its admin port, as JSON lines. On a
-    laptop this command asks for it; on a cluster:
+    A router keeps the journal of its latest decisions and gives it on its admin port, as JSON lines. This
+    command asks for it, on a cluster through the API server. Where that is not allowed:
 
     \b
     kubectl -n slipway port-forward deployment/slipway-router 8081
@@ -64,7 +66,7 @@ def replay(
     from slipway.cli.chart import svg as draw
     from slipway.router.replay import read
 
-    journals = read(file if file is not None else _ask(stack).splitlines())
+    journals = read(file if file is not None else _asked(where).splitlines())
     known = ", ".join(f"`{name}`" for name in journals) or "none"
     if service is not None:
         journals = {name: entries for name, entries in journals.items() if name == service}
@@ -85,15 +87,10 @@ def replay(
             svg.write_text(draw(f"{name}: replicas", curves, _seconds(entries)), encoding="utf-8")
 
 
-def _ask(stack: str) -> str:
-    from slipway.running.local import Local
-
-    _, state = find_project(stack)
-    text = Local(state).journal()
-    if text is None:
-        raise LocalError(
-            f"no router of stack `{stack}` answers here, and no --journal is given", ON_A_CLUSTER
-        )
+def _asked(where: Where) -> str:
+    text = run_on(where, lambda backend: backend.journal())
+    if not text:
+        raise LocalError("no router answers with a journal, and no --journal is given", BY_HAND)
     return text
 
 

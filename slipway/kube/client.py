@@ -203,7 +203,7 @@ class Client:
         async with self._lines(_path(kind, namespace), params, SILENCE_SECONDS) as lines:
             yield Event("BOOKMARK", {"metadata": {"resourceVersion": version}})
             async for line in lines:
-                event = _json(line)
+                event = read_json(line)
                 if event["type"] == "ERROR":
                     raise _refusal(event["object"], None)
                 yield Event(event["type"], event["object"])
@@ -240,9 +240,10 @@ class Client:
             async for line in lines:
                 yield line.decode(errors="replace")
 
-    async def proxy(self, namespace: str, pod: str, port: int, path: str) -> Object:
-        """Ask a pod over HTTP, through the API server; the answer is a JSON object."""
-        return await self._ask("GET", f"{_path('Pod', namespace, f'{pod}:{port}', 'proxy')}/{path}")
+    async def proxy(self, namespace: str, pod: str, port: int, path: str) -> str:
+        """Ask a pod over HTTP, through the API server."""
+        answer = await self._fetch("GET", f"{_path('Pod', namespace, f'{pod}:{port}', 'proxy')}/{path}")
+        return answer.decode(errors="replace")
 
     async def _ask(
         self,
@@ -253,6 +254,17 @@ class Client:
         params: Mapping[str, str] | None = None,
         content_type: str = "application/json",
     ) -> Object:
+        return read_json(await self._fetch(method, path, body, params=params, content_type=content_type))
+
+    async def _fetch(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, object] | None = None,
+        *,
+        params: Mapping[str, str] | None = None,
+        content_type: str = "application/json",
+    ) -> bytes:
         content = None if body is None else json.dumps(body).encode()
         headers = None if body is None else {"content-type": content_type}
         try:
@@ -261,7 +273,7 @@ class Client:
             raise self._away(error) from error
         if response.is_error:
             raise _refusal(response.content, response.status_code)
-        return _json(response.content)
+        return response.content
 
     @asynccontextmanager
     async def _lines(
@@ -308,7 +320,8 @@ def _selectors(labels: str, fields: str) -> dict[str, str]:
     return {name: value for name, value in given.items() if value}
 
 
-def _json(text: bytes) -> Object:
+def read_json(text: str | bytes) -> Object:
+    """Read an answer of the API server. Raises ClusterError."""
     try:
         return cast(Object, json.loads(text))
     except ValueError as error:

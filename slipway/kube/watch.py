@@ -25,6 +25,8 @@ FIRST_SECONDS, MOST_SECONDS = 0.1, 5.0
 """The pauses between attempts: an API server that is back is seen within the longest."""
 STEADY_SECONDS = 10.0
 """An attempt that lasted so long was none that failed."""
+LASTS_SECONDS = 240, 360
+"""How long a watch lasts before another takes over."""
 ABSENT_SECONDS = 60.0
 """How often to ask for a kind that one can do without."""
 NOT_FOR_US = (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND)
@@ -101,7 +103,8 @@ class Watch:
             self.objects = {_key(obj): self._slim(obj) for obj in listing.items}
             self.version, self.complete = listing.version, True
             self._changed.set()
-        watch = self._client.watch(kind, self.version, namespace, labels=labels)
+        seconds = random.randint(*LASTS_SECONDS)  # noqa: S311 - so that not all end together
+        watch = self._client.watch(kind, self.version, namespace, labels=labels, seconds=seconds)
         async with contextlib.aclosing(watch) as events:
             async for event in events:
                 if self.behind is not None:

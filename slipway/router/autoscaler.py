@@ -1,29 +1,28 @@
 """How many replicas a web service needs: `decide(history, serving, now) -> Decision`. Pure.
 
-Load is the mean number of requests in replicas and in the queue, v2's rule; a refused request counts for the
-time that it would have been in a replica. Replicas follow by v1's formula, the load in place of requests a
-second times seconds. To see a service, and to write what was decided, is left to the caller.
+Load is how many requests would be in replicas at once if there were enough: the requests that came, those too
+that wait or were refused, times their seconds, or what replicas had if that is more. Replicas follow by v1's
+formula. To see a service, and to write what was decided, is left to the caller.
 """
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterator
 from dataclasses import dataclass
 from operator import attrgetter
 
 from slipway.sizing.replicas import replicas_needed
 from slipway.spec import Serving
 
-MEAN_SECONDS = 30.0
-"""The load is the mean over so long."""
+MEAN_SECONDS = 45.0
+"""The load is the mean over so long, unless a shorter window proves that it is more or less."""
 WINDOWS = (1.0, 2.0, 4.0, 8.0, 16.0)
-"""Seconds in which a higher load is seen earlier, if their requests prove it."""
+"""The shorter windows, in seconds."""
 PROOF = 2.5
-"""Standard deviations that chance may add: a window of n requests proves 1 - PROOF / sqrt(n) of its load."""
-HOLD_SECONDS = 60.0
-"""A replica goes when it was not needed for so long; v1 removes after about a minute."""
+"""Standard deviations that chance may add to the number of requests that come, or take from it."""
+HOLD_SECONDS = 30.0
+"""A replica goes when it was not needed for so long: with the mean, v1's "about a minute"."""
 STALE_SECONDS = 5.0
 """A service that was not looked at for so long is one of which nothing is known."""
 
@@ -60,8 +59,8 @@ class Total:
 
     at: float
     arrivals: int = 0
-    work: float = 0.0
-    """Request-seconds in replicas and in the queue, and those that refused requests would have taken."""
+    busy: float = 0.0
+    """Request-seconds in replicas; in the queue, too, while it is not known how long a request takes."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ class History:
     totals: tuple[Total, ...]
     """Oldest first, as far back as the longest window."""
     needs: tuple[tuple[float, int], ...]
-    """When how many replicas were needed, without what a later time needed as well; oldest first."""
+    """When how many replicas were needed and ready, without what a later time had as well; oldest first."""
     since: float
     """When what is known begins."""
 
@@ -100,14 +99,15 @@ def remember(history: History | None, sample: Sample, decision: Decision | None 
     if history is None or not 0 <= sample.at - history.latest.at <= STALE_SECONDS:
         return History(sample, (Total(sample.at),), (), sample.at)
     last = history.totals[-1]
-    work = (sample.busy + sample.queued) * (sample.at - last.at)
-    work += sample.refused * (sample.service_seconds or 0.0)
-    total = Total(sample.at, last.arrivals + sample.arrivals, last.work + work)
+    held = sample.busy + (sample.queued if sample.service_seconds is None else 0)
+    busy = last.busy + held * (sample.at - last.at)
     totals = history.totals[_index(history.totals, sample.at - MEAN_SECONDS) :]
+    total = Total(sample.at, last.arrivals + sample.arrivals, busy)
     needs = history.needs
     if decision is not None and decision.load is not None:
-        higher = (one for one in needs if one[1] > decision.needed and decision.at - one[0] < HOLD_SECONDS)
-        needs = (*higher, (decision.at, decision.needed))
+        used = min(decision.needed, max(history.latest.ready, 1))
+        higher = (one for one in needs if one[1] > used and decision.at - one[0] < HOLD_SECONDS)
+        needs = (*higher, (decision.at, used))
     return History(sample, (*totals, total), needs, history.since)
 
 
@@ -116,16 +116,17 @@ def decide(history: History, serving: Serving, now: float) -> Decision:
 
     They are never below `autoscale_min_replicas` or above `autoscale_max_replicas`. Within these: more at
     once when the load needs them, but none while pods wait for a node; fewer only when they were not needed
-    for `HOLD_SECONDS`, and never fewer than the requests that are there fill.
+    for `HOLD_SECONDS` or have not started yet, and never fewer than the requests that are there fill.
     """
     latest, asked = history.latest, history.latest.replicas
     low, high = serving.autoscale_min_replicas, serving.autoscale_max_replicas
     if now - latest.at > STALE_SECONDS:
         return Decision(now, min(max(asked, low), high), "keep: no data", asked)
-    load, seconds = max(_loads(history.totals))
+    load, seconds = _load(history.totals, latest.service_seconds)
     in_flight = math.ceil((latest.busy + latest.queued) / serving.replica_max_concurrent_requests)
     needed = _needed(load, serving)
-    if in_flight or history.totals[-1].arrivals > history.totals[0].arrivals:
+    # A first replica that starts while its request gives up is there for the next one.
+    if in_flight or history.totals[-1].arrivals > history.totals[0].arrivals or (asked and not latest.ready):
         needed = max(needed, 1)
     if needed <= asked:
         wanted, rule = _fewer(history, max(needed, in_flight), now)
@@ -145,8 +146,8 @@ def _fewer(history: History, needed: int, now: float) -> tuple[int, str]:
     asked = history.latest.replicas
     if needed >= asked:
         return asked, "keep: needed"
-    if now - history.since < HOLD_SECONDS:
-        return asked, f"keep: seen for less than {HOLD_SECONDS:g} s"
+    if now - history.since < MEAN_SECONDS:
+        return asked, f"keep: seen for less than {MEAN_SECONDS:g} s"
     past = max((count for at, count in history.needs if now - at < HOLD_SECONDS), default=0)
     if past >= asked:
         return asked, f"keep: needed in the last {HOLD_SECONDS:g} s"
@@ -158,17 +159,25 @@ def _needed(load: float, serving: Serving) -> int:
     return replicas_needed(round(load, 6), 1, target, serving.replica_max_concurrent_requests)
 
 
-def _loads(totals: tuple[Total, ...]) -> Iterator[tuple[float, float]]:
-    """Give the load that each window proves, and the window's seconds."""
+def _load(totals: tuple[Total, ...], service_seconds: float | None) -> tuple[float, float]:
+    """Give the load, and the seconds of the window that decides it."""
     latest = totals[-1]
+    mean = low = (0.0, MEAN_SECONDS)
+    high = (math.inf, MEAN_SECONDS)
     for window in (*WINDOWS, MEAN_SECONDS):
         first = totals[_index(totals, latest.at - window)]
         span, arrivals = latest.at - first.at, latest.arrivals - first.arrivals
-        mean = (latest.work - first.work) / span if span else 0.0
+        if not span:
+            break
+        work = max(arrivals * (service_seconds or 0.0), latest.busy - first.busy)
+        chance = PROOF * math.sqrt(arrivals)
         if window == MEAN_SECONDS:
-            yield mean, window
-        elif arrivals > PROOF**2:
-            yield mean * (1 - PROOF / math.sqrt(arrivals)), window
+            mean = work / max(span, window), window  # before the first sample there was nothing
+        elif arrivals > chance:
+            low = max(low, (work / span * (1 - chance / arrivals), window))
+        if service_seconds is not None:
+            high = min(high, ((work + (chance + PROOF**2) * service_seconds) / span, window))
+    return max(low, min(mean, high))
 
 
 def _index(totals: tuple[Total, ...], at: float) -> int:

@@ -11,18 +11,17 @@ import binascii
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from ipaddress import ip_address
 
 from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
 from slipway.kube.folder import Object
 from slipway.problems import explain, shown
+from slipway.router import endpoints
 from slipway.router.certificates import bundle
 from slipway.router.feed import Objects
 from slipway.router.state import SERVICE_NAME, Ignored, Limits, Replica, Service, State, hashed
 from slipway.spec import SERVING, WEBSERVICE, Serving, is_key
 
-PORT_NAME = "http"
 FOREVER = datetime.max.replace(tzinfo=UTC)
 
 
@@ -41,41 +40,6 @@ class _Named(BaseModel):
     metadata: _Metadata
 
 
-class _Conditions(BaseModel):
-    ready: bool | None = None
-    terminating: bool | None = None
-
-
-class _Endpoint(BaseModel):
-    addresses: list[str]
-    conditions: _Conditions | None = None
-
-    @property
-    def takes_requests(self) -> bool:
-        # A condition that is not known counts as ready. One that terminates may be ready all the same, where
-        # a Service publishes those that are not (discovery/v1, EndpointConditions); whether it still serves
-        # is of no matter: requests that it has stay with it, others go elsewhere.
-        found = self.conditions or _Conditions()
-        return found.ready is not False and not found.terminating
-
-
-class _Port(BaseModel):
-    name: str | None = None
-    port: int | None = None
-
-
-class _Slice(BaseModel):
-    endpoints: list[_Endpoint] | None = None
-    ports: list[_Port] | None = None
-
-    def replicas(self) -> Iterable[Replica]:
-        port = next((port.port for port in self.ports or () if port.name == PORT_NAME), None)
-        for endpoint in self.endpoints or ():
-            if port is not None and endpoint.takes_requests and endpoint.addresses:
-                # Several addresses of one endpoint are the same pod: the first counts.
-                yield Replica(str(ip_address(endpoint.addresses[0])), port)
-
-
 class _Secret(BaseModel):
     data: dict[str, str] | None = None
 
@@ -86,10 +50,11 @@ def discover(objects: Objects, certificate: str | None = None) -> State:
     ignored: list[Ignored] = []
     services: dict[str, Service] = {}
     slices, secrets = _by_service(objects.slices), _by_service(objects.secrets)
+    pods = _by_service(objects.pods)
     for name, deployment in _owners(objects.deployments, errors, ignored).items():
         serving = _serving(deployment, errors[name])
         if serving is not None:
-            replicas = _replicas(slices[name], deployment.namespace, errors[name])
+            replicas = _replicas(slices[name], pods[name], deployment.namespace, errors[name])
             keys = _keys(name, secrets[name], errors[name]) if serving.auth_enabled else frozenset[str]()
             place = (deployment.namespace, deployment.name)
             services[name] = Service(name, _limits(serving), replicas, keys, place, serving)
@@ -171,13 +136,16 @@ def _limits(serving: Serving) -> Limits:
     )
 
 
-def _replicas(slices: Iterable[Object], namespace: str, errors: list[str]) -> frozenset[Replica]:
+def _replicas(
+    slices: Iterable[Object], pods: Iterable[Object], namespace: str, errors: list[str]
+) -> frozenset[Replica]:
     replicas: set[Replica] = set()
+    named = {_text(pod, "metadata", "name") or "": pod for pod in pods if _namespace(pod) == namespace}
     for obj in slices:
-        if _text(obj, "metadata", "namespace") != namespace:
+        if _namespace(obj) != namespace:
             continue
         try:
-            replicas.update(_Slice.model_validate(obj).replicas())
+            replicas.update(endpoints.replicas(obj, named))
         except ValidationError as error:
             errors.append(f"{_place(obj)}: {_first(error)}")
         except ValueError as error:
@@ -223,6 +191,10 @@ def _decoded(value: str | None) -> str | None:
     except (binascii.Error, UnicodeDecodeError):
         return None
     return key if is_key(key) else None
+
+
+def _namespace(obj: Object) -> str | None:
+    return _text(obj, "metadata", "namespace")
 
 
 def _webservice(obj: Object) -> str | None:

@@ -74,7 +74,7 @@ class Scaler:
             while True:
                 began = time.monotonic()
                 try:
-                    if any(one.serving.autoscale_enabled for one in self._router.state.services.values()):
+                    if self._has_work:
                         self._look(self._sampler.look(await self._haproxy.workers()), time.monotonic())
                 except HAProxyError as error:
                     log.debug("no sample: %s", error)
@@ -85,6 +85,12 @@ class Scaler:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    @property
+    def _has_work(self) -> bool:
+        """Whether anything is scaled; not by a router that is told to stop, whose load goes elsewhere."""
+        services = self._router.state.services.values()
+        return self._router.ready and any(one.serving.autoscale_enabled for one in services)
 
     def report(self, service: str) -> dict[str, object] | None:
         """Say how a service is scaled; None where its number is fixed, or nothing is known yet."""

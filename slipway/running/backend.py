@@ -84,6 +84,10 @@ class Backend(Protocol):
         """Set values of a Secret that nobody changed since it was read."""
         ...
 
+    async def journal(self) -> str:
+        """Give what the routers say of their scaling; empty where none answers."""
+        ...
+
     def logs(self, deployment: Object, options: LogOptions) -> AsyncGenerator[Lines]:
         """Read what the containers of a Deployment's pods have written."""
         ...

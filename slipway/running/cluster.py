@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 
-from slipway.kube.client import Client, ClusterError
+from slipway.kube.client import Client, ClusterError, read_json
 from slipway.kube.folder import Object
 from slipway.kube.mirror import Mirror
 from slipway.kube.read import HASH_LABEL, condition, is_ready, items, part, port_of
@@ -135,6 +135,11 @@ class Cluster:
                 raise LocalError(message, "look at them, then do it again") from None
             raise
 
+    async def journal(self) -> str:
+        listing = await self._client.list("Pod", ROUTER_NAMESPACE, labels=OURS)
+        pods = [pod for pod in listing.items if is_router(pod) and is_ready(pod)]
+        return "".join(await asyncio.gather(*(self._page(pod, "journal") for pod in pods)))
+
     async def logs(self, deployment: Object, options: LogOptions) -> AsyncGenerator[Lines]:
         metadata = deployment["metadata"]
         matched: dict[str, str] = part(deployment, "spec", "selector", "matchLabels")
@@ -195,8 +200,12 @@ class Cluster:
             await asyncio.sleep(ROUTER_SECONDS)
 
     async def _report(self, pod: Object) -> Object:
+        return read_json(await self._page(pod, "status"))
+
+    async def _page(self, pod: Object, name: str) -> str:
+        """Ask a router's admin port."""
         metadata, port = pod["metadata"], port_of(pod, "admin")
-        return await self._client.proxy(metadata["namespace"], metadata["name"], port or 0, "status")
+        return await self._client.proxy(metadata["namespace"], metadata["name"], port or 0, name)
 
 
 def rollouts(

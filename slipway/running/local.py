@@ -69,6 +69,9 @@ class Local:
             raise LocalError(f"the Secret {metadata['name']} is gone", "slipway up")
         return written
 
+    async def journal(self) -> str:
+        return self._asked("/journal") or ""
+
     async def logs(self, deployment: Object, options: LogOptions) -> AsyncGenerator[Lines]:
         """Read the files; each holds what earlier processes of its container wrote, too."""
         folder = self._state.logs / deployment["metadata"]["namespace"] / deployment["metadata"]["name"]
@@ -114,10 +117,6 @@ class Local:
             for obj in deployments
         ]
         return Look(rollouts, seen or {})
-
-    def journal(self) -> str | None:
-        """Ask the router for its journal of scaling; None if there is no answer."""
-        return self._asked("/journal")
 
     def _reports(self) -> list[Object]:
         """Ask the router how it sees each web service; empty if there is no answer."""

@@ -27,11 +27,12 @@ def builder(name: str, folder: Path, insecure: str) -> Generator[dict[str, str]]
         with buildkit(folder, insecure) as config:
             yield path | config
         return
-    registries = folder / "registries.conf"
+    registries, storage = folder / "registries.conf", folder / "storage.conf"
     registries.write_text(f'[[registry]]\nlocation = "{insecure}"\ninsecure = true\n')
-    # Chroot and vfs are all that a container lets root do.
-    more = {"BUILDAH_ISOLATION": "chroot", "STORAGE_DRIVER": "vfs"}
-    yield path | more | {"CONTAINERS_REGISTRIES_CONF": str(registries)}
+    # vfs and chroot are all that a container lets root do.
+    storage.write_text(f'[storage]\ndriver = "vfs"\ngraphroot = "{folder}/root"\nrunroot = "{folder}/run"\n')
+    files = {"CONTAINERS_REGISTRIES_CONF": str(registries), "CONTAINERS_STORAGE_CONF": str(storage)}
+    yield path | files | {"BUILDAH_ISOLATION": "chroot"}
 
 
 def only(name: str, folder: Path) -> Path:

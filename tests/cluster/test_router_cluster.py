@@ -7,6 +7,7 @@ import base64
 import contextlib
 import functools
 import json
+import os
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from typing import Any
@@ -27,8 +28,15 @@ from tests.local.router_parts import until
 Json = dict[str, Any]
 SERVICES = "slipway-services"
 SECONDS = 30.0
-AWAY_SECONDS = 60.0
-ECHO = {"name": "echo", "source_directory": "examples/echo", "entry_script": "score.py", "num_replicas": 2}
+AWAY_SECONDS = float(os.environ.get("SLIPWAY_TEST_AWAY_SECONDS", "60"))
+"""How long the API server is away."""
+ECHO = {
+    "name": "echo",
+    "source_directory": "examples/echo",
+    "entry_script": "score.py",
+    "num_replicas": 2,
+    "max_request_wait_time": 5000,  # a busy machine fails no request
+}
 
 
 @pytest.fixture(scope="module", name="stack")

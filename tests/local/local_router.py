@@ -15,7 +15,9 @@ HOST = os.environ["POD_IP"]
 
 class Handler(BaseHTTPRequestHandler):
     def answer(self, code: int, value: object) -> None:
-        body = json.dumps(value).encode()
+        self.send(json.dumps(value).encode(), code)
+
+    def send(self, body: bytes, code: int = 200) -> None:
         self.send_response(code)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -36,7 +38,20 @@ class Admin(Handler):
             serving = [f"{s['endpoints'][0]['addresses'][0]}:{s['ports'][0]['port']}" for s in ready]
             load = {"up": len(serving), "serving": serving, "busy": 0, "queued": 7}
             services[name] = {"replicas": len(own), **load, "error": None}
-        self.answer(200, {"services": services})
+        if self.path == "/journal":
+            lines = [json.dumps(line(second)) for second in (0, 1)]
+            self.send("\n".join(lines).encode())
+        else:
+            self.answer(200, {"services": services})
+
+
+def line(second: int) -> object:
+    counts = dict.fromkeys(("refused", "busy", "queued", "unschedulable"), 0)
+    replicas = dict.fromkeys(("replicas", "ready", "needed", "wanted"), 1)
+    means = {"service_seconds": 0.1, "startup_seconds": 2.0, "load": 0.1}
+    time = f"2026-11-30T08:00:0{second}Z"
+    about = {"time": time, "service": "echo", "deployment": "shop/echo", "rule": "keep: needed"}
+    return {**about, **counts, **replicas, **means, "arrivals": 3, "serving": {}}
 
 
 class Public(Handler):

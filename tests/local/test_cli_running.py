@@ -102,6 +102,13 @@ def test_status_shows_each_service_and_the_router(slipway: Slipway) -> None:
     assert result.stderr == f"supervisor: running, process {slipway.stack.supervisor()}\n"
 
 
+def test_replay_asks_the_router_for_its_journal(slipway: Slipway) -> None:
+    result = slipway("replay", "--set", "autoscale_min_replicas=2")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.startswith("echo: 2026-11-30 08:00:00 to 08:00:01 UTC, 3 requests, ")
+    assert "autoscale_min_replicas=2 " in result.stdout
+
+
 def test_score_prints_the_answers_body(slipway: Slipway, tmp_path: Path) -> None:
     file = tmp_path / "request.json"
     file.write_text('{"a": 1}')

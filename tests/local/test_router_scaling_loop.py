@@ -96,6 +96,29 @@ async def test_requests_are_counted_once_over_reloads_and_a_restart_of_haproxy(t
         assert (arrivals(lines), sum(line["refused"] for line in lines)) == (36, 0)
 
 
+@scenario
+async def test_a_router_that_finishes_its_requests_scales_nothing_for_its_load_goes_elsewhere(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path) as router, replicas() as [replica], client() as http:
+        router.deploy("echo", replica, **SCALED)
+        router.start()
+        await router.up("echo", 1)
+        assert router.process is not None
+        slow = asyncio.create_task(http.post(router.uri("echo"), json={"sleep": 5}))
+        await router.until(lambda status: status["services"]["echo"]["busy"] == 1)
+        router.process.send_signal(signal.SIGTERM)
+
+        async def stopping() -> bool | None:
+            return (await router.admin.get("/ready")).status_code == 503 or None
+
+        await until(stopping, SECONDS, lambda: router.log)
+        router.folder.update("Deployment", NAMESPACE, "echo", lambda obj: {**obj, "spec": {"replicas": 20}})
+        assert (await slow).status_code == 200
+        await asyncio.to_thread(router.process.wait, SECONDS)
+        assert asked(router) == 20, "more than its maximum, and left as it is"
+
+
 async def journal(router: RouterProcess) -> list[Json]:
     text = (await router.admin.get("/journal?service=echo")).text
     return [json.loads(line) for line in text.splitlines()]

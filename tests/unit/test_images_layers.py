@@ -46,7 +46,7 @@ def leaves(files: Mapping[str, tuple[bytes, bool]]) -> dict[str, tuple[bytes, bo
 
 
 @given(FILES, st.randoms(use_true_random=False), st.booleans())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_order_does_not_matter_and_what_was_written_is_read(
     files: dict[str, tuple[bytes, bool]], random: Random, compress: bool
 ) -> None:  # pyright: ignore

@@ -149,7 +149,7 @@ def model(objects: list[Object]) -> set[tuple[Pod, Pod, Port]]:
     return every
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(policies, max_size=4))
 def test_when_policies_are_any_then_connections_are_those_of_the_model(found: list[Object]) -> None:
     objects = [*NAMESPACE_OBJECTS, *found]

@@ -151,6 +151,17 @@ async def test_when_the_server_is_away_then_what_was_known_stays_until_it_is_bac
 
 
 @scenario
+async def test_when_a_watch_falls_silent_then_another_takes_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slipway.kube.client.SILENCE_SECONDS", 0.2)
+    async with watched(tmp_path) as one:
+        await one.until_names("a")
+        await one.until(lambda: one.asked("watch") >= 3)
+        assert one.asked("list") == 1
+
+
+@scenario
 async def test_when_it_is_refused_then_it_says_so_and_asks_again(tmp_path: Path) -> None:
     async with watched(tmp_path) as one:
         await one.until_names("a")

@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 import pytest
 from click.testing import CliRunner, Result
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slipway.cli import main
@@ -46,6 +46,7 @@ def test_what_was_done_is_summed_up_over_the_time_between_the_lines() -> None:
     assert run.replicas == [(0, 1), (1, 1), (2, 4)]
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 20), min_size=2, max_size=40), st.integers(1, 100))
 def test_every_request_is_played_again_and_the_same_journal_gives_the_same(
     arrivals: list[int], target: int
@@ -151,8 +152,9 @@ def test_without_a_journal_and_a_router_the_error_says_how_to_get_one_from_a_clu
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "Pulumi.yaml").write_text("name: a\nruntime: python\n")
-    (tmp_path / ".slipway" / "local").mkdir(parents=True)
+    (tmp_path / "Pulumi.local.yaml").write_text("config:\n  slipway:kubernetes: {context: nowhere}\n")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KUBECONFIG", "/dev/null")
     result = run()
     assert result.exit_code == 1
     assert "port-forward deployment/slipway-router 8081" in result.stderr

@@ -95,6 +95,31 @@ def test_when_an_endpoint_terminates_then_it_takes_no_request_ready_or_not(
     assert (len(state.services["echo"].replicas), state.errors) == (count, {})
 
 
+def unready(containers: str = "True") -> tuple[Json, Json]:
+    """Give a slice with an endpoint that is not ready, and its pod."""
+    found = endpoint_slice("10.0.0.1", ready=False)
+    found["endpoints"][0]["targetRef"] = {"kind": "Pod", "name": "echo-1"}
+    conditions = [{"type": "Ready", "status": "False"}, {"type": "ContainersReady", "status": containers}]
+    return found, {"kind": "Pod", "metadata": metadata("echo-1"), "status": {"conditions": conditions}}
+
+
+def test_when_a_node_is_not_heard_of_then_its_pods_are_kept_for_haproxy_to_check() -> None:
+    found, pod = unready()
+    state = discover(Objects([deployment()], [found], [secret()], [pod]))
+    assert state.services["echo"].replicas == {Replica("10.0.0.1", 5001)}
+
+
+def test_when_a_pod_is_not_ready_terminates_or_is_unknown_then_it_gets_no_requests() -> None:
+    found, pod = unready(containers="False")
+    strange = pod | {"status": {"conditions": [7]}}
+    elsewhere = pod | {"metadata": metadata("echo-1", namespace="elsewhere")}
+    gone, whole = unready()
+    gone["endpoints"][0]["conditions"]["terminating"] = True
+    for one, pods in ((found, [pod]), (found, [strange]), (found, [elsewhere]), (found, []), (gone, [whole])):
+        state = discover(Objects([deployment()], [one], [secret()], pods))
+        assert state.services["echo"].replicas == frozenset()
+
+
 PEM = "-----BEGIN {0}-----\nQUJD\nREVG\n-----END {0}-----\n"
 CHAIN = PEM.format("CERTIFICATE") + PEM.format("CERTIFICATE")
 TLS_KEY = PEM.format("EC PRIVATE KEY")
@@ -243,7 +268,7 @@ def test_when_an_address_is_none_then_the_replica_is_left_out_with_an_error() ->
     assert "EndpointSlice slipway-services/bad" in state.errors["echo"]
 
 
-WHOLE = [deployment(), endpoint_slice("10.0.0.1"), secret()]
+WHOLE = [deployment(), unready()[0], secret(), unready()[1]]
 scalars = st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.floats()
 values = st.recursive(
     scalars,
@@ -276,6 +301,7 @@ def test_when_any_part_of_an_object_is_anything_then_the_other_service_is_served
         deployment(name="fine", service="fine"),
         endpoint_slice("10.0.0.7", service="fine"),
         secret(service="fine"),
+        unready()[1],
     ]
     state = discover(Objects(*zip(broken, fine, strict=True)))
     assert state.services["fine"].replicas == {Replica("10.0.0.7", 5001)}

@@ -87,7 +87,7 @@ def serve(workers: Workers, arrivals: list[tuple[int, int | None]]) -> list[Resp
 
 @pytest.mark.parametrize("kind", ["threads", "tasks"])
 @given(calls=st.integers(1, 4), size=st.integers(1, 3), wait_ms=MS, arrivals=ARRIVALS)
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_whatever_comes_and_goes_then_n_and_the_order_hold_and_all_that_stay_are_answered(
     kind: str, calls: int, size: int, wait_ms: int, arrivals: list[tuple[int, int | None]]
 ) -> None:

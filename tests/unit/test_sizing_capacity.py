@@ -115,7 +115,6 @@ budgets = st.fixed_dictionaries({"one": st.integers(0, 10), "two": st.integers(0
 
 @settings(
     max_examples=1000,
-    deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
@@ -263,7 +262,7 @@ def test_for_many_pods_of_several_kinds_on_nearly_full_nodes_it_says_that_it_doe
     assert not unknown.limits[0].proved
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.lists(
         st.tuples(st.integers(50, 4000), st.integers(100, 16_000), st.integers(0, 300), st.integers(0, 300)),

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -215,7 +215,6 @@ servings = st.one_of(
 
 
 @given(servings)
-@settings(deadline=None)
 def test_serving_comes_back_from_json(fields: dict[str, Any]) -> None:
     serving = spec(**fields).serving()
     assert type(serving) is Serving

@@ -371,6 +371,25 @@ def test_what_a_cluster_may_do_follows_from_its_roles(variants: Variants) -> Non
     }
 
 
+@pytest.mark.parametrize(
+    ("variant", "variable", "volume"),
+    [("kubenet, our firewall", "TLS_SECRET", None), ("node subnet, their firewall", "TLS_DIR", "csi")],
+)
+def test_a_certificate_of_ours_is_watched_and_the_key_vaults_is_mounted(
+    variants: Variants, variant: str, variable: str, volume: str | None
+) -> None:
+    router = next(
+        one for one in variants(variant).registrations if (kind(one), one.name) == ("Deployment", "router")
+    )
+    spec: Any = router.inputs["spec"]
+    pod: Any = spec["template"]["spec"]
+    names = {one["name"] for one in pod["containers"][0]["env"]}
+    assert {"TLS_PORT", variable} == {name for name in names if name.startswith("TLS_")}
+    assert [key for one in pod["volumes"] if one["name"] == "tls" for key in one if key != "name"] == (
+        [volume] if volume else []
+    )
+
+
 def test_when_a_platform_was_made_for_other_services_then_theirs_fail_with_what_it_lacks() -> None:
     services = layer("services", **{"slipway:platform_stack": BASE})
     platform = {BASE: realised(beneath(services)).outputs}
