@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from slipway.cli import azure, graph, local, models, needs, replay, running
+from slipway.cli import azure, calls, graph, local, models, needs, replay, running
 from slipway.cli.common import typed
 from slipway.local.state import LocalError
 
@@ -51,7 +51,7 @@ for command in (
     models.models,
     replay.replay,
     *(local.up, local.down),
-    *(running.status, running.wait, running.score, running.keys, running.logs),
+    *(running.status, running.wait, running.logs, calls.score, calls.keys),
 ):
     main.add_command(command)
 

@@ -63,13 +63,14 @@ def place_options(command: Callable[..., None]) -> Callable[..., None]:
 
 def run_on(where: Where, work: Callable[[Backend], Awaitable[T]]) -> T:
     """Find where a stack runs, and work there. Raises LocalError, Problems."""
-    from slipway.kube.client import ClusterError
-    from slipway.running.cluster import Cluster
     from slipway.running.local import Local
 
     project, state = find_project(where.stack)
     if not where.given and state.supervisor() is not None:
         return asyncio.run(_with(work, Local(state)))
+    from slipway.kube.client import ClusterError
+    from slipway.running.cluster import Cluster
+
     settings, config = _settings(project, where.stack)
     try:
         client, place = _connected(project, settings, config, where)

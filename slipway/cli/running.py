@@ -4,36 +4,24 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import json
-import os
-import secrets
-import string
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import click
 
 from slipway.cli.common import progress, table, typed
 from slipway.cli.place import Where, place_options, run_on
 from slipway.local.state import LocalError
-from slipway.spec import KEY_LENGTH, MAX_TIMEOUT_MS, WEBSERVICE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from slipway.kube.folder import Object
     from slipway.kube.rollout import Rollout
     from slipway.running.backend import Backend
 
-ANSWER_SECONDS = 30.0  # beyond what a request may take
 LATE = timedelta(minutes=10)  # for a warning to be news
-KEY_SECONDS = 5.0  # for the router to take a new key
 LINES = 5000  # of a log, as v1's get_logs
-KEY_VARIABLE = "SLIPWAY_KEY"
 
 
 @click.command()
@@ -109,113 +97,6 @@ def wait(names: tuple[str, ...], timeout: float | None, where: Where) -> None:
 
 @click.command()
 @click.argument("name")
-@click.option("--data", "file", type=click.File("rb"), required=True, help="A file with the request, or -.")
-@click.option("--content-type", default="application/json", show_default=True)
-@click.option("--url", help="The router's address, where its Service has none that is reached from here.")
-@click.option(
-    "--key-file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help=f"Holds the key, where the Secret may not be read; the variable {KEY_VARIABLE} may hold it, too.",
-)
-@place_options
-def score(
-    *, name: str, file: IO[bytes], content_type: str, url: str | None, key_file: Path | None, where: Where
-) -> None:
-    """Send a request to web service NAME and print its answer."""
-    key = key_file.read_text().strip() if key_file is not None else os.environ.get(KEY_VARIABLE)
-    seconds = 2 * MAX_TIMEOUT_MS / 1000
-    if url is None or key is None:
-        url, key, seconds = run_on(where, lambda backend: _way(backend, name, url, key))
-    headers = {"Content-Type": content_type, **({"Authorization": f"Bearer {key}"} if key else {})}
-    answer = _post(url, name, file.read(), headers, seconds + ANSWER_SECONDS)
-    click.echo(answer, nl=not answer.endswith(b"\n"))
-
-
-async def _way(
-    backend: Backend, name: str, url: str | None, key: str | None
-) -> tuple[str, str | None, float]:
-    """Find out what is not given: the router's address, a key if there is one, how long an answer takes."""
-    from slipway.running import backend as running
-
-    url = url or await backend.url()
-    if url is None:
-        raise backend.no_address(name)
-    serving = running.serving(running.webservice(await backend.deployments(), name))
-    if key is None and serving.get("auth_enabled", True):
-        key = running.keys(await _secret(backend, name))["primary"]
-    milliseconds = serving.get("scoring_timeout_ms", 60_000) + serving.get("max_request_wait_time", 500)
-    return url, key, milliseconds / 1000
-
-
-def _post(url: str, name: str, body: bytes, headers: dict[str, str], seconds: float) -> bytes:
-    import httpx
-
-    from slipway.local.container import ADDRESS
-    from slipway.running.backend import scoring_uri
-
-    uri = scoring_uri(url.rstrip("/"), name)
-    proxied = httpx.URL(url).host != ADDRESS  # no proxy leads to this machine
-    try:
-        with httpx.Client(trust_env=proxied, timeout=seconds) as client:
-            answer = client.post(uri, content=body, headers=headers)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        message = f"the router did not answer at {url}: {error or type(error).__name__}"
-        raise LocalError(message, "slipway status") from None
-    if not answer.is_success:
-        raise LocalError(_refusal(answer.status_code, answer.text), _refusal_hint(answer.status_code, name))
-    return answer.content
-
-
-@click.command()
-@click.argument("name")
-@click.option("--regen", type=click.Choice(["primary", "secondary"]), help="Make this key anew.")
-@place_options
-def keys(name: str, regen: str | None, where: Where) -> None:
-    """Show the keys of web service NAME."""
-    found = run_on(where, lambda backend: _keys(backend, name, regen))
-    click.echo(table(list(found.items())), nl=False)
-
-
-async def _keys(backend: Backend, name: str, regen: str | None) -> dict[str, str]:
-    from slipway.running import backend as running
-
-    running.webservice(await backend.deployments(), name)
-    secret = await _secret(backend, name)
-    if regen:
-        alphabet = string.ascii_letters + string.digits
-        new = "".join(secrets.choice(alphabet) for _ in range(KEY_LENGTH))
-        secret = await backend.write(secret, {regen: new})
-        url = await backend.url()
-        if url is not None and not await _key_taken(running.scoring_uri(url, name), new):
-            click.echo(f"the router at {url} has not taken the new key within {KEY_SECONDS:g} s", err=True)
-            click.echo(typed("\nhint: slipway logs router"), err=True)
-    return running.keys(secret)
-
-
-async def _secret(backend: Backend, name: str) -> Object:
-    """Find the Secret that holds a web service's keys. Raises LocalError."""
-    from slipway.kube.read import part
-
-    secret = await backend.secret(f"{name}-keys")
-    if secret is None or part(secret, "metadata", "labels").get(WEBSERVICE) != name:
-        raise LocalError(f"web service `{name}` has no keys", "its `auth_enabled` is false")
-    return secret
-
-
-async def _key_taken(uri: str, key: str) -> bool:
-    """Wait until the router knows the key; tell whether it does."""
-    from slipway.running.backend import takes_key
-
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(KEY_SECONDS):
-            while not takes_key(uri, key):  # noqa: ASYNC110 - a router tells nobody
-                await asyncio.sleep(0.05)
-            return True
-    return False
-
-
-@click.command()
-@click.argument("name")
 @click.option("--follow", "-f", is_flag=True, help="Go on as more is written, also by pods that come.")
 @click.option("--previous", is_flag=True, help="Of the process before the one that runs.")
 @click.option(
@@ -253,15 +134,3 @@ def image(rollout: Rollout) -> str:
             (one["imageID"].partition("@")[2] for one in statuses if "@" in one.get("imageID", "")), ""
         )
     return f"{name}@{digest[:19]}" if digest else name
-
-
-def _refusal(code: int, body: str) -> str:
-    """Say why a request was refused; what is no refusal of the router's is shown as it is."""
-    with contextlib.suppress(ValueError, KeyError, TypeError):
-        refusal = json.loads(body)
-        return f"{code} {refusal['reason']}: {refusal['message']}"
-    return f"{code} {body}".rstrip()
-
-
-def _refusal_hint(code: int, name: str) -> str:
-    return {401: f"slipway keys {name}", 404: "slipway status", 502: f"slipway logs {name}"}.get(code, "")

@@ -6,8 +6,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from slipway.kube.folder import Object
-from slipway.kube.pods import end_text
+from slipway.kube.pods import CONFIG, CRASHES, PULL, PULL_NEVER, end_text
 from slipway.kube.read import is_ready, items, part, replicas
+
+BROKEN = {*CRASHES, *CONFIG, *PULL, *PULL_NEVER}
+"""Why a container waits that does not start by itself."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ def health(deployment: Object, pods: Collection[Object]) -> Health:
     kinds = ("initContainerStatuses", "containerStatuses")
     containers = [container for pod in live for kind in kinds for container in items(pod, "status", kind)]
     reasons = {part(container, "state", "waiting").get("reason") for container in containers}
-    broken = bool(reasons & {"CrashLoopBackOff", "CreateContainerConfigError"})
+    broken = bool(reasons & BROKEN)
     restarts = sum(container["restartCount"] for container in containers)
     ends = [end for c in containers if c["restartCount"] and (end := part(c, "lastState", "terminated"))]
     last = max(ends, key=lambda end: end["finishedAt"], default=None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from typing import Any, NamedTuple, Protocol
 from slipway.kube.folder import Object
 from slipway.kube.read import part
 from slipway.kube.rollout import Rollout, Routed
+from slipway.local.container import ADDRESS
 from slipway.local.state import LocalError
 from slipway.spec import ROUTER, SERVING
 
@@ -159,13 +161,13 @@ def routed(found: Mapping[str, Object], name: str) -> Routed:
     return Routed(one.get("serving", frozenset()), one.get("error"))
 
 
-def takes_key(uri: str, key: str) -> bool | None:
-    """Ask the router whether it lets this key in, by the scoring URI; None where no router answers."""
+def takes_key(uri: str, key: str) -> bool:
+    """Ask the router whether it lets this key in, by the scoring URI; False also where none answers."""
     request = urllib.request.Request(  # noqa: S310 - an address of ours
         f"{uri.rpartition('/')[0]}/swagger.json", headers={"Authorization": f"Bearer {key}"}
     )
     try:
-        with urllib.request.urlopen(request, timeout=SWAGGER_SECONDS):  # noqa: S310
+        with opener(request.full_url).open(request, timeout=SWAGGER_SECONDS):
             return True
     except urllib.error.HTTPError as answer:
         answer.close()
@@ -173,4 +175,10 @@ def takes_key(uri: str, key: str) -> bool | None:
     except TimeoutError:  # it was let in, and waits for a replica
         return True
     except OSError:
-        return None
+        return False
+
+
+def opener(url: str) -> urllib.request.OpenerDirector:
+    """Give what opens a URL: no proxy leads to this machine."""
+    local = urllib.parse.urlsplit(url).hostname == ADDRESS
+    return urllib.request.build_opener(*([urllib.request.ProxyHandler({})] if local else []))

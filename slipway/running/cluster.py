@@ -6,7 +6,7 @@ import asyncio
 import base64
 import contextlib
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 
 from slipway.kube.client import Client, ClusterError, read_json
@@ -56,7 +56,6 @@ class _Router:
 
     reports: Sequence[Object] | None = None
     unknown: str = ""
-    asked: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Cluster:
@@ -79,9 +78,9 @@ class Cluster:
         words: dict[tuple[str, ...], str] = {}
         async with Mirror(self._client, sources) as mirror:
             router = _Router()
-            asking = asyncio.create_task(self._ask(mirror, router))
+            await self._ask(mirror, router)
+            asking = asyncio.create_task(self._keep_asking(mirror, router))
             try:
-                await router.asked.wait()
                 while True:
                     mirror.changed.clear()
                     yield await self._look(mirror, router, words)
@@ -119,8 +118,8 @@ class Cluster:
             return await self._client.get("Secret", ROUTER_NAMESPACE, name)
         except ClusterError as error:
             if error.status == HTTPStatus.FORBIDDEN:
-                hint = "give the key: --key-file FILE, or in SLIPWAY_KEY"
-                raise LocalError(f"you may not read the keys: {error}", hint) from None
+                hint = f"ask for it in namespace {ROUTER_NAMESPACE}; `score` takes --key-file, or SLIPWAY_KEY"
+                raise LocalError(f"you have no right to read the keys: {error}", hint) from None
             raise
 
     async def write(self, secret: Object, values: Mapping[str, str]) -> Object:
@@ -183,21 +182,23 @@ class Cluster:
             found[place] = words[crash]
         return found
 
-    async def _ask(self, mirror: Mirror, router: _Router) -> None:
-        """Ask every router that is ready how it sees its services, again and again."""
+    async def _keep_asking(self, mirror: Mirror, router: _Router) -> None:
         while True:
-            pods = [pod for pod in mirror.objects("Pod") if is_router(pod) and is_ready(pod)]
-            there = any(map(is_router, mirror.objects("Deployment")))
-            try:
-                async with asyncio.timeout(ASK_SECONDS):
-                    reports = await asyncio.gather(*map(self._report, pods))
-                router.reports, router.unknown = reports if there else None, ""
-            except (ClusterError, TimeoutError) as error:
-                why = str(error) or "the API server does not reach their admin port"
-                router.reports, router.unknown = None, f"the router's pods cannot be asked: {why}"
-            router.asked.set()
-            mirror.changed.set()
             await asyncio.sleep(ROUTER_SECONDS)
+            await self._ask(mirror, router)
+            mirror.changed.set()
+
+    async def _ask(self, mirror: Mirror, router: _Router) -> None:
+        """Ask every router that is ready how it sees its services."""
+        pods = [pod for pod in mirror.objects("Pod") if is_router(pod) and is_ready(pod)]
+        there = any(map(is_router, mirror.objects("Deployment")))
+        try:
+            async with asyncio.timeout(ASK_SECONDS):
+                reports = await asyncio.gather(*map(self._report, pods))
+            router.reports, router.unknown = reports if there else None, ""
+        except (ClusterError, TimeoutError) as error:
+            why = str(error) or "the API server does not reach their admin port"
+            router.reports, router.unknown = None, f"the router's pods cannot be asked: {why}"
 
     async def _report(self, pod: Object) -> Object:
         return read_json(await self._page(pod, "status"))

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import dataclasses
 import json
-import urllib.request
 from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 from typing import cast
@@ -19,7 +18,16 @@ from slipway.local.logs import Place, last_lines, read_on
 from slipway.local.objects import owner
 from slipway.local.rollout import template_hash
 from slipway.local.state import LocalError, State
-from slipway.running.backend import Lines, LogOptions, Look, is_router, loads, routed, sorted_deployments
+from slipway.running.backend import (
+    Lines,
+    LogOptions,
+    Look,
+    is_router,
+    loads,
+    opener,
+    routed,
+    sorted_deployments,
+)
 from slipway.spec import ROUTER_NAMESPACE, SERVING, Serving
 
 LOOK_SECONDS = 0.1
@@ -129,9 +137,9 @@ class Local:
         port = self._router_port("admin")
         if port is None:
             return None
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy leads here
+        url = f"http://{ADDRESS}:{port}{path}"
         try:
-            with opener.open(f"http://{ADDRESS}:{port}{path}", timeout=STATUS_SECONDS) as answer:
+            with opener(url).open(url, timeout=STATUS_SECONDS) as answer:
                 return answer.read().decode()
         except (OSError, ValueError):
             return None

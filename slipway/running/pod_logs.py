@@ -81,8 +81,8 @@ class Follower:
     async def _follow(self) -> AsyncGenerator[Lines]:
         """Follow each process to its end, and the next one of its container or Deployment from its start."""
         queue: asyncio.Queue[Lines | Exception] = asyncio.Queue(WAITING)
-        async with Mirror(self._client, [self._source]) as mirror, asyncio.TaskGroup() as tasks:
-            watching = tasks.create_task(self._watch(mirror, queue))
+        async with Mirror(self._client, [self._source]) as mirror:
+            watching = asyncio.create_task(self._watch(mirror, queue))
             try:
                 while True:
                     one = await queue.get()
@@ -91,8 +91,10 @@ class Follower:
                     yield one
             finally:
                 watching.cancel()
+                await asyncio.gather(watching, return_exceptions=True)
 
     async def _watch(self, mirror: Mirror, queue: asyncio.Queue[Lines | Exception]) -> None:
+        """Read what starts, each process by a task of its own; errors go the way of lines."""
         seen: set[str] = set()
         tail: int | None = self._options.tail
         async with asyncio.TaskGroup() as readers:
@@ -101,7 +103,8 @@ class Follower:
                 pods = mirror.objects("Pod")
                 before = [one for pod in pods for one in processes(pod, previous=True)]
                 if tail is not None and not self._options.previous:
-                    seen.update(one.id for one in before)  # that is the past
+                    seen.update(one.id for one in before)  # that is the past, but for what ended last
+                    seen.difference_update(one.id for pod in pods for one in processes(pod, previous=False))
                 for one in (*before, *(one for pod in pods for one in processes(pod, previous=False))):
                     if one.id not in seen:
                         seen.add(one.id)
@@ -114,7 +117,7 @@ class Follower:
         try:
             async for lines in self._read(one, tail, follow=not one.previous):
                 await queue.put(lines)
-        except ClusterError as error:
+        except Exception as error:
             await queue.put(error)
 
     async def _read(self, one: Process, tail: int | None, *, follow: bool) -> AsyncGenerator[Lines]:

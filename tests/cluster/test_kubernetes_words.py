@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Generator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,27 @@ class Words:
         self.stack.webservices = [service]
         self.stack.write()
         self.stack.apply()
+
+    def autoscaler_says(self, reason: str, message: str) -> None:
+        """Tell of the pod without a node what the cluster autoscaler would."""
+        pending = "--field-selector=status.phase=Pending"
+        found = json.loads(self.kubectl("get", "pods", "-n", NAMESPACE, pending, "-o=json"))["items"]
+        (metadata,) = (pod["metadata"] for pod in found)
+        regarding = {"apiVersion": "v1", "kind": "Pod", "namespace": NAMESPACE}
+        regarding |= {"name": metadata["name"], "uid": metadata["uid"]}
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        event = {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"name": f"{metadata['name']}.{reason.lower()}", "namespace": NAMESPACE},
+            "involvedObject": regarding,
+            "type": "Normal",
+            "reason": reason,
+            "message": message,
+            "firstTimestamp": now,
+            "lastTimestamp": now,
+        }
+        self.kubectl("create", "--filename=-", stdin=json.dumps(event))
 
     def deadline(self, seconds: int) -> None:
         patch = {"spec": {"progressDeadlineSeconds": seconds}}
@@ -147,11 +169,22 @@ def test_when_a_probe_never_succeeds_then_its_answer_is_the_reason_at_the_deploy
     assert f"hint: slipway logs -s test {SERVICE}\n" in said
 
 
-def test_when_no_node_has_room_then_the_schedulers_reason_is_given(words: Words) -> None:
+def test_when_no_node_has_room_then_the_reason_is_given_unless_the_autoscaler_adds_nodes(
+    words: Words,
+) -> None:
     words.deploy(cpu_cores=1000)
+    reason = f"error: {SERVICE}: no node for it: 0/1 nodes are available: 1 Insufficient cpu"
     said = failed(words)
-    assert f"error: {SERVICE}: no node for it: 0/1 nodes are available: 1 Insufficient cpu" in said
+    assert reason in said
     assert "hint: ask for less (cpu_cores" in said
+    words.autoscaler_says("TriggeredScaleUp", "pod triggered scale-up: [{services 1->2 (max: 3)}]")
+    said = failed(words, "--timeout", "5")
+    assert "error: not done after 5 s" in said
+    assert "nodes are being added: pod triggered scale-up: [{services 1->2 (max: 3)}]" in said
+    words.autoscaler_says("NotTriggerScaleUp", "pod didn't trigger scale-up: 1 max node group size reached")
+    said = failed(words)
+    assert reason in said
+    assert "pod didn't trigger scale-up: 1 max node group size reached" in said
 
 
 def test_when_a_quota_is_used_up_then_the_refusal_is_given(words: Words) -> None:

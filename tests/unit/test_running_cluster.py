@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from slipway.kube.client import connect
+from slipway.kube.client import ClusterError, connect
 from slipway.local.state import LocalError
 from slipway.running.backend import Lines, LogOptions
 from slipway.running.cluster import Cluster, Place
@@ -94,9 +94,9 @@ async def test_a_rollout_is_followed_by_watch_to_its_end_also_while_the_api_serv
 async def test_when_the_cluster_refuses_to_list_then_that_is_said_at_once(tmp_path: Path) -> None:
     async with cluster(tmp_path) as (server, backend):
         server.refused["list", "replicasets"] = 403
-        with pytest.raises(Exception, match="replicasets is forbidden: cannot list") as error:
+        with pytest.raises(ClusterError, match="replicasets is forbidden: cannot list") as error:
             await follow(backend, [], print)
-        assert getattr(error.value, "status", None) == 403
+        assert error.value.status == 403
 
 
 @scenario
@@ -115,9 +115,9 @@ async def test_a_key_is_written_only_over_what_was_read(tmp_path: Path) -> None:
             await backend.write(secret, {"primary": "newer"})
         assert "newer" not in str(conflict.value)
         server.refused["get", "secrets"] = 403
-        with pytest.raises(LocalError, match="you may not read the keys") as refused:
+        with pytest.raises(LocalError, match="you have no right to read the keys") as refused:
             await backend.secret("diabetes-keys")
-        assert refused.value.hint == "give the key: --key-file FILE, or in SLIPWAY_KEY"
+        assert "`score` takes --key-file" in refused.value.hint
 
 
 @pytest.mark.parametrize(
@@ -169,3 +169,18 @@ async def test_logs_are_announced_by_source_and_of_processes_that_have_started(t
             "container": "scoring",
             "tailLines": "7",
         }
+
+
+@scenario
+async def test_a_log_that_breaks_off_while_it_is_followed_ends_with_the_reason(tmp_path: Path) -> None:
+    async with cluster(tmp_path) as (server, backend):
+        obj = deployment(1)
+        obj["spec"]["selector"] = {"matchLabels": {"slipway/webservice": "diabetes"}}
+        await server.put(owned(pod("a", main=running(containerID="1"))))
+        async with contextlib.aclosing(backend.logs(obj, LogOptions(7, follow=True))) as lines:
+            assert [(await anext(lines)).source for _ in range(3)] == ["a"] * 3
+            server.refused["get", "pods/log"] = 500
+            await server.put(owned(pod("a", main=running(containerID="2"))))
+            assert await anext(lines) == Lines("a", b""), "the next process"
+            with pytest.raises(ClusterError, match="cannot get"):
+                await anext(lines)
