@@ -23,7 +23,7 @@ down: ## stop everything that `make up` started
 test: install ## unit, local and engine tests
 	$(BIN)/pytest
 
-test-cluster: install ## tests on a real registry, container runtime and Blob storage; installs Debian packages as root
+test-cluster: install ## tests on a real Kubernetes, registry and Blob storage; installs Debian packages as root
 	$(BIN)/python -m tests.cluster.prepare
 	$(BIN)/pytest tests/cluster
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import time
 from collections.abc import Callable, Generator
@@ -16,7 +15,7 @@ from slipway.images.cache import Cache
 from slipway.spec import ROUTER_NAMESPACE
 from tests.cluster.debian import push_base
 from tests.cluster.kubernetes.cluster import Cluster
-from tests.cluster.kubernetes.stack import LABEL, PRUNED, Stack, push_router
+from tests.cluster.kubernetes.stack import LABEL, PRUNED, Stack, key, push_router
 
 ECHO = {"source_directory": "examples/echo", "entry_script": "score.py", "cpu_cores": 0.05}
 SERVICES = [{"name": "echo", **ECHO}, {"name": "fixed", "num_replicas": 2, **ECHO}]
@@ -48,13 +47,8 @@ def _client(stack: Stack) -> Generator[httpx.Client]:
         yield client
 
 
-def key(stack: Stack, service: str) -> str:
-    get = ["get", "secret", f"{service}-keys", f"--namespace={ROUTER_NAMESPACE}"]
-    return base64.b64decode(stack.cluster.kubectl(*get, "--output=jsonpath={.data.primary}")).decode()
-
-
 def score(client: httpx.Client, stack: Stack, service: str, body: object) -> httpx.Response:
-    headers = {"Authorization": f"Bearer {key(stack, service)}"}
+    headers = {"Authorization": f"Bearer {key(stack.cluster, service)}"}
     return client.post(f"/api/v1/service/{service}/score", json=body, headers=headers)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import shutil
@@ -19,7 +20,7 @@ from slipway.images.cache import Cache
 from slipway.images.publish import publish
 from slipway.images.recipe import ENVIRONMENTS, Recipe, router_recipe, webservice_recipe
 from slipway.kube.render import ORDER
-from slipway.spec import WebserviceSpec
+from slipway.spec import ROUTER_NAMESPACE, WebserviceSpec
 from tests.cluster.kubernetes.cluster import Cluster
 
 ROOT = Path(__file__).parents[3]
@@ -55,6 +56,12 @@ def slipway(folder: Path, *arguments: str) -> str:
     return done.stdout
 
 
+def key(cluster: Cluster, service: str) -> str:
+    """Give the primary key of a web service."""
+    get = ["get", "secret", f"{service}-keys", f"--namespace={ROUTER_NAMESPACE}"]
+    return base64.b64decode(cluster.kubectl(*get, "--output=jsonpath={.data.primary}")).decode()
+
+
 @dataclass
 class Stack:
     """A stack's file in a copy of the project, which lies in `folder`, a new one."""
@@ -71,7 +78,7 @@ class Stack:
     def __post_init__(self) -> None:
         copy_project(self.folder)
 
-    def write(self) -> None:
+    def write(self, *, push: bool = True) -> None:
         """Write the stack's file, and have the images of its web services in the registry."""
         services = [self._on_base(service) for service in self.webservices]
         cluster = self.cluster
@@ -83,7 +90,7 @@ class Stack:
         }
         (self.folder / f"stacks/Pulumi.{NAME}.yaml").write_text(yaml.safe_dump({"config": config}))
         for spec in map(WebserviceSpec.model_validate, services):
-            if spec.environment.image is None:
+            if push and spec.environment.image is None:
                 recipe = webservice_recipe(spec, self.folder)
                 _pushed(cluster, f"slipway/{spec.name}", recipe, self.folder)
 
