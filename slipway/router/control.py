@@ -70,6 +70,8 @@ class Router:
         self._waits = False
         self._pause = BUSY_SECONDS
         self._stopping = False
+        self.first = State()
+        """What HAProxy did first."""
         self.error: str | None = None
         self.certificate_error: str | None = None
         self.reloads = 0
@@ -128,6 +130,7 @@ class Router:
             if await self._first(stop):
                 await self._install(self._wanted, check=True)
                 await self._start()
+                self.first = self._running.state
                 await self._serve(stop, now)
                 await self._finish(now)
         finally:

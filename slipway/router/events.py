@@ -78,14 +78,12 @@ def facts(objects: Objects, wanted: State, running: State, refusal: str | None) 
     return found
 
 
-def news(before: Mapping[Place, Fact] | None, now: Mapping[Place, Fact]) -> Iterator[Told]:
-    """Give what is to be told; of what a router finds when it starts (`before` is None) only the problems."""
+def news(before: Mapping[Place, Fact], now: Mapping[Place, Fact]) -> Iterator[Told]:
+    """Give what is to be told."""
     for place, fact in now.items():
-        old = (before or {}).get(place) or Fact(fact.service)
+        old = before.get(place) or Fact(fact.service)
         for reason, note in sorted(fact.problems - old.problems):
             yield Told(place, "Warning", reason, note)
-        if before is None:
-            continue
         if fact.replicas and not old.replicas:
             yield Told(place, "Normal", "Routable", f"Requests for {fact.service} have a replica to go to")
         elif old.replicas and fact.replicas == 0:
@@ -104,7 +102,7 @@ class Reporter:
     async def run(self) -> None:
         """Look and tell, until cancelled."""
         seen: tuple[object, ...] = ()
-        before: dict[Place, Fact] | None = None
+        before: dict[Place, Fact] | None = None  # what a router finds first is no news, but for its problems
         while True:
             router = self._router
             look = (router.objects, router.state, router.serving, router.refusal)
@@ -112,6 +110,8 @@ class Reporter:
                 seen = look
                 try:
                     now = facts(*look)
+                    if before is None:
+                        before = facts(router.objects, State(), router.first, None)
                     for told in news(before, now):
                         await self._tell(told, router.objects)
                     before = now

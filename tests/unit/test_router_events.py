@@ -13,10 +13,10 @@ Json = dict[str, Any]
 
 
 def told(
-    before: Objects | None, now: Objects, running: State | None = None, refusal: str | None = None
+    before: Objects, now: Objects, running: State | None = None, refusal: str | None = None
 ) -> list[Told]:
     """Give what a router that carries everything out tells after these objects came."""
-    old = None if before is None else facts(before, discover(before), discover(before), None)
+    old = facts(before, discover(before), discover(before), None)
     state = discover(now)
     return list(news(old, facts(now, state, running or state, refusal)))
 
@@ -63,8 +63,11 @@ def test_a_refused_reload_is_told_to_the_services_that_wait_for_it() -> None:
 
 
 def test_a_router_that_starts_tells_of_problems_only() -> None:
-    assert told(None, objects("10.0.0.1")) == []
-    assert [one.reason for one in told(None, objects(serving="{"))] == ["Misconfigured"]
+    there, broken = objects("10.0.0.1"), objects(serving="{")
+    for found, reasons in ((there, []), (broken, ["Misconfigured"])):
+        state = discover(found)
+        first = facts(found, State(), state, None)
+        assert [one.reason for one in news(first, facts(found, state, state, None))] == reasons
 
 
 def test_a_problem_that_comes_back_is_told_again() -> None:
