@@ -19,7 +19,7 @@ MEAN_SECONDS = 45.0
 """The load is the mean over so long, unless a shorter window proves that it is more or less."""
 WINDOWS = (1.0, 2.0, 4.0, 8.0, 16.0)
 """The shorter windows, in seconds."""
-PROOF = 2.5
+PROOF = 3.0
 """Standard deviations that chance may add to the number of requests that come, or take from it."""
 HOLD_SECONDS = 30.0
 """A replica goes when it was not needed for so long: with the mean, v1's "about a minute"."""

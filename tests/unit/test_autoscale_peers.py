@@ -4,10 +4,14 @@ Knative: pkg/autoscaler/scaling/autoscaler_test.go of knative/serving at 98e5ef9
 down tenfold at most unless said otherwise. HPA: examples of Kubernetes' documentation, "Algorithm details".
 """
 
+from xml.etree import ElementTree
+
 import pytest
 
+from benchmarks.autoscale import worst
+from benchmarks.autoscale_chart import chart
 from benchmarks.autoscalers import Hpa, KnativeDecider
-from slipway.router.simulation import Seen
+from slipway.router.simulation import Outcome, Seen
 from slipway.spec import Serving
 
 
@@ -113,3 +117,33 @@ def test_hpa_at_most_doubles_or_adds_four_and_waits_five_minutes_to_remove() -> 
     calm_since = 15.0 * 10
     assert next(at for at, count in asked if at > calm_since and count < 60) - calm_since in (285, 300)
     assert asked[-1][1] == 2
+
+
+def lost(missed: int, replica_seconds: float) -> list[Outcome]:
+    return [Outcome(100, missed, 0, replica_seconds)]
+
+
+@pytest.mark.parametrize(
+    ("ours", "ratio"),
+    [
+        ({60: lost(0, 80), 80: lost(5, 45)}, 0.8),  # no more lost for less, at both targets
+        ({60: lost(0, 110), 80: lost(5, 50)}, 1.1),  # a peer loses none for less
+        ({50: lost(0, 200), 60: lost(0, 80)}, 0.8),  # who scales would take the cheaper of two that lose none
+        ({60: lost(5, 66), 80: lost(30, 40)}, 1.1),
+        ({60: lost(10, 60), 80: lost(90, 5)}, 1.0),  # loses more than one peer, costs as much as the other
+    ],
+)
+def test_ours_is_held_against_the_cheapest_peer_that_lost_no_more(
+    ours: dict[int, list[Outcome]], ratio: float
+) -> None:
+    peers = {"Knative": {70: lost(0, 100), 90: lost(5, 60)}, "HPA": {70: lost(2, 120), 90: lost(90, 10)}}
+    assert worst({"ours": ours, **peers}) == pytest.approx(ratio)
+
+
+def test_the_chart_is_one_picture_with_a_panel_for_each_case() -> None:
+    ways = {"ours": [(0.0, 100.0), (0.1, 50.0)], "Knative": [(0.0, 110.0)], "HPA": [(0.2, 40.0)]}
+    nothing_lost = {way: [(0.0, 900.0)] for way in ways}
+    picture = ElementTree.fromstring(chart({"steady": ways, "1 a minute": nothing_lost}))
+    titles = [text.text for text in picture.iter("{http://www.w3.org/2000/svg}text")]
+    assert {"steady", "1 a minute"} < set(titles)
+    assert len(list(picture.iter("{http://www.w3.org/2000/svg}circle"))) == 7
