@@ -11,8 +11,10 @@ from typing import Any
 import httpx
 import pytest
 
+from slipway.images.cache import Cache
+from tests.cluster.debian import push_base
 from tests.cluster.kubernetes.cluster import Cluster
-from tests.cluster.kubernetes.stack import Stack, push_base, push_router
+from tests.cluster.kubernetes.stack import Stack, push_router
 from tests.local.router_parts import statuses
 
 SERVICE = "scaled"
@@ -54,7 +56,7 @@ class Scaled:
 
 @pytest.fixture(scope="module")
 def scaled(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Generator[Scaled]:
-    base = push_base(cluster)
+    base = push_base(cluster.registry, Cache())
     router = {"replicas": 1, "image": push_router(cluster, base)}
     service = {
         "name": SERVICE,
