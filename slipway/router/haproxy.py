@@ -59,7 +59,7 @@ class HAProxy:
             _write(name, text)
 
     async def start(self) -> None:
-        """Start the process and wait until its worker takes commands."""
+        """Start the process and wait until its worker and then its master take commands."""
         for name in (MASTER_SOCKET, WORKER_SOCKET, CONTROL_SOCKET):
             _remove(name)
         arguments = ("-W", "-S", f"unix@{MASTER_SOCKET},mode,600", "-f", CONFIG)
@@ -74,6 +74,7 @@ class HAProxy:
                 while not ended.done():
                     with contextlib.suppress(HAProxyError):
                         await self.ask("show version")
+                        await _ask(MASTER_SOCKET, "show proc")
                         return
                     await asyncio.wait([ended], timeout=0.01)
         except TimeoutError:

@@ -52,8 +52,8 @@ async def test_when_pods_find_no_node_then_no_more_are_asked_for_and_an_event_sa
         router.folder.put(pod("echo-1", stuck))
         router.deploy("echo", replica, **SCALED)
         router.start()
-        await router.up("echo", 1)
-        load = [asyncio.create_task(http.post(router.uri("echo"), json={"sleep": 0.4})) for _ in range(24)]
+        await router.until(lambda status: status["services"]["echo"]["scaling"] is not None)
+        load = [asyncio.create_task(http.post(router.uri("echo"), json={"sleep": 0.4})) for _ in range(60)]
         said = "pods wait for a node"
         status = await router.until(lambda status: said in str(status["services"]["echo"]["scaling"]))
         assert status["services"]["echo"]["scaling"]["unschedulable"] == ["no cpu"]
