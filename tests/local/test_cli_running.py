@@ -277,6 +277,7 @@ def test_when_nothing_runs_then_each_command_leads_to_up(
         result = run.invoke(main, command)
         assert result.exit_code == 1
         assert result.stderr.startswith("error: nothing runs on stack `local` here; no context `nowhere` in ")
+        assert "there: `other`" in result.stderr
         assert result.stderr.endswith("\n\nhint: slipway up\n")
     result = run.invoke(main, ["status", "-s", "dev"])
     assert result.stderr.endswith("hint: slipway up -s dev\n")
@@ -300,14 +301,22 @@ def test_when_the_stack_is_unknown_then_the_nearest_is_named_and_nothing_made(
     assert not (tmp_path / ".slipway").exists()
 
 
+CURRENT = """
+apiVersion: v1
+kind: Config
+clusters: [{name: c, cluster: {server: "http://127.0.0.1:9"}}]
+users: [{name: u, user: {}}]
+contexts: [{name: other, context: {cluster: c, user: u}}]
+current-context: other
+"""
+
+
 def empty_project(folder: Path, *stacks: str) -> None:
     (folder / "Pulumi.yaml").write_text("name: slipway\nruntime: python\n")
     for name in stacks:
         text = "config: {slipway:kubernetes: {context: nowhere, kubeconfig: kubeconfig}}\n"
         (folder / f"Pulumi.{name}.yaml").write_text(text)
-    (folder / "kubeconfig").write_text(
-        "{apiVersion: v1, kind: Config, clusters: [], contexts: [], users: []}"
-    )
+    (folder / "kubeconfig").write_text(CURRENT)  # with another context, which is the current one
 
 
 @pytest.mark.parametrize("on_path", [True, False])
