@@ -82,8 +82,9 @@ def rate(traffic: str, calm: float, rng: random.Random) -> tuple[Rate, float, fl
             return lambda at: SERVICE_SECONDS / 60, SERVICE_SECONDS / 60, 1800
 
 
+CALM = {1: 2.0, 8: 8.0}
+"""Requests at once when nothing happens, by how many a replica takes."""
 TRAFFICS = ("steady", "step x10", "ramp x10", "diurnal", "1 a minute")
-CASES = [Case(*one) for one in product(TRAFFICS, (1, 8), (5, 60))]
 
 
 @dataclass(frozen=True)
@@ -96,10 +97,10 @@ class Traffic:
     """At the start, in requests at once."""
 
 
-def traffic(case: Case, seed: int) -> Traffic:
+def traffic(name: str, slots: int, seed: int) -> Traffic:
     """Draw the requests: their times by thinning the highest rate, and how long each takes."""
-    rng = random.Random(f"{case.traffic} {case.slots} {seed}")
-    load, most, seconds = rate(case.traffic, {1: 2.0, 8: 8.0}[case.slots], rng)
+    rng = random.Random(f"{name} {slots} {seed}")
+    load, most, seconds = rate(name, CALM[slots], rng)
     requests: list[Request] = []
     at = 0.0
     while (at := at + rng.expovariate(most / SERVICE_SECONDS)) < seconds:
@@ -137,8 +138,7 @@ Curves = Mapping[str, Mapping[int, Sequence[Outcome]]]
 """By way and target: what became of each seed."""
 
 
-def curves(case: Case, seeds: Sequence[int]) -> Curves:
-    drawn = [traffic(case, seed) for seed in seeds]
+def curves(case: Case, drawn: Sequence[Traffic]) -> Curves:
     return {
         way: {target: [run(way, case, target, one) for one in drawn] for target in TARGETS} for way in WAYS
     }
@@ -169,7 +169,7 @@ def worst(case_curves: Curves, leave_out: int | None = None) -> float:
 
 
 def table(case: Case, case_curves: Curves) -> str:
-    """Show what each way loses, and its mean number of replicas, by target."""
+    """Show what each way loses, and its replica-seconds, by target."""
     lines = [f"{case}".ljust(36) + "".join(f"{f'{target} %':>15}" for target in TARGETS)]
     for way in WAYS:
         cells = [f"{lost:8.2%} {cost:6.0f}" for lost, cost in points(case_curves[way])]
@@ -184,11 +184,16 @@ def main() -> int:
         "--chart", type=Path, metavar="FILE", help="draw lost requests over replica-seconds, as SVG"
     )
     options = parser.parse_args()
+    if options.pairs < 2:
+        parser.error("--pairs: one seed is left out in turn, so give at least 2")
     first = TUNING_SEED if options.tuning else TEST_SEED
     found: dict[Case, Curves] = {}
-    for case in CASES:
-        print(f"{case}", file=sys.stderr)
-        found[case] = curves(case, range(first, first + options.pairs))
+    for name, slots in product(TRAFFICS, CALM):
+        drawn = [traffic(name, slots, seed) for seed in range(first, first + options.pairs)]
+        for startup_seconds in (5, 60):
+            case = Case(name, slots, startup_seconds)
+            print(f"{case}", file=sys.stderr)
+            found[case] = curves(case, drawn)
     print("Requests lost and replica-seconds, by target utilization\n")
     for case, case_curves in found.items():
         print(table(case, case_curves))

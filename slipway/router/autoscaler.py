@@ -23,6 +23,8 @@ PROOF = 3.0
 """Standard deviations that chance may add to the number of requests that come, or take from it."""
 HOLD_SECONDS = 30.0
 """A replica goes when it was not needed for so long: with the mean, v1's "about a minute"."""
+TOLERANCE = 0.1
+"""The part of the load by which chance may move it while replicas start: the HorizontalPodAutoscaler's."""
 STALE_SECONDS = 5.0
 """A service that was not looked at for so long is one of which nothing is known."""
 
@@ -71,7 +73,7 @@ class History:
     totals: tuple[Total, ...]
     """Oldest first, as far back as the longest window."""
     needs: tuple[tuple[float, int], ...]
-    """When how many replicas were needed and ready, without what a later time had as well; oldest first."""
+    """When how many replicas were needed, without what a later time needed as well; oldest first."""
     since: float
     """When what is known begins."""
 
@@ -105,9 +107,8 @@ def remember(history: History | None, sample: Sample, decision: Decision | None 
     total = Total(sample.at, last.arrivals + sample.arrivals, busy)
     needs = history.needs
     if decision is not None and decision.load is not None:
-        used = min(decision.needed, max(history.latest.ready, 1))
-        higher = (one for one in needs if one[1] > used and decision.at - one[0] < HOLD_SECONDS)
-        needs = (*higher, (decision.at, used))
+        higher = (one for one in needs if one[1] > decision.needed and decision.at - one[0] < HOLD_SECONDS)
+        needs = (*higher, (decision.at, decision.needed))
     return History(sample, (*totals, total), needs, history.since)
 
 
@@ -129,7 +130,7 @@ def decide(history: History, serving: Serving, now: float) -> Decision:
     if in_flight or history.totals[-1].arrivals > history.totals[0].arrivals or (asked and not latest.ready):
         needed = max(needed, 1)
     if needed <= asked:
-        wanted, rule = _fewer(history, max(needed, in_flight), now)
+        wanted, rule = _fewer(history, max(needed, in_flight), _needed(load * (1 + TOLERANCE), serving), now)
     elif latest.unschedulable:
         wanted, rule = asked, "keep: pods wait for a node"
     else:
@@ -141,17 +142,22 @@ def decide(history: History, serving: Serving, now: float) -> Decision:
     return Decision(now, wanted, rule, needed, load)
 
 
-def _fewer(history: History, needed: int, now: float) -> tuple[int, str]:
-    """Remove what is not needed, now or in the time that replicas are held."""
-    asked = history.latest.replicas
+def _fewer(history: History, needed: int, nearly: int, now: float) -> tuple[int, str]:
+    """Remove what is not needed, now or in the time that replicas are held.
+
+    Those that have not started are not held, but stay while a little more load would need them.
+    """
+    asked, ready = history.latest.replicas, max(history.latest.ready, 1)
     if needed >= asked:
         return asked, "keep: needed"
     if now - history.since < MEAN_SECONDS:
         return asked, f"keep: seen for less than {MEAN_SECONDS:g} s"
     past = max((count for at, count in history.needs if now - at < HOLD_SECONDS), default=0)
-    if past >= asked:
+    starting = min(past, nearly) if ready < asked else 0
+    kept = max(needed, min(past, ready), starting)
+    if kept >= asked:
         return asked, f"keep: needed in the last {HOLD_SECONDS:g} s"
-    return max(needed, past), f"remove: not needed for {HOLD_SECONDS:g} s"
+    return kept, f"remove: not needed for {HOLD_SECONDS:g} s"
 
 
 def _needed(load: float, serving: Serving) -> int:

@@ -1,8 +1,10 @@
 """How many replicas a service should have: what holds for every past, and what a person would expect."""
 
 import math
+import random
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -18,6 +20,8 @@ from slipway.router.autoscaler import (
     decide,
     remember,
 )
+from slipway.router.replay import Policy
+from slipway.router.simulation import Request, simulate
 from slipway.spec import Serving
 
 
@@ -158,7 +162,7 @@ def test_none_is_removed_before_the_hold_is_over(past: list[Sample], given: Serv
 def test_the_past_that_is_kept_is_bounded(past: list[Sample]) -> None:
     history, _ = seen(past, serving())
     assert len([one for one in history.totals if one.at < past[-1].at - MEAN_SECONDS]) <= 1
-    assert all(past[-1].at - at < HOLD_SECONDS + 1 for at, _ in history.needs)
+    assert all(past[-1].at - at < HOLD_SECONDS + STALE_SECONDS for at, _ in history.needs)
 
 
 def test_v1s_example_needs_286_replicas() -> None:
@@ -253,6 +257,29 @@ def test_replicas_that_have_not_started_go_with_the_load() -> None:
     decisions = seen([*calm, *burst, *after], serving())[1]
     assert all(one.replicas > 40 for one in decisions[100:120])
     assert decisions[-1].replicas == 4
+
+
+@pytest.mark.parametrize("startup", [2, 60])
+def test_what_chance_adds_under_a_steady_load_is_not_taken_back_at_once(startup: int) -> None:
+    """Each such step would start a pod and end it again."""
+    chance, at, requests = random.Random(3), 0.0, list[Request]()
+    while at < 900:
+        at += chance.expovariate(20)
+        requests.append((at, chance.expovariate(2)))
+    policy = Policy(Serving(autoscale_max_replicas=60), startup)
+    simulate(
+        requests,
+        policy,
+        seconds=900,
+        slots=1,
+        wait_seconds=0.5,
+        startup_seconds=startup,
+        replicas=14,
+        step_seconds=1.0,
+    )
+    steps = [(at, new - old) for (_, old), (at, new) in pairwise(policy.curve) if new != old]
+    undone = [at for (at, up), (later, down) in pairwise(steps) if up > 0 > down and later - at <= 5]
+    assert len(undone) <= 1
 
 
 def test_a_first_replica_that_starts_waits_for_the_next_request() -> None:
