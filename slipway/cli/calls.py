@@ -18,12 +18,13 @@ import click
 from slipway.cli.common import table, typed
 from slipway.cli.place import Where, place_options, run_on
 from slipway.local.state import LocalError
-from slipway.spec import KEY_LENGTH, MAX_TIMEOUT_MS, WEBSERVICE
+from slipway.spec import KEY_LENGTH, KEY_RULE, MAX_TIMEOUT_MS, WEBSERVICE, is_key
 
 if TYPE_CHECKING:
     from slipway.kube.folder import Object
     from slipway.running.backend import Backend
 
+CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 30.0  # beyond what a request may take
 KEY_SECONDS = 5.0  # for the router to take a new key
 KEY_VARIABLE = "SLIPWAY_KEY"
@@ -45,6 +46,8 @@ def score(
 ) -> None:
     """Send a request to web service NAME and print its answer."""
     key = key_file.read_text().strip() if key_file is not None else os.environ.get(KEY_VARIABLE)
+    if key is not None and not is_key(key):
+        raise LocalError(f"what --key-file or {KEY_VARIABLE} gives is no key: {KEY_RULE}")
     seconds = 2 * MAX_TIMEOUT_MS / 1000
     if url is None or key is None:
         url, key, seconds = run_on(where, lambda backend: _way(backend, name, url, key))
@@ -76,9 +79,10 @@ def _post(url: str, name: str, body: bytes, headers: dict[str, str], seconds: fl
     from slipway.running.backend import scoring_uri
 
     uri = scoring_uri(url.rstrip("/"), name)
-    proxied = httpx.URL(url).host != ADDRESS  # no proxy leads to this machine
+    timeout = httpx.Timeout(seconds, connect=CONNECT_SECONDS)
     try:
-        with httpx.Client(trust_env=proxied, timeout=seconds) as client:
+        proxied = httpx.URL(url).host != ADDRESS  # no proxy leads to this machine
+        with httpx.Client(trust_env=proxied, timeout=timeout) as client:
             answer = client.post(uri, content=body, headers=headers)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         message = f"the router did not answer at {url}: {error or type(error).__name__}"

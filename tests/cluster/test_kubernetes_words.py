@@ -39,6 +39,8 @@ def run(data):
 BROKEN = SCORE.replace('print("loading")', 'raise RuntimeError("no such model")')
 NEVER = SCORE.replace('print("loading")', "import time\n    time.sleep(3600)")
 
+GREEDY = SCORE.replace('print("loading")', 'global kept; kept = b"x" * 2**30')
+
 
 class Words:
     """A stack on the cluster, changed and asked by one test after the other."""
@@ -153,6 +155,14 @@ def test_when_the_entry_script_is_broken_then_wait_shows_its_traceback(words: Wo
     assert previous.exit_code == 0, previous.stderr
     assert "RuntimeError: no such model" in previous.stdout
     assert any(word in words("status").stdout for word in ("(exit ", "(Error"))
+
+
+def test_when_memory_is_short_then_that_is_the_reason_in_wait_and_in_status(words: Words) -> None:
+    words.deploy(GREEDY, memory_gb=0.25)
+    said = failed(words)
+    assert f"error: {SERVICE}: scoring needs more memory than its limit (OOMKilled)" in said
+    assert "hint: raise memory_gb" in said
+    assert "(OOMKilled, exit 137)" in words("status").stdout
 
 
 def test_when_a_probe_never_succeeds_then_its_answer_is_the_reason_at_the_deployments_deadline(

@@ -182,6 +182,29 @@ def test_when_a_key_is_wrong_then_score_leads_to_the_keys(slipway: Slipway) -> N
     assert result.stderr == "error: 401 key_wrong: A sentence for a person.\n\nhint: slipway keys open\n"
 
 
+def test_with_an_address_and_a_key_nothing_else_is_asked_for(
+    slipway: Slipway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = slipway("status").stdout.split()[-1]
+    file = tmp_path / "key"
+    file.write_text(slipway("keys", "echo").stdout.split()[1] + "\n")
+    empty_project(tmp_path, "elsewhere")
+    monkeypatch.chdir(tmp_path)
+    call = ("score", "echo", "--data", "-", "-s", "elsewhere", "--url", url)
+    assert slipway(*call, "--key-file", str(file), stdin="{}").exit_code == 0
+    monkeypatch.setenv("SLIPWAY_KEY", file.read_text().strip())
+    assert slipway(*call, stdin="{}").exit_code == 0
+    file.write_text("two\nlines")
+    refused = slipway(*call, "--key-file", str(file), stdin="{}")
+    assert refused.exit_code == 1
+    assert refused.stderr.startswith("error: what --key-file or SLIPWAY_KEY gives is no key: ")
+    assert "lines" not in refused.stderr
+    for wrong in ("127.0.0.1", "http://["):
+        result = slipway(*call[:-1], wrong, stdin="{}")
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert f"error: the router did not answer at {wrong}: " in result.stderr
+
+
 def test_when_a_service_has_no_keys_then_keys_says_so(slipway: Slipway) -> None:
     result = slipway("keys", "open")
     assert result.exit_code == 1
@@ -277,6 +300,7 @@ def test_when_nothing_runs_then_each_command_leads_to_up(
         result = run.invoke(main, command)
         assert result.exit_code == 1
         assert result.stderr.startswith("error: nothing runs on stack `local` here; no context `nowhere` in ")
+        assert "there: `other`" in result.stderr
         assert result.stderr.endswith("\n\nhint: slipway up\n")
     result = run.invoke(main, ["status", "-s", "dev"])
     assert result.stderr.endswith("hint: slipway up -s dev\n")
@@ -300,14 +324,22 @@ def test_when_the_stack_is_unknown_then_the_nearest_is_named_and_nothing_made(
     assert not (tmp_path / ".slipway").exists()
 
 
+CURRENT = """
+apiVersion: v1
+kind: Config
+clusters: [{name: c, cluster: {server: "http://127.0.0.1:9"}}]
+users: [{name: u, user: {}}]
+contexts: [{name: other, context: {cluster: c, user: u}}]
+current-context: other
+"""
+
+
 def empty_project(folder: Path, *stacks: str) -> None:
     (folder / "Pulumi.yaml").write_text("name: slipway\nruntime: python\n")
     for name in stacks:
         text = "config: {slipway:kubernetes: {context: nowhere, kubeconfig: kubeconfig}}\n"
         (folder / f"Pulumi.{name}.yaml").write_text(text)
-    (folder / "kubeconfig").write_text(
-        "{apiVersion: v1, kind: Config, clusters: [], contexts: [], users: []}"
-    )
+    (folder / "kubeconfig").write_text(CURRENT)  # with another context, which is the current one
 
 
 @pytest.mark.parametrize("on_path", [True, False])
