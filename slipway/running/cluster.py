@@ -139,13 +139,12 @@ class Cluster:
         pods = [pod for pod in listing.items if is_router(pod) and is_ready(pod)]
         return "".join(await asyncio.gather(*(self._page(pod, "journal") for pod in pods)))
 
-    async def logs(self, deployment: Object, options: LogOptions) -> AsyncGenerator[Lines]:
+    def logs(self, deployment: Object, options: LogOptions) -> AsyncGenerator[Lines]:
         metadata = deployment["metadata"]
         matched: dict[str, str] = part(deployment, "spec", "selector", "matchLabels")
         labels = ",".join(f"{name}={value}" for name, value in matched.items())
         source = Source("Pod", metadata["namespace"], labels)
-        async for lines in Follower(self._client, source, options).lines():
-            yield lines
+        return Follower(self._client, source, options).lines()
 
     async def _look(self, mirror: Mirror, router: _Router, words: dict[tuple[str, ...], str]) -> Look:
         kinds = ("Deployment", "ReplicaSet", "Pod", "Event")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from http import HTTPStatus
 from typing import NamedTuple
 
@@ -58,12 +57,9 @@ class Follower:
         self._source = source
         self._options = options
 
-    async def lines(self) -> AsyncGenerator[Lines]:
+    def lines(self) -> AsyncGenerator[Lines]:
         """Give the lines; a source comes once without any before its first ones. Raises ClusterError."""
-        reading = self._follow() if self._options.follow else self._once()
-        async with aclosing(reading) as lines:
-            async for one in lines:
-                yield one
+        return self._follow() if self._options.follow else self._once()
 
     async def _once(self) -> AsyncGenerator[Lines]:
         source = self._source
