@@ -14,7 +14,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.cluster.kubernetes.build import NoGoError, build, programs
+from tests.cluster.kubernetes.build import NoGoError, build, check_go, programs
 
 HERE = Path(__file__).parent
 DEBIAN = {
@@ -60,19 +60,17 @@ def main() -> int:
             return 1
         quiet = ["--no-audit", "--no-fund", "--loglevel=error"]
         _step("install azurite", ["npm", "ci", *quiet], dict(os.environ))
-    if shutil.which("go") is None:
-        print("missing: go\nhint: install Go 1.26 or newer", file=sys.stderr)
+    try:
+        check_go()
+    except NoGoError as error:
+        print(error, file=sys.stderr)
         return 1
     compiled = ["go", "build", "-C", str(BUILDKIT), "-trimpath", "-ldflags=-s -w", "-o", "bin/", "tool"]
     environment = os.environ | {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOTOOLCHAIN": "local"}
     _step("build buildx and buildkitd, two minutes at first", compiled, environment)
     if not given and not programs().exists():
-        try:
-            with _timed("build Kubernetes, about 15 minutes on two cores"):
-                build(_say)
-        except NoGoError as error:
-            print(error, file=sys.stderr)
-            return 1
+        with _timed("build Kubernetes, about 15 minutes on two cores"):
+            build(_say)
     return 0
 
 

@@ -119,7 +119,8 @@ def test_a_cluster_that_is_ended_leaves_nothing(cluster: Cluster) -> None:
     cluster.wait_ready()
 
 
-def test_a_cluster_whose_process_is_killed_ends_with_it() -> None:
+def test_a_cluster_whose_process_is_killed_ends_with_it(cluster: Cluster) -> None:
+    assert cluster.component("etcd").running, "another cluster stands beside it"
     with started() as (process, name):
         ours = {namespace for namespace, _ in processes(name)} - {OURS}
         process.kill()

@@ -48,7 +48,7 @@ def build(say: Callable[[str], None]) -> Path:
     folder = programs()
     if folder.exists():
         return folder
-    _check_go()
+    check_go()
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".kubernetes-") as aside:
         made = Path(aside, folder.name)
@@ -64,15 +64,15 @@ def build(say: Callable[[str], None]) -> Path:
     return folder
 
 
-def _check_go() -> None:
-    go = shutil.which("go")
-    hint = f"install Go {GO[0]}.{GO[1]} or newer, or name a cluster in SLIPWAY_TEST_KUBECONFIG"
+def check_go() -> None:
+    """Look for a Go that is new enough. Raises `NoGoError`."""
+    go, hint = shutil.which("go"), f"hint: install Go {GO[0]}.{GO[1]} or newer"
     if go is None:
-        raise NoGoError(f"missing: go, which builds Kubernetes\nhint: {hint}")
+        raise NoGoError(f"missing: go\n{hint}")
     version = _output("go", "env", "GOVERSION")
     found = re.match(r"go(\d+)\.(\d+)", version)
     if found is None or (int(found[1]), int(found[2])) < GO:
-        raise NoGoError(f"{go} is {version or 'of no known version'}, too old for Kubernetes\nhint: {hint}")
+        raise NoGoError(f"{go} is too old: {version}\n{hint}")
 
 
 def _compile(target: Path, say: Callable[[str], None]) -> None:

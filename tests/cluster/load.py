@@ -1,0 +1,90 @@
+"""An open-loop client: it sends at a steady rate whatever the answers, as independent users do."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import Counter
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http import HTTPStatus
+
+import httpx
+
+PATIENCE = 15.0
+"""Seconds that an answer may take."""
+
+
+@dataclass
+class Answers:
+    """What came of the requests so far, each with the time at which it was sent."""
+
+    all: list[tuple[float, str]] = field(default_factory=list[tuple[float, str]])
+    """`ok`, the reason of a refusal, or what became of the connection"""
+
+    def failed(self) -> dict[str, int]:
+        """Count those that were not answered as they should be, by reason."""
+        return dict(Counter(said for _, said in self.all if said != "ok"))
+
+    def seconds_of_failures(self) -> float:
+        """Give the time from the first to the last request that failed."""
+        failures = [sent for sent, said in self.all if said != "ok"]
+        return max(failures) - min(failures) if failures else 0.0
+
+    def wait(self, count: int) -> None:
+        """Wait until so many more were answered as they should be."""
+        end, since = time.monotonic() + 4 * PATIENCE, len(self.all)
+        while sum(said == "ok" for _, said in self.all[since:]) < count:
+            assert time.monotonic() < end, self.failed()
+            time.sleep(0.05)
+
+
+@contextmanager
+def load(url: str, headers: Mapping[str, str], rate: float) -> Generator[Answers]:
+    """Send requests within the context, `rate` a second, each on a connection of its own.
+
+    All of them are answered, or have failed, when it ends.
+    """
+    answers, ends = Answers(), threading.Event()
+    worker = threading.Thread(target=lambda: asyncio.run(_send(url, headers, rate, answers, ends)))
+    worker.start()
+    try:
+        yield answers
+    finally:
+        ends.set()
+        worker.join()
+
+
+async def _send(
+    url: str, headers: Mapping[str, str], rate: float, answers: Answers, ends: threading.Event
+) -> None:
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
+    async with (
+        httpx.AsyncClient(trust_env=False, timeout=PATIENCE, limits=limits) as client,
+        asyncio.TaskGroup() as tasks,
+    ):
+        begin, sent = time.monotonic(), 0
+        while not ends.is_set():
+            tasks.create_task(_one(client, url, headers, answers))
+            sent += 1
+            await asyncio.sleep(max(0, begin + sent / rate - time.monotonic()))
+
+
+async def _one(client: httpx.AsyncClient, url: str, headers: Mapping[str, str], answers: Answers) -> None:
+    sent = time.monotonic()
+    try:
+        response = await client.post(url, json={"seconds": 0.02}, headers=headers)
+    except httpx.TransportError as error:
+        said = type(error).__name__
+    else:
+        said = "ok" if response.status_code == HTTPStatus.OK else _reason(response)
+    answers.all.append((sent, said))
+
+
+def _reason(response: httpx.Response) -> str:
+    try:
+        return str(response.json()["reason"])
+    except (ValueError, KeyError, TypeError):
+        return str(response.status_code)

@@ -1,0 +1,213 @@
+"""What becomes of requests when something goes wrong in a cluster, counted from outside under steady load.
+
+docs/faults.md tells it to users.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Generator
+from typing import Any
+
+import httpx
+import pytest
+
+from slipway.images.cache import Cache
+from slipway.spec import ROUTER_NAMESPACE
+from tests.cluster.debian import push_base
+from tests.cluster.kubernetes.cluster import Cluster
+from tests.cluster.kubernetes.stack import Stack, key, push_router
+from tests.cluster.load import PATIENCE, Answers, load
+
+NAME, NAMESPACE = "faults", "slipway-faults"
+RATE = 20.0
+"""Requests a second: a third of what two replicas can do."""
+SCORE = """import json
+import time
+
+held = []
+
+
+def init():
+    pass
+
+
+def run(data):
+    asked = json.loads(data)
+    time.sleep(asked.get("seconds", 0))
+    held.append(b"x" * asked.get("bytes", 0))
+    return "version 1"
+"""
+ROUTERS = ["--namespace", ROUTER_NAMESPACE, "--selector", "app.kubernetes.io/name=slipway-router"]
+REPLICAS = ["--namespace", NAMESPACE, "--selector", f"slipway/webservice={NAME}"]
+
+
+@pytest.fixture(name="stack", scope="module")
+def _stack(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
+    base = push_base(cluster.registry, Cache())
+    router = {"image": push_router(cluster, base), "replicas": 2, "cpu_cores": 0.2, "memory_gb": 0.4}
+    made = Stack(cluster, tmp_path_factory.mktemp("faults") / "project", base, router, [])
+    source = made.folder / NAME
+    source.mkdir()
+    deploy(made, SCORE)
+    made.wait()
+    try:
+        yield made
+    finally:
+        made.delete()
+
+
+@pytest.fixture(name="answers")
+def _answers(stack: Stack) -> Generator[Answers]:
+    """Give what comes of a steady load, which has begun well and must end well."""
+    headers = {"Authorization": f"Bearer {key(stack.cluster, NAME)}"}
+    with load(uri(stack), headers, RATE) as answers:
+        answers.wait(40)
+        assert answers.failed() == {}
+        yield answers
+        answers.wait(40)
+    print(f"{len(answers.all)} requests, {answers.failed()} failed in {answers.seconds_of_failures():.1f} s")
+
+
+def deploy(stack: Stack, script: str, **settings: Any) -> None:
+    (stack.folder / NAME / "score.py").write_text(script)
+    service = {"name": NAME, "namespace": NAMESPACE, "source_directory": NAME, "entry_script": "score.py"}
+    # The machine of a test is slow at times, which is not what is looked for here.
+    sizes = {"num_replicas": 2, "cpu_cores": 0.05, "memory_gb": 0.25, "max_request_wait_time": 10_000}
+    stack.webservices = [service | sizes | settings]
+    stack.write()
+    stack.apply()
+
+
+def uri(stack: Stack) -> str:
+    where = ["service/slipway-router", f"--namespace={ROUTER_NAMESPACE}"]
+    ingress = "{.status.loadBalancer.ingress[0].ip}"
+    stack.cluster.kubectl("wait", f"--for=jsonpath={ingress}", *where, "--timeout=60s")
+    address = stack.cluster.kubectl("get", *where, f"--output=jsonpath={ingress}")
+    return f"http://{address}/api/v1/service/{NAME}/score"
+
+
+def pods(stack: Stack, of: list[str]) -> list[dict[str, Any]]:
+    return json.loads(stack.cluster.kubectl("get", "pods", *of, "--output=json"))["items"]
+
+
+def rolled_out(stack: Stack, name: str, namespace: str) -> None:
+    stack.cluster.kubectl("rollout", "status", f"deployment/{name}", f"-n={namespace}", "--timeout=180s")
+
+
+def test_no_request_fails_while_a_service_gets_new_code(stack: Stack, answers: Answers) -> None:
+    deploy(stack, SCORE.replace("version 1", "version 2"))
+    rolled_out(stack, NAME, NAMESPACE)
+    answers.wait(40)
+    assert answers.failed() == {}
+
+
+def test_no_request_fails_while_the_router_is_replaced(stack: Stack, answers: Answers) -> None:
+    stack.cluster.kubectl("rollout", "restart", "deployment/slipway-router", f"-n={ROUTER_NAMESPACE}")
+    rolled_out(stack, "slipway-router", ROUTER_NAMESPACE)
+    answers.wait(40)
+    assert answers.failed() == {}
+
+
+@pytest.mark.parametrize("of", [REPLICAS, ROUTERS], ids=["replica", "router"])
+def test_no_request_fails_when_a_pod_is_deleted(stack: Stack, answers: Answers, of: list[str]) -> None:
+    pod = pods(stack, of)[0]["metadata"]
+    stack.cluster.kubectl("delete", "pod", pod["name"], f"--namespace={pod['namespace']}")
+    answers.wait(40)
+    assert answers.failed() == {}
+
+
+def test_only_requests_inside_a_replica_fail_when_it_is_killed_for_its_memory(
+    stack: Stack, answers: Answers
+) -> None:
+    headers = {"Authorization": f"Bearer {key(stack.cluster, NAME)}"}
+    answer = httpx.post(uri(stack), json={"bytes": 2**30}, headers=headers, trust_env=False, timeout=30)
+    assert answer.json()["reason"] == "replica_failed"
+    killed = "{.items[*].status.containerStatuses[0].lastState.terminated.reason}"
+    until(stack, f"--output=jsonpath={killed}", "OOMKilled")
+    rolled_out(stack, NAME, NAMESPACE)
+    failed = answers.failed()
+    assert set(failed) <= {"replica_failed"}, failed
+    assert sum(failed.values()) <= 1, "besides the one inside, one can reach a process that is about to end"
+
+
+def until(stack: Stack, output: str, word: str) -> None:
+    end = time.monotonic() + 60
+    while word not in stack.cluster.kubectl("get", "pods", *REPLICAS, output):
+        assert time.monotonic() < end, f"no pod is {word}"
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize("name", ["kubelet", "kube-apiserver"])
+def test_no_request_fails_while_a_part_of_kubernetes_is_restarted(
+    stack: Stack, answers: Answers, name: str
+) -> None:
+    part = stack.cluster.component(name)
+    part.stop()
+    answers.wait(100)
+    part.start()
+    stack.cluster.wait_ready()
+    answers.wait(40)
+    assert answers.failed() == {}
+
+
+def test_no_request_fails_while_etcd_stands_still(stack: Stack, answers: Answers) -> None:
+    etcd = stack.cluster.component("etcd")
+    etcd.pause()
+    answers.wait(200)
+    etcd.resume()
+    stack.cluster.wait_ready()
+    assert answers.failed() == {}
+
+
+def test_a_version_that_never_gets_ready_takes_no_request(stack: Stack, answers: Answers) -> None:
+    deploy(stack, SCORE.replace("pass", "time.sleep(3600)"))
+    answers.wait(100)
+    assert len(pods(stack, REPLICAS)) > 2
+    deploy(stack, SCORE)
+    rolled_out(stack, NAME, NAMESPACE)
+    assert answers.failed() == {}
+
+
+def test_an_image_that_cannot_be_pulled_takes_no_request(stack: Stack, answers: Answers) -> None:
+    image = f"{stack.cluster.registry}/nothere:1"
+    stack.cluster.kubectl("set", "image", f"deployment/{NAME}", f"scoring={image}", f"-n={NAMESPACE}")
+    until(
+        stack,
+        "--output=jsonpath={.items[*].status.containerStatuses[0].state.waiting.reason}",
+        "ErrImagePull",
+    )
+    stack.cluster.kubectl("rollout", "undo", f"deployment/{NAME}", f"-n={NAMESPACE}")
+    rolled_out(stack, NAME, NAMESPACE)
+    assert answers.failed() == {}
+
+
+def test_a_router_that_is_cut_off_is_passed_by_after_its_readiness_failed(
+    stack: Stack, answers: Answers
+) -> None:
+    pod = pods(stack, ROUTERS)[0]
+    address = pod["status"]["podIP"]
+    machine = stack.cluster.component("kubelet").machine
+    (namespace,) = (
+        name
+        for name in machine.run("ls", "/run/netns").split()
+        if f" {address}/" in machine.run("ip", "-n", name, "-o", "address")
+    )
+
+    def cut(change: str, namespace: str) -> None:
+        for chain in ("INPUT", "OUTPUT"):
+            machine.run("ip", "netns", "exec", namespace, "iptables", change, chain, "-j", "DROP")
+
+    cut("-A", namespace)
+    ready = f"pod/{pod['metadata']['name']}"
+    stack.cluster.kubectl("wait", "--for=condition=Ready=false", ready, f"-n={ROUTER_NAMESPACE}")
+    noticed = time.monotonic()
+    answers.wait(round(RATE * PATIENCE))
+    cut("-D", namespace)
+    failed = answers.failed()
+    assert set(failed) <= {"ConnectTimeout", "ReadTimeout"}, failed
+    assert max(sent for sent, said in answers.all if said != "ok") < noticed + 1, (
+        "nobody is sent there any more"
+    )
+    stack.cluster.kubectl("wait", "--for=condition=Ready", ready, f"-n={ROUTER_NAMESPACE}", "--timeout=60s")
