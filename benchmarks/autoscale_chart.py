@@ -43,7 +43,7 @@ def _panel(title: str, lines: Mapping[str, Sequence[tuple[float, float]]]) -> st
     parts = [
         f'<text x="{MARGIN}" y="14" font-weight="bold">{title}</text>',
         f'<path d="M{MARGIN},24 V{HEIGHT - MARGIN} H{WIDTH - 12}" fill="none" stroke="#999"/>',
-        f'<text x="{MARGIN - 4}" y="32" text-anchor="end">{most_lost:.0%}</text>',
+        f'<text x="{MARGIN - 4}" y="32" text-anchor="end">{most_lost:.1%}</text>',
         f'<text x="{MARGIN - 4}" y="{HEIGHT - MARGIN}" text-anchor="end">0 %</text>',
         f'<text x="{MARGIN}" y="{HEIGHT - MARGIN + 13}">{least_cost:.0f}</text>',
         f'<text x="{WIDTH - 12}" y="{HEIGHT - MARGIN + 13}" text-anchor="end">{most_cost:.0f} s</text>',
