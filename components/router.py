@@ -126,7 +126,7 @@ class Router(pulumi.ComponentResource):
                         ]
                     ),
                     k8s.networking.v1.NetworkPolicyIngressRuleArgs(  # `slipway status`, what collects metrics
-                        from_=[_cluster_services()],
+                        from_=[_cluster_services(), router_peer()],  # who tell each other their loads
                         ports=[k8s.networking.v1.NetworkPolicyPortArgs(port="admin", protocol="TCP")],
                     ),
                 ],

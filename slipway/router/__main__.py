@@ -23,6 +23,7 @@ from slipway.router.events import Reporter
 from slipway.router.feed import Feed, FolderFeed, Writer
 from slipway.router.haproxy import HAProxy, HAProxyError
 from slipway.router.options import Options, from_environment
+from slipway.router.peers import Peers
 from slipway.router.scaling import Scaler
 from slipway.router.watches import ClusterFeed
 from slipway.router.writes import ClusterWriter, FolderWriter
@@ -62,7 +63,7 @@ async def _run(options: Options, haproxy: HAProxy) -> None:
         asyncio.get_running_loop().add_signal_handler(number, told)
     async with _place(options) as (feed, writer):
         router = Router(options, haproxy, feed)
-        scaler = Scaler(router, haproxy, writer)
+        scaler = Scaler(router, haproxy, writer, Peers(options.pod, options.admin_port))
         async with await admin.serve(router, haproxy, scaler, options.address, options.admin_port):
             beside = [asyncio.create_task(one) for one in (scaler.run(), Reporter(router, writer).run())]
             try:

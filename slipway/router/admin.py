@@ -1,4 +1,4 @@
-"""What people and probes may ask on the admin port: `/`, `/ready`, `/status`, `/metrics` and `/journal`.
+"""What may be asked on the admin port: `/`, `/ready`, `/status`, `/metrics`, `/journal`; by peers `/loads`.
 
 A few answers a second, so a few lines of HTTP do: one request a connection, GET only.
 """
@@ -60,10 +60,18 @@ async def _page(router: Router, haproxy: HAProxy, scaler: Scaler, target: str) -
         case "/journal":
             service = parse_qs(query).get("service", [None])[0]
             kind, text = "application/jsonl", scaler.journal.text(service)
+        case "/loads":
+            try:
+                kind, text = "application/json", (await scaler.loads()).model_dump_json()
+            except HAProxyError:
+                status, text = HTTPStatus.SERVICE_UNAVAILABLE, "HAProxy does not answer\n"
         case "":
             status, text = HTTPStatus.BAD_REQUEST, "Only GET is answered here\n"
         case _:
-            status, text = HTTPStatus.NOT_FOUND, "Here are /, /ready, /status, /metrics and /journal\n"
+            status, text = (
+                HTTPStatus.NOT_FOUND,
+                "Here are /, /ready, /status, /metrics, /journal and /loads\n",
+            )
     return status, kind, text
 
 

@@ -1,4 +1,4 @@
-"""Which pods of a web service get requests, by its EndpointSlices and their conditions. Pure."""
+"""Which pods of a web service or of the router get requests, by their EndpointSlices and conditions. Pure."""
 
 from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
@@ -14,6 +14,16 @@ PORT_NAME = "http"
 def replicas(obj: Object, pods: Mapping[str, Object]) -> list[Replica]:
     """Give those of one slice, with the pods of its namespace by name. Raises ValueError."""
     return list(_Slice.model_validate(obj).replicas(pods))
+
+
+def pods(obj: Object) -> list[tuple[str, str, bool]]:
+    """Give name, address and readiness of one slice's pods but those that terminate. Raises ValueError."""
+    return [
+        (endpoint.target.name, str(ip_address(endpoint.addresses[0])), endpoint.takes_requests({}))
+        for endpoint in _Slice.model_validate(obj).endpoints or ()
+        if endpoint.target is not None and endpoint.target.name and endpoint.addresses
+        if not (endpoint.conditions or _Conditions()).terminating
+    ]
 
 
 class _Conditions(BaseModel):

@@ -14,6 +14,8 @@ from slipway.kube.watch import Behind
 from slipway.router.state import Reason
 from slipway.spec import WEBSERVICE
 
+OWN_SERVICE = ("kubernetes.io/service-name", "slipway-router")
+"""The label of the EndpointSlices of the router's own Service."""
 EventType = Literal["Normal", "Warning"]
 
 
@@ -29,6 +31,8 @@ class Objects:
     """Of web services only."""
     autoscalers: Sequence[Object] = ()
     """HorizontalPodAutoscalers."""
+    routers: Sequence[Object] = ()
+    """EndpointSlices of the router's own Service."""
 
 
 class Feed(Protocol):
@@ -75,13 +79,18 @@ class FolderFeed:
         # Files have no event that works everywhere.
         while (now := self._folder.fingerprint()) == self._seen:  # noqa: ASYNC110
             await asyncio.sleep(self._period)
+        slices = self._folder.list("EndpointSlice")
         objects = Objects(
             deployments=self._folder.list("Deployment"),
-            slices=self._folder.list("EndpointSlice"),
+            slices=slices,
             secrets=self._folder.list("Secret", self._namespace),
             pods=[pod for pod in self._folder.list("Pod") if WEBSERVICE in pod["metadata"].get("labels", {})],
             autoscalers=self._folder.list("HorizontalPodAutoscaler"),
+            routers=[one for one in slices if self._is_own(one["metadata"])],
         )
         # The fingerprint is the older of the two: a change in between is seen again, never missed.
         self._seen = now
         return objects
+
+    def _is_own(self, metadata: Object) -> bool:
+        return metadata["namespace"] == self._namespace and OWN_SERVICE in metadata.get("labels", {}).items()

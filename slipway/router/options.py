@@ -39,6 +39,8 @@ class Options:
     port: int = 8080
     admin_port: int = 8081
     namespace: str = ROUTER_NAMESPACE
+    pod: str = ""
+    """Its pod's name; without one it takes itself for the only router."""
     reuse: str = "never"
     """Which connections to replicas serve further requests, in HAProxy's words. Anything but `never` lets
     a client's connection close without an answer when a replica dies on a connection that served before."""
@@ -102,6 +104,7 @@ def from_environment(environment: Mapping[str, str]) -> Options:
         port=number("PORT", Options.port, 65535),
         admin_port=number("ADMIN_PORT", Options.admin_port, 65535),
         namespace=environment.get("POD_NAMESPACE") or ROUTER_NAMESPACE,
+        pod=environment.get("POD_NAME", ""),
         reuse=reuse,
         minimum_upload_rate=number("MINIMUM_UPLOAD_RATE", Options.minimum_upload_rate, 2**31),
         tls=tls,

@@ -1,7 +1,7 @@
 """The scaling loop: once a second HAProxy's statistics and the objects, as samples, to `decide`.
 
 A service without statistics has no sample: no data is not zero load. Nothing is scaled that has a fixed
-number of replicas, is in error, or has another autoscaler.
+number of replicas, is in error, has another autoscaler, or belongs to another router.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from slipway.router.autoscaler import Decision, History, Sample, decide, remember
@@ -18,6 +18,7 @@ from slipway.router.control import Router
 from slipway.router.feed import EventType, Objects, WriteError, Writer
 from slipway.router.haproxy import HAProxy, HAProxyError
 from slipway.router.journal import SCALED, Entry, Journal
+from slipway.router.peers import Loads, Peers, Services, since, total
 from slipway.router.sampling import Sampler, Seen
 from slipway.router.state import Reason, Service
 from slipway.router.targets import Target, targets
@@ -49,17 +50,22 @@ class _Memory:
     asked: tuple[int, float] | None = None
     """What was written, and until when the objects may not show it."""
     startup_seconds: float | None = None
+    complete: bool = True
+    """Whether all routers were heard."""
     writing: asyncio.Task[None] | None = None
 
 
 class Scaler:
     """Scales the services that a router serves."""
 
-    def __init__(self, router: Router, haproxy: HAProxy, writer: Writer) -> None:
+    def __init__(self, router: Router, haproxy: HAProxy, writer: Writer, peers: Peers) -> None:
         self._router = router
         self._haproxy = haproxy
         self._writer = writer
+        self._peers = peers
         self._sampler = Sampler()
+        self._looking = asyncio.Lock()
+        self._loads = self._before = Loads(pod=peers.pod, run=peers.run, services={})
         self._memories: dict[str, _Memory] = {}
         self._off: dict[str, str] = {}
         self._stuck: set[str] = set()
@@ -74,8 +80,9 @@ class Scaler:
             while True:
                 began = time.monotonic()
                 try:
+                    self._take_objects()
                     if self._has_work:
-                        self._look(self._sampler.look(await self._haproxy.workers()), time.monotonic())
+                        await self._tick()
                 except HAProxyError as error:
                     log.debug("no sample: %s", error)
                 except Exception:  # one look must not be the last
@@ -86,14 +93,38 @@ class Scaler:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    async def loads(self) -> Loads:
+        """Look now, whoever asks, and tell what was seen since this process began. Raises HAProxyError."""
+        async with self._looking:  # else a later look might be taken for an earlier one
+            seen = self._sampler.look(await self._haproxy.workers())
+            self._loads = self._loads.model_copy(update={"services": total(self._loads.services, seen)})
+            return self._loads
+
     @property
     def _has_work(self) -> bool:
         """Whether anything is scaled; not by a router that is told to stop, whose load goes elsewhere."""
         services = self._router.state.services.values()
         return self._router.ready and any(one.serving.autoscale_enabled for one in services)
 
+    def _take_objects(self) -> None:
+        if self._objects is not self._router.objects:
+            self._objects = self._router.objects
+            self._targets = targets(self._router.state.services.values(), self._objects)
+            self._peers.find(self._objects.routers)
+
+    async def _tick(self) -> None:
+        loads = await self.loads()
+        own, self._before = since(self._before.services, loads.services), loads
+        now = time.monotonic()
+        self._look(*await self._peers.look(own, now), now)
+
     def report(self, service: str) -> dict[str, object] | None:
         """Say how a service is scaled; None where its number is fixed, or nothing is known yet."""
+        known = self._router.state.services.get(service)
+        if known is None or not known.serving.autoscale_enabled:
+            return None
+        if self._peers.owner(service) != self._peers.pod:
+            return {"owner": self._peers.owner(service)}
         if service in self._off:
             return {"off": self._off[service]}
         memory = self._memories.get(service)
@@ -103,23 +134,27 @@ class Scaler:
             "replicas": memory.decision.replicas,
             "needed": memory.decision.needed,
             "rule": memory.decision.rule,
+            "complete": memory.complete,
             "unschedulable": list(self._targets[service].unschedulable) if service in self._targets else [],
             "startup_seconds": memory.startup_seconds,
         }
 
-    def _look(self, seen: dict[str, Seen], now: float) -> None:
+    def _look(self, seen: Services, complete: bool, now: float) -> None:
         services = self._router.state.services
-        if self._objects is not self._router.objects:
-            self._objects = self._router.objects
-            self._targets = targets(services.values(), self._objects)
         for name in (self._memories.keys() | self._off.keys()) - services.keys():
             self.journal.forget(name)
-            self._memories.pop(name, None)
-            self._off.pop(name, None)
+            self._forget(name)
         for name, service in services.items():
             target = self._targets.get(name)
-            if name in seen and target is not None and self._scales(service, target):
-                self._decide(service, target, seen[name], now)
+            if self._peers.owner(name) != self._peers.pod:
+                self._forget(name)
+            elif name in seen and target is not None and self._scales(service, target):
+                self._decide(service, target, seen[name], complete, now)
+
+    def _forget(self, name: str) -> None:
+        self._memories.pop(name, None)
+        self._off.pop(name, None)
+        self._stuck.discard(name)
 
     def _scales(self, service: Service, target: Target) -> bool:
         """Whether a service is ours to scale; tell when that changes."""
@@ -140,8 +175,11 @@ class Scaler:
                 self._start(self._tell(target, "Warning", "AutoscalerConflict", off))
         return False
 
-    def _decide(self, service: Service, target: Target, seen: Seen, now: float) -> None:
+    def _decide(self, service: Service, target: Target, seen: Seen, complete: bool, now: float) -> None:
         memory = self._memories.setdefault(service.name, _Memory())
+        if complete and not memory.complete:
+            memory.history = None  # it was too small a load, by which nothing may go
+        memory.complete = complete
         memory.arrivals += seen.arrivals
         memory.refused += seen.refused
         memory.startup_seconds = target.startup_seconds or memory.startup_seconds
@@ -166,6 +204,8 @@ class Scaler:
         if not due or memory.writing is not None:
             return
         decision = decide(memory.history, service.serving, now)
+        if decision.replicas < sample.replicas and not complete:
+            decision = replace(decision, replicas=sample.replicas, rule="keep: a router does not answer")
         memory.decided_at, memory.decision, memory.fresh = now, decision, decision
         entry = _entry(service, sample, decision, memory)
         if decision.replicas == sample.replicas:

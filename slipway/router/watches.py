@@ -12,7 +12,7 @@ from typing import Self
 from slipway.kube.client import Client
 from slipway.kube.folder import Object
 from slipway.kube.watch import Behind, Source, Watch
-from slipway.router.feed import Objects
+from slipway.router.feed import OWN_SERVICE, Objects
 from slipway.spec import WEBSERVICE
 
 GATHER_SECONDS = 0.02
@@ -35,6 +35,7 @@ def sources(namespace: str) -> dict[str, Source]:
         "slices": Source("EndpointSlice", labels=WEBSERVICE),
         "secrets": Source("Secret", namespace),
         "pods": Source("Pod", labels=WEBSERVICE, keep=_pod),
+        "routers": Source("EndpointSlice", namespace, labels="=".join(OWN_SERVICE)),
         "autoscalers": Source("HorizontalPodAutoscaler", optional=True),
     }
 

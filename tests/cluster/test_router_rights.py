@@ -15,7 +15,7 @@ import yaml
 
 from components.router import RIGHTS, RIGHTS_AT_HOME
 from slipway.kube.client import Client, ClusterError, connect
-from slipway.router.feed import WriteError
+from slipway.router.feed import OWN_SERVICE, WriteError
 from slipway.router.watches import ClusterFeed, sources
 from slipway.router.writes import ClusterWriter
 from tests.cluster.kubernetes.cluster import Cluster
@@ -55,6 +55,13 @@ OBJECTS: list[Json] = [
         "apiVersion": "discovery.k8s.io/v1",
         "kind": "EndpointSlice",
         "metadata": metadata("echo", MODELS, **WEBSERVICE),
+        "addressType": "IPv4",
+        "endpoints": [],
+    },
+    {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": metadata("router", HOME, **dict([OWN_SERVICE])),
         "addressType": "IPv4",
         "endpoints": [],
     },

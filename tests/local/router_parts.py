@@ -146,18 +146,20 @@ class RouterProcess:
     def __init__(self, root: Path, **variables: str) -> None:
         self.folder = Folder(root / "objects")
         self.directory = root / "run"
-        self.port, self.admin_port = free_ports(2)
+        self.port, admin_port = free_ports(2)
         self.environment = {
             "PATH": os.environ["PATH"],
             "PORT": str(self.port),
-            "ADMIN_PORT": str(self.admin_port),
+            "ADMIN_PORT": str(admin_port),
             "SLIPWAY_RUN_DIR": str(self.directory),
             "SLIPWAY_OBJECTS": str(root / "objects"),
             **variables,
         }
+        self.address = self.environment.get("POD_IP", "127.0.0.1")
+        self.admin_port = int(self.environment["ADMIN_PORT"])
         self._log = root / "router.log"
         self.process: subprocess.Popen[bytes] | None = None
-        self.admin = httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.admin_port}", trust_env=False)
+        self.admin = httpx.AsyncClient(base_url=f"http://{self.address}:{self.admin_port}", trust_env=False)
 
     def start(self) -> None:
         with self._log.open("ab") as log:
@@ -170,7 +172,7 @@ class RouterProcess:
         return self._log.read_text()
 
     def uri(self, service: str, path: str = "score") -> str:
-        return f"http://127.0.0.1:{self.port}/api/v1/service/{service}/{path}"
+        return f"http://{self.address}:{self.port}/api/v1/service/{service}/{path}"
 
     def deploy(
         self, name: str, *replicas: HasPort, keys: tuple[str, str] | None = (KEY, "2" * 32), **serving: object
@@ -209,7 +211,7 @@ class RouterProcess:
             )
         for found in self.folder.list("EndpointSlice"):
             labels, pod = found["metadata"]["labels"], found["metadata"]["name"]
-            if labels["slipway/webservice"] == name and pod not in wanted:
+            if labels.get("slipway/webservice") == name and pod not in wanted:
                 self.folder.delete("EndpointSlice", NAMESPACE, pod)
 
     def keys(self, name: str, primary: str, secondary: str) -> None:

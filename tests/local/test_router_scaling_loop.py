@@ -13,6 +13,7 @@ import pytest
 
 from slipway.kube.folder import Object
 from slipway.router.feed import EventType, WriteError
+from slipway.router.peers import Peers
 from slipway.router.scaling import Scaler
 from tests.local.router_parts import (
     NAMESPACE,
@@ -165,7 +166,7 @@ async def scaling(folder: Path, writer: Refusing) -> AsyncGenerator[Scaler]:
             deployment |= {"kind": "Deployment", "spec": {"replicas": 20}}
         await one.feed.queue.put(given)
         await one.until_reloads(1)
-        scaler = Scaler(one.router, one.haproxy, writer)
+        scaler = Scaler(one.router, one.haproxy, writer, Peers("", 1))
         task = asyncio.create_task(scaler.run())
         try:
             yield scaler

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from slipway.kube.client import connect
 from slipway.kube.watch import MOST_SECONDS, Source, Watch, pause
-from slipway.router.feed import Objects
-from slipway.router.watches import ClusterFeed
+from slipway.router.feed import OWN_SERVICE, Objects
+from slipway.router.watches import ClusterFeed, sources
 from tests.unit.api_server import ApiServer, api_server, kubeconfig
 
 Json = dict[str, Any]
@@ -231,8 +231,7 @@ async def fed(folder: Path, *objects: Json) -> AsyncGenerator[tuple[ApiServer, C
 
 
 def names(objects: Objects) -> set[str]:
-    kinds = (objects.deployments, objects.slices, objects.secrets, objects.pods, objects.autoscalers)
-    return {obj["metadata"]["name"] for kind in kinds for obj in kind}
+    return {obj["metadata"]["name"] for source in sources("slipway") for obj in getattr(objects, source)}
 
 
 @scenario
@@ -240,9 +239,13 @@ async def test_a_snapshot_has_what_a_router_reads_and_no_more(tmp_path: Path) ->
     foreign = named("foreign", "Deployment")
     foreign["metadata"]["labels"] = {}
     deployment = named("deployment", "Deployment", spec={"replicas": 2, "template": {"spec": {}}})
+    router, other = named("router", "EndpointSlice", "slipway"), named("other", "EndpointSlice")
+    router["metadata"]["labels"] = other["metadata"]["labels"] = dict([OWN_SERVICE])
     objects = [
         foreign,
         deployment,
+        router,
+        other,
         named("slice", "EndpointSlice"),
         named("secret", "Secret", "slipway"),
         named("elsewhere", "Secret", "models"),
@@ -251,7 +254,7 @@ async def test_a_snapshot_has_what_a_router_reads_and_no_more(tmp_path: Path) ->
     ]
     async with fed(tmp_path, *objects) as (_, feed):
         found = await feed.next()
-        assert names(found) == {"deployment", "slice", "secret", "pod", "autoscaler"}
+        assert names(found) == {"deployment", "slice", "secret", "pod", "autoscaler", "router"}
         assert found.deployments[0]["spec"] == {"replicas": 2}
         assert "spec" not in found.pods[0]
 

@@ -20,6 +20,7 @@ def test_when_all_is_given_then_all_is_read() -> None:
     given = GIVEN | {
         "POD_IP": "10.0.0.1",
         "POD_NAMESPACE": "other",
+        "POD_NAME": "router-1",
         "PORT": "80",
         "ADMIN_PORT": "81",
         "MINIMUM_UPLOAD_RATE": "1000",
@@ -32,6 +33,7 @@ def test_when_all_is_given_then_all_is_read() -> None:
         port=80,
         admin_port=81,
         namespace="other",
+        pod="router-1",
         reuse="safe",
         minimum_upload_rate=1000,
     )
