@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
 
+from slipway.kube.read import is_ready, replicas
 from slipway.kube.rollout import Done, Failed, Rollout, Waiting, verdict
 from slipway.local.state import LocalError
-from slipway.running.backend import Backend, Look, deployment
+from slipway.running.backend import Backend, Look, deployment, is_router
 
 
 async def follow(
@@ -38,9 +39,11 @@ async def _until_done(
         async for look in looks:
             if look.unknown != unknown and (unknown := look.unknown):
                 say(unknown)
-            rollouts = _chosen(look, names)
+            rollouts, routers = _chosen(look, names), _coming(look)
+            if routers:  # it can reach no replica yet, for a reason of its own
+                began = datetime.now(UTC)
             waits = False
-            for rollout in rollouts:
+            for rollout in [*rollouts, *(one for one in routers if one not in rollouts)]:
                 match verdict(dataclasses.replace(rollout, began=began), datetime.now(UTC)):
                     case Failed(reason, hint):
                         raise LocalError(reason, hint)
@@ -56,6 +59,17 @@ async def _until_done(
             if not waits:
                 return rollouts
     raise AssertionError("looks do not end")
+
+
+def _coming(look: Look) -> list[Rollout]:
+    """Find the router's rollout while it has pods to come, and none is ready."""
+    return [
+        one
+        for one in look.rollouts
+        if is_router(one.deployment)
+        and replicas(one.deployment["spec"])
+        and not any(map(is_ready, one.pods))
+    ]
 
 
 def _chosen(look: Look, names: Sequence[str]) -> list[Rollout]:

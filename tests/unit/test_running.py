@@ -1,15 +1,20 @@
 """What runs, as the commands see it: replicas that stay, what routers say, whose pods and logs are whose."""
 
+import asyncio
+from collections.abc import AsyncGenerator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 
-from slipway.kube.rollout import Routed
-from slipway.local.state import State
-from slipway.running.backend import loads, routed
+from slipway.kube.rollout import Rollout, Routed
+from slipway.local.state import LocalError, State
+from slipway.running.backend import Look, loads, routed
 from slipway.running.cluster import rollouts
-from slipway.running.local import scaled
+from slipway.running.follow import follow
+from slipway.running.local import Local, scaled
 from slipway.running.pod_logs import processes
 from slipway.spec import SERVING, Serving
 from tests.unit import rollouts as rollouts_
@@ -63,6 +68,69 @@ def test_a_replica_is_served_where_every_router_sends_requests_to_it() -> None:
     assert routed(loads([first]), "two") == Routed(frozenset({"10.0.0.1:5001", "10.0.0.2:5001"}))
     assert routed(loads([first, report()]), "two") == Routed(frozenset()), "one router does not know it"
     assert routed({}, "two") == Routed(frozenset()), "no router does"
+
+
+class Looks(Local):
+    """Looks at what a test says, 20 seconds apart; `clock` is the module's."""
+
+    def __init__(self, clock: MagicMock, *looks: Look) -> None:
+        self._clock, self._looks = clock, looks
+
+    async def looks(self) -> AsyncGenerator[Look]:
+        for number, look in enumerate(self._looks):
+            self._clock.now.return_value = rollouts_.NOW + timedelta(seconds=20 * number)
+            yield look
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> MagicMock:
+    made = MagicMock()
+    made.now.return_value = rollouts_.NOW
+    monkeypatch.setattr("slipway.running.follow.datetime", made)
+    return made
+
+
+def router(**state: Any) -> Rollout:
+    obj = rollouts_.deployment(1)
+    labels = {"app.kubernetes.io/component": "router"}
+    obj["metadata"] |= {"name": "slipway-router", "uid": "r", "labels": labels}
+    return Rollout(obj, "new", [rollouts_.pod("slipway-router-new-a", address="10.244.0.8", **state)])
+
+
+def service(*reached: str) -> Rollout:
+    return rollouts_.rollout(1, rollouts_.pod(ready=60), routed=Routed(frozenset(reached)))
+
+
+REACHED = service("10.244.0.7:5001")
+
+
+@pytest.mark.parametrize("names", [[], ["diabetes"]])
+def test_while_the_router_is_on_its_way_no_replica_is_blamed_for_not_being_reached(
+    names: list[str], clock: MagicMock
+) -> None:
+    said: list[str] = []
+    pulling = router(main=rollouts_.waiting("ContainerCreating"))
+    looks = [*[Look([service(), pulling])] * 3, *(Look([one, router(ready=0)]) for one in (service(), REACHED))]
+    done = asyncio.run(follow(Looks(clock, *looks), names, said.append))
+    assert done[0] == REACHED
+    assert "slipway-router: 0 of 1 ready" in said
+    assert "diabetes: waiting for the router to reach every replica" in said
+
+
+def test_when_the_router_cannot_come_then_that_is_the_reason_also_where_a_service_alone_is_waited_for(
+    clock: MagicMock,
+) -> None:
+    broken = router(main=rollouts_.waiting("CrashLoopBackOff", **rollouts_.crashed(1)))
+    with pytest.raises(LocalError, match="slipway-router: scoring ended with exit 1"):
+        asyncio.run(follow(Looks(clock, Look([service(), broken])), ["diabetes"], print))
+
+
+def test_when_a_router_that_is_there_does_not_reach_a_replica_then_that_is_the_reason(
+    clock: MagicMock,
+) -> None:
+    look = Look([service(), router(ready=60)])
+    with pytest.raises(LocalError, match="diabetes: the router does not reach it"):
+        asyncio.run(follow(Looks(clock, look, look, look), ["diabetes"], print))
 
 
 def owned(obj: dict[str, Any], by: str, **labels: str) -> dict[str, Any]:
