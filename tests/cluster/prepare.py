@@ -6,11 +6,12 @@ What is there already is left alone.
 """
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -42,36 +43,52 @@ BUILDKIT = HERE / "buildkit"
 
 
 def main() -> int:
-    """Install what is missing; return 1, with the command to type, where that cannot be done here."""
+    """Install what is missing; return 1, with what to do and nothing done, where that cannot be."""
     given = os.environ.get("SLIPWAY_TEST_KUBECONFIG")
     needed = DEBIAN if given else DEBIAN | KUBERNETES
-    missing = sorted({package for program, package in needed.items() if shutil.which(program) is None})
-    if missing:
-        install = ["apt-get", "install", "--yes", "--quiet", "--no-install-recommends", *missing]
-        if os.geteuid() != 0 or shutil.which("apt-get") is None:
-            print(f"missing: {', '.join(missing)}\nhint: as root, {' '.join(install)}", file=sys.stderr)
-            return 1
-        environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-        _step("look up Debian's packages", ["apt-get", "update", "--quiet"], environment)
-        _step(f"install {', '.join(missing)}", install, environment)
-    if not (NODE_MODULES / ".bin" / "azurite").exists():
-        if shutil.which("npm") is None:
-            print("missing: npm\nhint: install Node.js 20 or newer", file=sys.stderr)
-            return 1
-        quiet = ["--no-audit", "--no-fund", "--loglevel=error"]
-        _step("install azurite", ["npm", "ci", *quiet], dict(os.environ))
+    packages = sorted({package for program, package in needed.items() if shutil.which(program) is None})
+    azurite = (NODE_MODULES / ".bin" / "azurite").exists()
+    lines = list(_lacking(packages, npm=not azurite))
+    if lines:
+        print("\n".join(lines), file=sys.stderr)
+        return 1
+    try:
+        _install(packages, azurite=azurite)
+        if not given and not programs().exists():
+            with _timed("build Kubernetes, about 15 minutes on two cores"):
+                build(_say)
+    except subprocess.CalledProcessError as error:
+        print(f"failed: {shlex.join(map(str, error.cmd))}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _lacking(packages: Sequence[str], *, npm: bool) -> Iterator[str]:
+    """Say what is not here that cannot be installed from here."""
+    if os.geteuid() != 0:
+        yield "missing: root's rights, to make network namespaces and containers\nhint: run it as root"
+    if packages and shutil.which("apt-get") is None:
+        yield f"missing: {', '.join(packages)}\nhint: install them; these are the names of Debian's packages"
+    if npm and shutil.which("npm") is None:
+        yield "missing: npm\nhint: install Node.js 20 or newer"
     try:
         check_go()
     except NoGoError as error:
-        print(error, file=sys.stderr)
-        return 1
+        yield str(error)
+
+
+def _install(packages: Sequence[str], *, azurite: bool) -> None:
+    if packages:
+        environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+        install = ["apt-get", "install", "--yes", "--quiet", "--no-install-recommends", *packages]
+        _step("look up Debian's packages", ["apt-get", "update", "--quiet"], environment)
+        _step(f"install {', '.join(packages)}", install, environment)
+    if not azurite:
+        quiet = ["--no-audit", "--no-fund", "--loglevel=error"]
+        _step("install azurite", ["npm", "ci", *quiet], dict(os.environ))
     compiled = ["go", "build", "-C", str(BUILDKIT), "-trimpath", "-ldflags=-s -w", "-o", "bin/", "tool"]
     environment = os.environ | {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOTOOLCHAIN": "local"}
     _step("build buildx and buildkitd, two minutes at first", compiled, environment)
-    if not given and not programs().exists():
-        with _timed("build Kubernetes, about 15 minutes on two cores"):
-            build(_say)
-    return 0
 
 
 def _step(what: str, command: list[str], environment: dict[str, str]) -> None:
