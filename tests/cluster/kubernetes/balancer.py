@@ -26,6 +26,8 @@ def load_balancer(kubectl: Callable[..., list[str]], address: str) -> Generator[
                 command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
             ) as watch:
                 watching[:] = [watch]
+                if ends.is_set():  # since just now, so nobody else stops it
+                    watch.kill()
                 for line in watch.stdout or ():
                     _give(kubectl, address, *line.split())
             ends.wait(AGAIN)

@@ -91,7 +91,8 @@ def machine(path: str) -> Generator[Machine]:
         name = _name(number)
         folder = Path(tempfile.gettempdir(), name)
         remove(name, folder)  # of a run that was killed
-        (folder / "lib").mkdir(parents=True)
+        folder.mkdir(mode=0o700)  # in it are the tokens of the cluster's users
+        (folder / "lib").mkdir()
         try:
             with _first_process(folder / "init.log") as init:
                 made = Machine(number, folder, init, {"PATH": path, "HOME": "/root"})
