@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 DEADLINE = 60
@@ -30,6 +31,14 @@ def child_of(process: subprocess.Popen[bytes], name: str = "") -> int:
             return int(found[0])
         time.sleep(0.005)
     raise AssertionError(f"{process.args} started nothing")
+
+
+def until(reached: Callable[[], object], seconds: float = DEADLINE) -> None:
+    """Wait for what nothing tells, with a deadline."""
+    end = time.monotonic() + seconds
+    while not reached():
+        assert time.monotonic() < end, f"not reached within {seconds} s"
+        time.sleep(0.05)
 
 
 def wait_stopped(pid: int) -> None:

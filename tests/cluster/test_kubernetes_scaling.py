@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from typing import Any
 
 import httpx
@@ -15,6 +14,7 @@ from slipway.images.cache import Cache
 from tests.cluster.debian import push_base
 from tests.cluster.kubernetes.cluster import Cluster
 from tests.cluster.kubernetes.stack import Stack, push_router
+from tests.cluster.processes import until
 from tests.local.router_parts import statuses
 
 SERVICE = "scaled"
@@ -114,11 +114,3 @@ def test_where_another_autoscaler_has_the_deployment_the_router_gives_way_and_sa
     assert set(asyncio.run(scaled.score(40, 0.3))) == {200}
     assert scaled.replicas == 2
     scaled.kubectl("delete", "horizontalpodautoscaler", "other")
-
-
-def until(reached: Callable[[], object], seconds: float = 60) -> None:
-    """Wait for a condition, with a deadline."""
-    deadline = time.monotonic() + seconds
-    while not reached():
-        assert time.monotonic() < deadline, f"not reached within {seconds} s"
-        time.sleep(0.2)

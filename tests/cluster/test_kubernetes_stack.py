@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from http import HTTPStatus
 from typing import Any
 
@@ -16,10 +15,10 @@ from slipway.spec import ROUTER_NAMESPACE
 from tests.cluster.debian import push_base
 from tests.cluster.kubernetes.cluster import Cluster
 from tests.cluster.kubernetes.stack import LABEL, PRUNED, Stack, key, push_router
+from tests.cluster.processes import until
 
 ECHO = {"source_directory": "examples/echo", "entry_script": "score.py", "cpu_cores": 0.05}
 SERVICES = [{"name": "echo", **ECHO}, {"name": "fixed", "num_replicas": 2, **ECHO}]
-DEADLINE = 30.0
 
 
 @pytest.fixture(name="stack", scope="module")
@@ -50,13 +49,6 @@ def _client(stack: Stack) -> Generator[httpx.Client]:
 def score(client: httpx.Client, stack: Stack, service: str, body: object) -> httpx.Response:
     headers = {"Authorization": f"Bearer {key(stack.cluster, service)}"}
     return client.post(f"/api/v1/service/{service}/score", json=body, headers=headers)
-
-
-def until(holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + DEADLINE
-    while not holds():
-        assert time.monotonic() < end, f"not within {DEADLINE} s"
-        time.sleep(0.05)
 
 
 def facts(stack: Stack) -> dict[str, Any]:

@@ -8,8 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from slipway.images.cache import Cache
 from tests.cluster.debian import push_base
 from tests.cluster.kubernetes.cluster import Cluster
 from tests.cluster.kubernetes.stack import Stack, push_router
+from tests.cluster.processes import until
 
 SERVICE = "words"
 NAMESPACE = "slipway-words"
@@ -309,11 +309,3 @@ def test_who_may_not_read_the_cluster_is_told_what_is_missing(words: Words, tmp_
     other = words("status", "--context", "elsewhere")
     assert other.exit_code == 1
     assert "error: no context `elsewhere` in " in other.stderr
-
-
-def until(reached: Callable[[], object], seconds: float = 60) -> None:
-    """Wait for a condition, with a deadline."""
-    deadline = time.monotonic() + seconds
-    while not reached():
-        assert time.monotonic() < deadline, f"not reached within {seconds} s"
-        time.sleep(0.1)
