@@ -26,12 +26,25 @@ SECONDS = 20.0
 ROLE = "Azure Kubernetes Service Cluster User Role"
 
 
-def kubeconfig(azure: Azure, config: Mapping[str, str], transport: httpx.BaseTransport | None = None) -> str:
-    """Get the kubeconfig of a stack's cluster; its users log in as this program does. Raises LocalError.
+def cluster_id(azure: Azure, config: Mapping[str, str]) -> str:
+    """Give the id that Azure has for a stack's cluster. Raises LocalError.
 
-    `config` is the stack's, where Pulumi looks for the subscription, too; `transport` stands for Azure.
+    `config` is the stack's, where Pulumi looks for the subscription, too.
     """
-    id_ = azure.cluster.id or _id(azure, config)
+    if azure.cluster.id is not None:
+        return azure.cluster.id
+    adopted = azure.resource_group.id
+    group = azure.resource_group.name or name_of(adopted or "")
+    subscription = subscription_of(adopted) if adopted is not None else _subscription(config)
+    provider = "providers/Microsoft.ContainerService/managedClusters"
+    return f"/subscriptions/{subscription}/resourceGroups/{group}/{provider}/{azure.cluster.name}"
+
+
+def kubeconfig(azure: Azure, id_: str, transport: httpx.BaseTransport | None = None) -> str:
+    """Get the kubeconfig of a cluster; its users log in as this program does. Raises LocalError.
+
+    `transport` stands for Azure.
+    """
     cloud, cluster = suffixes(azure.cloud), name_of(id_)
     try:
         token = entra.token(f"https://{cloud.management}/.default", cloud.login).token
@@ -58,25 +71,10 @@ def kubeconfig(azure: Azure, config: Mapping[str, str], transport: httpx.BaseTra
     return exec_kubeconfig(text, azure.cloud, str(Path(sys.executable).with_name("slipway")))
 
 
-def get_credentials(azure: Azure) -> str:
-    """Give the command that puts the cluster into kubectl's own kubeconfig."""
-    group, name = _place(azure)
-    return f"az aks get-credentials --resource-group {group} --name {name}"
-
-
-def _place(azure: Azure) -> tuple[str, str]:
-    """Give the cluster's resource group and name."""
-    if azure.cluster.id is not None:
-        return group_of(azure.cluster.id), name_of(azure.cluster.id)
-    return azure.resource_group.name or name_of(azure.resource_group.id or ""), azure.cluster.name
-
-
-def _id(azure: Azure, config: Mapping[str, str]) -> str:
-    group, name = _place(azure)
-    adopted = azure.resource_group.id
-    subscription = subscription_of(adopted) if adopted is not None else _subscription(config)
-    provider = "providers/Microsoft.ContainerService/managedClusters"
-    return f"/subscriptions/{subscription}/resourceGroups/{group}/{provider}/{name}"
+def get_credentials(id_: str) -> str:
+    """Give the command that puts a cluster into kubectl's own kubeconfig."""
+    where = f"--subscription {subscription_of(id_)} --resource-group {group_of(id_)}"
+    return f"az aks get-credentials {where} --name {name_of(id_)}"
 
 
 def _subscription(config: Mapping[str, str]) -> str:

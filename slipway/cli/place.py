@@ -118,9 +118,9 @@ def _connected(
     namespaces = {ROUTER_NAMESPACE, *(spec.namespace for spec in settings.webservices)}
     url, kubernetes, azure = router_url(settings), settings.kubernetes, settings.azure
     if azure is not None and not where.given:
-        name = name_of(azure.cluster.id or azure.cluster.name)
-        client = connect_with(aks.kubeconfig(azure, config))
-        return client, Place(name, namespaces, f"kubectl --context {name}", url, aks.get_credentials(azure))
+        id_ = aks.cluster_id(azure, config)
+        client, name = connect_with(aks.kubeconfig(azure, id_)), name_of(id_)
+        return client, Place(name, namespaces, f"kubectl --context {name}", url, aks.get_credentials(id_))
     kubeconfig, context = where.kubeconfig, where.context
     if kubernetes is not None:
         context = context or kubernetes.context

@@ -79,7 +79,7 @@ def test_the_cluster_of_the_stack_is_asked_for_and_logs_in_by_this_program(
     seen: list[httpx.Request] = []
     value = base64.b64encode(json.dumps(CONFIG).encode()).decode()
     transport = answers(200, {"kubeconfigs": [{"name": "clusterUser", "value": value}]}, seen)
-    found = yaml.safe_load(aks.kubeconfig(azure(change), config, transport))
+    found = yaml.safe_load(aks.kubeconfig(azure(change), aks.cluster_id(azure(change), config), transport))
     (request,) = seen
     assert (request.method, request.url.path) == ("POST", f"{id_}/listClusterUserCredential")
     assert request.url.host == "management.azure.com"
@@ -110,7 +110,7 @@ def test_when_azure_refuses_then_a_line_says_why_and_what_to_ask_for(
     status: int, body: object, line: str, hint: str
 ) -> None:
     with pytest.raises(LocalError) as error:
-        aks.kubeconfig(azure({"cluster": {"id": CLUSTER}}), {}, answers(status, body, []))
+        aks.kubeconfig(azure({}), CLUSTER, answers(status, body, []))
     assert str(error.value) == line
     assert hint in error.value.hint
     assert "a-token" not in str(error.value)
@@ -124,7 +124,7 @@ def test_when_nobody_is_signed_in_then_the_command_to_sign_in_is_named(
 
     monkeypatch.setattr(entra, "token", token)
     with pytest.raises(LocalError, match="not signed in to Azure: Please run") as error:
-        aks.kubeconfig(azure({"cluster": {"id": CLUSTER}}), {})
+        aks.kubeconfig(azure({}), CLUSTER)
     assert error.value.hint == "az login"
 
 
@@ -133,17 +133,14 @@ def test_when_azure_does_not_answer_then_that_is_said() -> None:
         raise httpx.ConnectError("no route", request=request)
 
     with pytest.raises(LocalError, match=r"management.azure.com does not answer: no route"):
-        aks.kubeconfig(azure({"cluster": {"id": CLUSTER}}), {}, httpx.MockTransport(away))
+        aks.kubeconfig(azure({}), CLUSTER, httpx.MockTransport(away))
 
 
 def test_the_subscription_is_the_one_that_pulumi_takes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def asked() -> str:
-        seen: list[httpx.Request] = []
-        with pytest.raises(LocalError, match="there is no cluster"):
-            aks.kubeconfig(azure({}), {}, answers(404, {}, seen))
-        return seen[0].url.path.split("/")[2]
+        return aks.cluster_id(azure({}), {}).split("/")[2]
 
     script(tmp_path / "az", f"print({SUBSCRIPTION!r})")
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
@@ -153,8 +150,15 @@ def test_the_subscription_is_the_one_that_pulumi_takes(
     monkeypatch.delenv("ARM_SUBSCRIPTION_ID")
     script(tmp_path / "az", "raise SystemExit(1)")
     with pytest.raises(LocalError, match="which Azure subscription is not known") as error:
-        aks.kubeconfig(azure({}), {})
+        aks.cluster_id(azure({}), {})
     assert error.value.hint == "az login, or set one of them"
+
+
+def test_kubectl_is_led_to_the_cluster_whichever_subscription_az_is_on() -> None:
+    id_ = aks.cluster_id(azure({}), {"azure-native:subscriptionId": SUBSCRIPTION})
+    assert aks.get_credentials(id_) == (
+        f"az aks get-credentials --subscription {SUBSCRIPTION} --resource-group ml --name slipway"
+    )
 
 
 def script(path: Path, text: str) -> None:
