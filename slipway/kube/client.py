@@ -139,11 +139,14 @@ def in_cluster() -> Client:
 
 def _files(kubeconfig: str | Path | None) -> tuple[str, list[KubeConfig]]:
     """Read the kubeconfigs that a path, KUBECONFIG or kubectl's default names. Raises ClusterError."""
-    given = str(kubeconfig) if kubeconfig is not None else os.environ.get("KUBECONFIG", "~/.kube/config")
+    given = str(kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config")
+    paths = [given] if kubeconfig else [path for path in given.split(os.pathsep) if path]
+    if len(paths) > 1:  # kubectl, too, does without those that are not there
+        paths = [path for path in paths if Path(path).expanduser().exists()]
     try:
-        return given, [KubeConfig.from_file(path) for path in given.split(os.pathsep) if path]
+        return given, [KubeConfig.from_file(path) for path in paths]
     except (ConfigError, KeyError, OSError, TypeError, ValueError, yaml.YAMLError) as error:
-        raise ClusterError(f"{given} cannot be read: {error}") from error
+        raise ClusterError(f"{given} cannot be read: {' '.join(str(error).split())}") from error
 
 
 class Client:

@@ -140,7 +140,7 @@ async def test_when_a_kubeconfig_has_a_plugin_then_its_token_is_sent(tmp_path: P
     ("text", "said"),
     [
         (None, "not found"),
-        ("[", "cannot be read"),
+        ("[", "cannot be read: [^\n]+$"),
         ("{}", "cannot be read"),
         (json.dumps(kubeconfig(1)), "no context `other` in .*; there: `test`"),
     ],
@@ -159,5 +159,21 @@ def test_when_kubeconfig_names_several_files_then_the_context_is_looked_for_in_a
     first, second = tmp_path / "first", tmp_path / "second"
     first.write_text(json.dumps({"clusters": [], "contexts": [], "users": []}))
     second.write_text(json.dumps(kubeconfig(7)))
-    monkeypatch.setenv("KUBECONFIG", f"{first}:{second}")
+    monkeypatch.setenv("KUBECONFIG", f"{first}:{tmp_path / 'absent'}:{second}")
     assert connect(None, "test").server == "http://127.0.0.1:7"
+
+
+def test_when_kubeconfig_names_none_then_it_is_kubectls_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".kube").mkdir()
+    (tmp_path / ".kube/config").write_text(json.dumps(kubeconfig(7)))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("KUBECONFIG", "")
+    assert connect(None, "test").server == "http://127.0.0.1:7"
+
+
+def test_a_kubeconfig_that_is_given_may_have_any_name(tmp_path: Path) -> None:
+    path = tmp_path / "of:mine"
+    path.write_text(json.dumps(kubeconfig(7)))
+    assert connect(path, "test").server == "http://127.0.0.1:7"
