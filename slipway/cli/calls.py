@@ -45,7 +45,9 @@ def score(
     *, name: str, file: IO[bytes], content_type: str, url: str | None, key_file: Path | None, where: Where
 ) -> None:
     """Send a request to web service NAME and print its answer."""
-    key = key_file.read_text().strip() if key_file is not None else os.environ.get(KEY_VARIABLE)
+    key = (
+        key_file.read_text(errors="replace").strip() if key_file is not None else os.environ.get(KEY_VARIABLE)
+    )
     if key is not None and not is_key(key):
         raise LocalError(f"what --key-file or {KEY_VARIABLE} gives is no key: {KEY_RULE}")
     seconds = 2 * MAX_TIMEOUT_MS / 1000

@@ -89,7 +89,7 @@ def replay(
 
 def _asked(where: Where) -> str:
     text = run_on(where, lambda backend: backend.journal())
-    if not text:
+    if text is None:
         raise LocalError("no router answers with a journal, and no --journal is given", BY_HAND)
     return text
 

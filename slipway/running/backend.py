@@ -86,12 +86,12 @@ class Backend(Protocol):
         """Set values of a Secret that nobody changed since it was read."""
         ...
 
-    async def journal(self) -> str:
-        """Give what the routers say of their scaling; empty where none answers."""
+    async def journal(self) -> str | None:
+        """Give what the routers say of their scaling; None where none answers."""
         ...
 
     def logs(self, deployment: Object, options: LogOptions) -> AsyncGenerator[Lines]:
-        """Read what the containers of a Deployment's pods have written."""
+        """Read what a Deployment's containers have written; a source comes without lines first."""
         ...
 
 

@@ -134,10 +134,11 @@ class Cluster:
                 raise LocalError(message, "look at them, then do it again") from None
             raise
 
-    async def journal(self) -> str:
+    async def journal(self) -> str | None:
         listing = await self._client.list("Pod", ROUTER_NAMESPACE, labels=OURS)
         pods = [pod for pod in listing.items if is_router(pod) and is_ready(pod)]
-        return "".join(await asyncio.gather(*(self._page(pod, "journal") for pod in pods)))
+        pages = await asyncio.gather(*(self._page(pod, "journal") for pod in pods))
+        return "".join(pages) if pages else None
 
     def logs(self, deployment: Object, options: LogOptions) -> AsyncGenerator[Lines]:
         metadata = deployment["metadata"]

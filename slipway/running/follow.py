@@ -66,9 +66,7 @@ def _coming(look: Look) -> list[Rollout]:
     return [
         one
         for one in look.rollouts
-        if is_router(one.deployment)
-        and replicas(one.deployment["spec"])
-        and not any(map(is_ready, one.pods))
+        if is_router(one.deployment) and replicas(one.deployment["spec"]) and not any(map(is_ready, one.pods))
     ]
 
 

@@ -77,14 +77,16 @@ class Local:
             raise LocalError(f"the Secret {metadata['name']} is gone", "slipway up")
         return written
 
-    async def journal(self) -> str:
-        return self._asked("/journal") or ""
+    async def journal(self) -> str | None:
+        return self._asked("/journal")
 
     async def logs(self, deployment: Object, options: LogOptions) -> AsyncGenerator[Lines]:
         """Read the files; each holds what earlier processes of its container wrote, too."""
         folder = self._state.logs / deployment["metadata"]["namespace"] / deployment["metadata"]["name"]
         places: dict[Path, Place] = {}
         rest: dict[Path, bytes] = {}
+        for path in sorted(folder.glob("*.log")):
+            yield Lines(path.stem, b"")  # so that it is known how many there are
         while True:
             for path in sorted(folder.glob("*.log"), key=_changed):
                 with contextlib.suppress(FileNotFoundError):  # an old one may be removed at any time

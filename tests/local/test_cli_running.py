@@ -199,6 +199,9 @@ def test_with_an_address_and_a_key_nothing_else_is_asked_for(
     assert refused.exit_code == 1
     assert refused.stderr.startswith("error: what --key-file or SLIPWAY_KEY gives is no key: ")
     assert "lines" not in refused.stderr
+    file.write_bytes(b"\xff\xfe")
+    refused = slipway(*call, "--key-file", str(file), stdin="{}")
+    assert refused.stderr.startswith("error: what --key-file or SLIPWAY_KEY gives is no key: ")
     for wrong in ("127.0.0.1", "http://["):
         result = slipway(*call[:-1], wrong, stdin="{}")
         assert (result.exit_code, result.stdout) == (1, "")

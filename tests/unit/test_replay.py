@@ -1,6 +1,8 @@
 """A journal played again: the same requests under other settings, as numbers, blocks and a picture."""
 
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 from xml.etree import ElementTree
 
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 
 from slipway.cli import main
 from slipway.cli.chart import BLOCKS, blocks, sample, svg
+from slipway.local.state import State
 from slipway.problems import Problems
 from slipway.router.journal import Entry, Journal
 from slipway.router.replay import read, recorded, replay
@@ -148,13 +151,44 @@ def test_a_mistake_is_one_line_that_says_what_to_do(file: Path, arguments: list[
     assert said in result.stderr
 
 
-def test_without_a_journal_and_a_router_the_error_says_how_to_get_one_from_a_cluster(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give a project whose stack runs nowhere."""
     (tmp_path / "Pulumi.yaml").write_text("name: a\nruntime: python\n")
     (tmp_path / "Pulumi.local.yaml").write_text("config:\n  slipway:kubernetes: {context: nowhere}\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("KUBECONFIG", "/dev/null")
+    return tmp_path
+
+
+@pytest.mark.usefixtures("project")
+def test_without_a_journal_and_a_router_the_error_says_how_to_get_one_from_a_cluster() -> None:
     result = run()
     assert result.exit_code == 1
     assert "port-forward deployment/slipway-router 8081" in result.stderr
+
+
+class Nothing(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+
+def test_when_the_router_scales_nothing_then_the_error_says_which_services_it_would_scale(
+    project: Path,
+) -> None:
+    with HTTPServer(("127.0.0.1", 0), Nothing) as server:
+        ports = [{"name": "admin", "containerPort": 8081, "hostPort": server.server_port}]
+        labels = {"app.kubernetes.io/component": "router"}
+        router = {
+            "kind": "Pod",
+            "metadata": {"name": "router", "namespace": "slipway", "labels": labels},
+            "spec": {"containers": [{"ports": ports}]},
+        }
+        State(project / ".slipway/local").objects.put(router)
+        Thread(target=server.handle_request).start()
+        result = run()
+    assert result.exit_code == 1
+    assert "error: the journal has too few lines; services in it: none\n" in result.stderr
+    assert "hint: only services without num_replicas have any" in result.stderr

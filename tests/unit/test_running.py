@@ -11,7 +11,7 @@ import pytest
 
 from slipway.kube.rollout import Rollout, Routed
 from slipway.local.state import LocalError, State
-from slipway.running.backend import Look, loads, routed
+from slipway.running.backend import Lines, LogOptions, Look, loads, routed
 from slipway.running.cluster import rollouts
 from slipway.running.follow import follow
 from slipway.running.local import Local, scaled
@@ -110,7 +110,10 @@ def test_while_the_router_is_on_its_way_no_replica_is_blamed_for_not_being_reach
 ) -> None:
     said: list[str] = []
     pulling = router(main=rollouts_.waiting("ContainerCreating"))
-    looks = [*[Look([service(), pulling])] * 3, *(Look([one, router(ready=0)]) for one in (service(), REACHED))]
+    looks = [
+        *[Look([service(), pulling])] * 3,
+        *(Look([one, router(ready=0)]) for one in (service(), REACHED)),
+    ]
     done = asyncio.run(follow(Looks(clock, *looks), names, said.append))
     assert done[0] == REACHED
     assert "slipway-router: 0 of 1 ready" in said
@@ -131,6 +134,22 @@ def test_when_a_router_that_is_there_does_not_reach_a_replica_then_that_is_the_r
     look = Look([service(), router(ready=60)])
     with pytest.raises(LocalError, match="diabetes: the router does not reach it"):
         asyncio.run(follow(Looks(clock, look, look, look), ["diabetes"], print))
+
+
+def test_logs_here_name_their_sources_before_their_lines_as_in_a_cluster(tmp_path: Path) -> None:
+    state = State(tmp_path)
+    folder = state.logs / "slipway-services/diabetes"
+    folder.mkdir(parents=True)
+    for name in ("a", "b"):
+        (folder / f"{name}.log").write_text(f"of {name}\n")
+
+    async def read() -> list[Lines]:
+        logs = Local(state).logs(rollouts_.deployment(2), LogOptions(10))
+        return [one async for one in logs]
+
+    first, *_, last = asyncio.run(read())
+    assert [first, last] == [Lines("a", b""), Lines("b", b"of b\n")]
+    assert {one.source for one in asyncio.run(read())[:2]} == {"a", "b"}
 
 
 def owned(obj: dict[str, Any], by: str, **labels: str) -> dict[str, Any]:
