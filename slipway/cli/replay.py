@@ -70,7 +70,7 @@ def replay(
     known = ", ".join(f"`{name}`" for name in journals) or "none"
     if service is not None:
         journals = {name: entries for name, entries in journals.items() if name == service}
-    journals = {name: entries for name, entries in journals.items() if len(entries) > 1}
+    journals = {name: entries for name, entries in journals.items() if _seconds(entries)}
     if not journals:
         of = f" of `{service}`" if service is not None else ""
         raise LocalError(
@@ -146,7 +146,7 @@ def _show(name: str, entries: Sequence[Entry], runs: dict[str, Run]) -> None:
     rows: list[Sequence[object]] = [("settings", "missed", "of requests", "replica-seconds", "mean replicas")]
     for label, run in runs.items():
         share = f"{100 * run.missed / run.requests:.2f} %" if run.requests else "-"
-        mean = f"{run.replica_seconds / seconds:.2f}" if seconds else "-"
+        mean = f"{run.replica_seconds / seconds:.2f}"
         rows.append((label, run.missed, share, round(run.replica_seconds), mean))
     click.echo(table(rows), nl=False)
     most = max(value for run in runs.values() for _, value in run.replicas)

@@ -342,9 +342,12 @@ def _refusal(answer: bytes | Object, status: int | None) -> ClusterError:
     """Read a `Status`; what stands between us and the API server answers in its own words."""
     if isinstance(answer, bytes):
         try:
-            answer = cast(Object, json.loads(answer))
+            read: object = json.loads(answer)
         except ValueError:
+            read = None
+        if not isinstance(read, dict):
             return ClusterError(f"HTTP {status}: {answer[:200].decode(errors='replace')}", status)
+        answer = cast(Object, read)
     return ClusterError(str(answer.get("message") or f"HTTP {status}"), answer.get("code") or status)
 
 

@@ -29,7 +29,6 @@ LASTS_SECONDS = 240, 360
 """How long a watch lasts before another takes over."""
 ABSENT_SECONDS = 60.0
 """How often to ask for a kind that one can do without."""
-NOT_FOR_US = (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND)
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ class Source:
     namespace: str = ""
     labels: str = ""
     optional: bool = False
-    """Whether a cluster may lack or refuse it; then there are none."""
+    """Whether a cluster may lack it, or refuse it before there was any; then there are none."""
     keep: Callable[[Object], Object] = dict
     """What is kept of an object, which may be changed."""
 
@@ -128,8 +127,11 @@ class Watch:
 
     def _absent(self, error: Exception) -> bool:
         """Tell whether there is no such kind here, or not for us."""
-        refused = isinstance(error, ClusterError) and error.status in NOT_FOR_US
-        if not (self.source.optional and refused):
+        if not (self.source.optional and isinstance(error, ClusterError)):
+            return False
+        # An API server that starts may forbid what it allows soon: what was known stays.
+        refused = error.status == HTTPStatus.FORBIDDEN and not self.objects
+        if not refused and error.status != HTTPStatus.NOT_FOUND:
             return False
         if not self.complete or self.objects:
             log.info("%s: goes without: %s", self.source.kind, error)
@@ -139,10 +141,10 @@ class Watch:
         return True
 
     def _failed(self, error: Exception) -> None:
-        """Remember why; what the API server answered, rather than could not, makes a new list necessary."""
+        """Remember why; what the API server answered makes a new list necessary, unless it is overloaded."""
         if not isinstance(error, ClusterError):
             log.error("%s: %r", self.source.kind, error, exc_info=error)
-        if not isinstance(error, ClusterError) or error.status is not None:
+        if not isinstance(error, ClusterError) or error.status not in (None, HTTPStatus.TOO_MANY_REQUESTS):
             self.version = ""
         if isinstance(error, ClusterError) and error.status == HTTPStatus.GONE:
             return

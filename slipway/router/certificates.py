@@ -2,9 +2,11 @@
 
 import base64
 import binascii
+import contextlib
 import re
 from collections.abc import Hashable, Mapping
 from pathlib import Path
+from stat import S_ISREG
 
 BLOCK = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----\s+([A-Za-z0-9+/=\s]+?)\s*-----END \1-----")
 
@@ -26,9 +28,14 @@ def bundle(data: Mapping[str, str]) -> str:
 
 def fingerprint(folder: Path) -> Hashable:
     """Give what differs once any file of a folder was replaced or written to."""
-    files = sorted(one for one in folder.iterdir() if one.is_file()) if folder.is_dir() else []
-    stats = [(file.name, file.stat()) for file in files]
-    return tuple((name, stat.st_ino, stat.st_mtime_ns, stat.st_size) for name, stat in stats)
+    found: list[Hashable] = []
+    with contextlib.suppress(OSError):  # it is being replaced
+        for file in sorted(folder.iterdir()):
+            with contextlib.suppress(OSError):
+                stat = file.stat()
+                if S_ISREG(stat.st_mode):
+                    found.append((file.name, stat.st_ino, stat.st_mtime_ns, stat.st_size))
+    return tuple(found)
 
 
 def _block(match: re.Match[str]) -> str:

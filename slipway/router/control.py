@@ -186,8 +186,12 @@ class Router:
                 if snapshot.done():
                     self._discover(snapshot.result())
                     snapshot = asyncio.create_task(self._feed.next(), name="feed")
-                with contextlib.suppress(HAProxyError):  # it has ended: the next turn starts it again
+                try:
                     await self._converge()
+                except HAProxyError:
+                    pass  # it has ended: the next turn starts it again
+                except OSError as error:  # no room for a file or a process: the next turn tries again
+                    log.error("%s", error)  # noqa: TRY400 - its text says it all
         finally:
             tasks = (snapshot, ended, stopped, hurried)
             for task in tasks:
@@ -219,7 +223,8 @@ class Router:
         try:
             await self._start()
             self.error = None
-        except HAProxyError as error:
+        except (HAProxyError, OSError) as error:
+            self._started_at = time.monotonic()  # it did not live at all
             self.error = str(error)
             log.error("%s", error)  # noqa: TRY400 - its text says it all
 
@@ -288,7 +293,7 @@ class Router:
     async def _reload(self, reasons: Sequence[str], target: State, *, patient: bool = False) -> None:
         """Let a new worker serve `target`; if `patient`, not while requests would be stranded by it."""
         log.info("reload: %s", "; ".join(reasons))
-        before, self._files = self._running.state, self._certificates()
+        before, files = self._running.state, self._certificates()
         try:
             await self._install(target, check=True)
             await self._holds.say(held=False)
@@ -298,7 +303,7 @@ class Router:
         except HAProxyError as error:
             if self.pid is None:
                 raise
-            self.error, self._refused = str(error), target
+            self.error, self._refused, self._files = str(error), target, files
             self._waits = True  # for the part of it that commands can do
             log.error("%s", error)  # noqa: TRY400 - its text says it all
         if self._waits:
@@ -307,6 +312,7 @@ class Router:
             return
         self.reloads += 1
         self._reloaded_at = time.monotonic()
+        self._files = files
         self.error = self._refused = self._stranded_since = None
         self._running = Running(target)
         self._holds.retire(_queues_end(before))

@@ -12,6 +12,8 @@ from itertools import zip_longest
 from typing import NamedTuple
 
 from slipway.kube.folder import Object
+from slipway.kube.read import part
+from slipway.kube.read import replicas as asked_for
 from slipway.router.control import Router
 from slipway.router.feed import EventType, Objects, WriteError, Writer
 from slipway.router.state import Reason, State
@@ -58,9 +60,8 @@ def facts(objects: Objects, wanted: State, running: State, refusal: str | None) 
     ignored = {one.place: Problem(one.reason, one.why) for one in wanted.ignored}
     found: dict[Place, Fact] = {}
     for obj in objects.deployments:
-        metadata, spec = _part(obj, "metadata"), _part(obj, "spec")
-        place: Place = (metadata["namespace"], metadata["name"])
-        service: str | None = _part(metadata, "labels").get(WEBSERVICE)
+        place = _place(obj)
+        service: str | None = part(obj, "metadata", "labels").get(WEBSERVICE)
         if service is None:
             continue
         if (problem := ignored.get(f"Deployment {'/'.join(place)}")) is not None:
@@ -74,7 +75,7 @@ def facts(objects: Objects, wanted: State, running: State, refusal: str | None) 
             problems.add(Problem("ReloadRefused", refusal))
         replicas = len(old.replicas) if old is not None else None
         wait = old.limits.wait_ms if old is not None else 0
-        found[place] = Fact(service, frozenset(problems), replicas, spec.get("replicas", 1), wait)
+        found[place] = Fact(service, frozenset(problems), replicas, asked_for(part(obj, "spec")), wait)
     return found
 
 
@@ -133,10 +134,6 @@ class Reporter:
             await self._writer.event(regarding, told.type, told.reason, told.note)
         except WriteError as error:
             log.warning("no Event %s: %s", told.reason, error)
-
-
-def _part(obj: Object, name: str) -> Object:
-    return obj.get(name) or {}
 
 
 def _place(obj: Object) -> Place:

@@ -121,12 +121,13 @@ class HAProxy:
         return [row for found in (await self.workers()).values() for row in found]
 
     async def workers(self) -> dict[str, list[Row]]:
-        """Give the rows by worker process; of those that only finish what they have, if they still answer."""
+        """Give the rows by worker process; none for an old one that does not answer."""
         shown = await _ask(MASTER_SOCKET, "show proc")
         pids = [line.split()[0] for line in shown.splitlines() if line.split()[1:2] == ["worker"]]
         found: dict[str, list[Row]] = {}
         for pid in pids:  # the current one is the first
-            with contextlib.suppress(HAProxyError) if found else contextlib.nullcontext():
+            found[pid] = []
+            with contextlib.suppress(HAProxyError) if pid != pids[0] else contextlib.nullcontext():
                 found[pid] = rows(await _ask(MASTER_SOCKET, f"@!{pid} show stat -1 6 -1", WORKER_SECONDS))
         return found
 

@@ -1,8 +1,8 @@
 """What HAProxy counted since it was last looked at, over all its worker processes. Pure but for its memory.
 
 Each worker counts from nothing, whether it came with a reload or a restart, and goes with its counts. So what
-is added is the difference of each worker to itself. A request counts once: when first seen in the queue,
-in a replica or refused.
+is added is the difference of each worker to itself; one that does not answer is as it was. A request counts
+once: when first seen in the queue, in a replica or refused.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,6 +33,8 @@ class Sampler:
     def look(self, workers: Mapping[str, Sequence[Row]]) -> dict[str, Seen]:
         """Give what is new of each service that the current worker knows."""
         now = {(worker, name): load for worker, rows in workers.items() for name, load in loads(rows).items()}
+        silent = {worker for worker, rows in workers.items() if not rows}
+        now |= {place: load for place, load in self._before.items() if place[0] in silent}
         current = next(iter(workers), "")
         found: dict[str, Seen] = {}
         for name in [name for worker, name in now if worker == current]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Coroutine
 from dataclasses import dataclass, replace
@@ -46,13 +47,15 @@ class _Memory:
     arrivals: int = 0
     refused: int = 0
     """Both since its line in the journal."""
-    decided_at: float = -TICK_SECONDS
+    decided_at: float = -math.inf
     asked: tuple[int, float] | None = None
     """What was written, and until when the objects may not show it."""
     startup_seconds: float | None = None
     complete: bool = True
     """Whether all routers were heard."""
     writing: asyncio.Task[None] | None = None
+    stuck: bool = False
+    """Whether it was told that pods find no node."""
 
 
 class Scaler:
@@ -68,7 +71,6 @@ class Scaler:
         self._loads = self._before = Loads(pod=peers.pod, run=peers.run, services={})
         self._memories: dict[str, _Memory] = {}
         self._off: dict[str, str] = {}
-        self._stuck: set[str] = set()
         self._objects: Objects | None = None
         self._targets: dict[str, Target] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -109,7 +111,10 @@ class Scaler:
     def _take_objects(self) -> None:
         if self._objects is not self._router.objects:
             self._objects = self._router.objects
-            self._targets = targets(self._router.state.services.values(), self._objects)
+            services = self._router.state.services
+            self._targets = targets(services.values(), self._objects)
+            for name in (self._memories.keys() | self._off.keys()) - services.keys():
+                self._forget(name)
             self._peers.find(self._objects.routers)
 
     async def _tick(self) -> None:
@@ -141,9 +146,6 @@ class Scaler:
 
     def _look(self, seen: Services, complete: bool, now: float) -> None:
         services = self._router.state.services
-        for name in (self._memories.keys() | self._off.keys()) - services.keys():
-            self.journal.forget(name)
-            self._forget(name)
         for name, service in services.items():
             target = self._targets.get(name)
             if self._peers.owner(name) != self._peers.pod:
@@ -154,7 +156,7 @@ class Scaler:
     def _forget(self, name: str) -> None:
         self._memories.pop(name, None)
         self._off.pop(name, None)
-        self._stuck.discard(name)
+        self.journal.forget(name)
 
     def _scales(self, service: Service, target: Target) -> bool:
         """Whether a service is ours to scale; tell when that changes."""
@@ -165,6 +167,7 @@ class Scaler:
             off = f"{target.rival} scales this Deployment, so the router does not"
         if off or not service.serving.autoscale_enabled:
             self._memories.pop(name, None)
+            self.journal.forget(name)
         if not off or not service.serving.autoscale_enabled:
             self._off.pop(name, None)
             return service.serving.autoscale_enabled
@@ -199,7 +202,9 @@ class Scaler:
         )
         memory.history = remember(memory.history, sample, memory.fresh)
         memory.fresh = None
-        self._tell_unschedulable(service, target, sample.replicas)
+        if target.unschedulable and not memory.stuck:
+            self._tell_unschedulable(service, target, sample.replicas)
+        memory.stuck = bool(target.unschedulable)
         due = now - memory.decided_at >= service.serving.autoscale_refresh_seconds - EARLY_SECONDS
         if not due or memory.writing is not None:
             return
@@ -236,16 +241,12 @@ class Scaler:
             memory.writing = None
 
     def _tell_unschedulable(self, service: Service, target: Target, replicas: int) -> None:
-        if not target.unschedulable:
-            self._stuck.discard(service.name)
-        elif service.name not in self._stuck:
-            self._stuck.add(service.name)
-            note = (
-                f"{len(target.unschedulable)} of {replicas} replicas find no node, and no more are asked for "
-                f"until they do: {target.unschedulable[0]}"
-            )
-            log.warning("%s: %s", service.name, note)
-            self._start(self._tell(target, "Warning", "FailedScheduling", note))
+        note = (
+            f"{len(target.unschedulable)} of {replicas} replicas find no node, and no more are asked for "
+            f"until they do: {target.unschedulable[0]}"
+        )
+        log.warning("%s: %s", service.name, note)
+        self._start(self._tell(target, "Warning", "FailedScheduling", note))
 
     async def _tell(self, target: Target, kind: EventType, reason: Reason, note: str) -> None:
         """Write an Event of a Deployment; that it could not be is only logged."""

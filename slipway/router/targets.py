@@ -2,12 +2,13 @@
 
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
+from slipway.kube.events import time
 from slipway.kube.folder import Object
+from slipway.kube.read import condition, is_ready, items, part, replicas, stopping
 from slipway.router.feed import Objects
 from slipway.router.state import Service
 from slipway.spec import WEBSERVICE
@@ -38,9 +39,9 @@ def targets(services: Iterable[Service], objects: Objects) -> dict[str, Target]:
     deployments = {_place(one): one for one in objects.deployments}
     pods: dict[object, list[Object]] = defaultdict(list)
     for pod in objects.pods:
-        if "deletionTimestamp" not in _part(pod, "metadata"):
-            labels = _part(pod, "metadata", "labels")
-            pods[_part(pod, "metadata").get("namespace"), labels.get(WEBSERVICE)].append(pod)
+        if not stopping(pod):
+            labels = part(pod, "metadata", "labels")
+            pods[pod["metadata"].get("namespace"), labels.get(WEBSERVICE)].append(pod)
     return {
         service.name: _target(found, pods[service.deployment[0], service.name], objects.autoscalers)
         for service in services
@@ -49,10 +50,9 @@ def targets(services: Iterable[Service], objects: Objects) -> dict[str, Target]:
 
 
 def _target(deployment: Object, pods: Sequence[Object], autoscalers: Sequence[Object]) -> Target:
-    replicas: object = _part(deployment, "spec").get("replicas")
     return Target(
         deployment,
-        replicas if isinstance(replicas, int) else 1,
+        replicas(part(deployment, "spec")),
         tuple(said for pod in pods if (said := _unschedulable(pod)) is not None),
         next((_title(one) for one in autoscalers if _scales(one, deployment)), None),
         _startup(pods),
@@ -60,58 +60,41 @@ def _target(deployment: Object, pods: Sequence[Object], autoscalers: Sequence[Ob
 
 
 def _unschedulable(pod: Object) -> str | None:
-    for condition in _conditions(pod, "PodScheduled"):
-        if condition.get("status") == "False" and condition.get("reason") == "Unschedulable":
-            return str(condition.get("message") or "no node takes it")
-    return None
+    placed = condition(pod, "PodScheduled")
+    if (placed.get("status"), placed.get("reason")) != ("False", "Unschedulable"):
+        return None
+    return str(placed.get("message") or "no node takes it")
 
 
 def _startup(pods: Iterable[Object]) -> float | None:
-    """Give the middle of the latest pods' times; those that were restarted tell of something else."""
+    """Give the middle of the latest pods' times; those that were restarted tell of something else.
+
+    A node that was not heard of for a while makes its pods Ready anew, but not their containers.
+    """
     starts: list[tuple[datetime, float]] = []
     for pod in pods:
-        restarted = any(
-            one.get("restartCount") for one in _part(pod, "status").get("containerStatuses") or ()
-        )
-        for condition in _conditions(pod, "Ready"):
-            if condition.get("status") == "True" and not restarted:
-                created = _time(_part(pod, "metadata").get("creationTimestamp"))
-                ready = _time(condition.get("lastTransitionTime"))
-                if created is not None and ready is not None:
-                    starts.append((created, max(0.0, (ready - created).total_seconds())))
+        restarted = any(one.get("restartCount") for one in items(pod, "status", "containerStatuses"))
+        since = (condition(pod, "ContainersReady") or condition(pod, "Ready")).get("lastTransitionTime")
+        if is_ready(pod) and not restarted and since:
+            created = time(pod["metadata"]["creationTimestamp"])
+            starts.append((created, max(0.0, (time(since) - created).total_seconds())))
     latest = [seconds for _, seconds in sorted(starts)[-LATEST_PODS:]]
     return statistics.median(latest) if latest else None
 
 
 def _scales(autoscaler: Object, deployment: Object) -> bool:
-    reference = _part(autoscaler, "spec", "scaleTargetRef")
+    reference = part(autoscaler, "spec", "scaleTargetRef")
     namespace, name = _place(deployment)
-    here = _part(autoscaler, "metadata").get("namespace") == namespace
+    here = autoscaler["metadata"].get("namespace") == namespace
     return here and (reference.get("kind"), reference.get("name")) == ("Deployment", name)
 
 
 def _title(autoscaler: Object) -> str:
-    metadata = _part(autoscaler, "metadata")
-    keda = _part(metadata, "labels").get(KEDA)
+    metadata: Object = autoscaler["metadata"]
+    keda = part(metadata, "labels").get(KEDA)
     of = f" of KEDA's ScaledObject {keda}" if keda else ""
     return f"HorizontalPodAutoscaler {metadata.get('namespace')}/{metadata.get('name')}{of}"
 
 
 def _place(obj: Object) -> tuple[object, object]:
-    metadata = _part(obj, "metadata")
-    return metadata.get("namespace"), metadata.get("name")
-
-
-def _conditions(pod: Object, kind: str) -> Iterable[Mapping[str, Any]]:
-    return (one for one in _part(pod, "status").get("conditions") or () if one.get("type") == kind)
-
-
-def _part(obj: Mapping[str, Any], *path: str) -> Mapping[str, Any]:
-    """Follow names down; empty where the way ends."""
-    for name in path:
-        obj = obj.get(name) or {}
-    return obj
-
-
-def _time(text: object) -> datetime | None:
-    return datetime.fromisoformat(text) if isinstance(text, str) else None
+    return obj["metadata"].get("namespace"), obj["metadata"].get("name")

@@ -13,6 +13,7 @@ from hashlib import sha256
 from http import HTTPStatus
 
 from slipway.kube.client import Client, ClusterError
+from slipway.kube.events import seen
 from slipway.kube.folder import Folder, Object
 from slipway.router.feed import EventType, WriteError
 from slipway.router.state import Reason
@@ -57,7 +58,7 @@ class FolderWriter:
         now = datetime.now(UTC)
         try:
             for one in self._folder.list("Event"):
-                if now - last_seen(one) > KEPT:
+                if now - seen(one) > KEPT:
                     self._folder.delete("Event", one["metadata"]["namespace"], one["metadata"]["name"])
             wanted = _event(regarding, type, reason, note, now)
             namespace, name = wanted["metadata"]["namespace"], wanted["metadata"]["name"]
@@ -95,8 +96,6 @@ class ClusterWriter:
         self._client = client
         self._repeated: OrderedDict[str, _Repeated] = OrderedDict()
         self._budget = Budget(at=time.monotonic())
-        self.left_out = 0
-        """Events that were too many."""
 
     async def scale(self, namespace: str, deployment: str, replicas: int) -> None:
         """Merge `spec.replicas` into the subresource."""
@@ -116,7 +115,6 @@ class ClusterWriter:
             return
         budget = self._budget.spend(now)
         if budget is None:
-            self.left_out += 1
             log.warning(
                 "Event %s of %s is left out: there are too many", reason, regarding["metadata"]["name"]
             )
@@ -142,12 +140,6 @@ class ClusterWriter:
             found = await self._client.patch(EVENTS, namespace, name, {})
             series = _again(found, datetime.fromisoformat(wanted["eventTime"]), times)["series"]
             await self._client.patch(EVENTS, namespace, name, {"series": series})
-
-
-def last_seen(event: Object) -> datetime:
-    """Give the time of an Event (events.k8s.io/v1) when it came last."""
-    series: Object = event.get("series") or {}
-    return datetime.fromisoformat(series.get("lastObservedTime") or event["eventTime"])
 
 
 def _event(regarding: Object, kind: EventType, reason: Reason, note: str, now: datetime) -> Object:

@@ -194,11 +194,12 @@ async def telling(client: Client, said: str) -> None:
 
 
 FUNCTIONS: dict[str, Callable[[Client, str], Awaitable[None]]] = {
-    "deployments/scale": scaling,
-    "events": telling,
-    "horizontalpodautoscalers": feeding_without_autoscalers,
+    "patch deployments/scale": scaling,
+    "create events": telling,
+    "patch events": telling,
+    "list horizontalpodautoscalers": feeding_without_autoscalers,
 }
-"""What uses a right, by its resource; else it is the feed."""
+"""What uses a right, by its verb and resource; else it is the feed."""
 
 
 @pytest.mark.parametrize(("right", "verb"), EVERY, ids=[f"{verb} {right[1]}" for right, verb in EVERY])
@@ -211,7 +212,7 @@ def test_without_a_right_what_uses_it_fails(
         name = f"no-{verb}-{of}{sub}"
         said = f'cannot {verb} resource "{resource}" in API group "{group}"'
         async with account(cluster, tmp_path, name, (right, verb)) as client, asyncio.timeout(SECONDS):
-            await FUNCTIONS.get(resource, feeding)(client, said)
+            await FUNCTIONS.get(f"{verb} {resource}", feeding)(client, said)
 
     asyncio.run(scenario())
 

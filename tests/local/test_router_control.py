@@ -2,8 +2,11 @@
 
 import asyncio
 import contextlib
+import os
+import signal
 import stat
-from collections.abc import AsyncGenerator
+import time
+from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,7 @@ from slipway.router import binary
 from slipway.router.control import Router
 from slipway.router.feed import Objects
 from slipway.router.haproxy import HAProxy, HAProxyError
-from slipway.router.options import Options
+from slipway.router.options import Options, Tls
 from slipway.router.plan import Command
 from slipway.spec import Serving
 from tests.local.router_parts import SECONDS, client, free_ports, replicas, scenario, statuses, until
@@ -68,12 +71,12 @@ class QueueFeed:
 class Running:
     """A router whose loop runs as a task, with its HAProxy at hand."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, tls: Tls | None = None) -> None:
         wrapper = folder / "haproxy"
         wrapper.write_text(WRAPPER.format(haproxy=binary.find()), encoding="ascii")
         wrapper.chmod(stat.S_IRWXU)
         self.port = free_ports(1)[0]
-        options = Options(objects=folder, directory=folder, port=self.port)
+        options = Options(objects=folder, directory=folder, port=self.port, tls=tls)
         self.haproxy = HAProxy(str(wrapper))
         self.feed = QueueFeed()
         self.router = Router(options, self.haproxy, self.feed)
@@ -114,8 +117,8 @@ class Running:
 
 
 @contextlib.asynccontextmanager
-async def running(folder: Path) -> AsyncGenerator[Running]:
-    made, stop, now = Running(folder), asyncio.Event(), asyncio.Event()
+async def running(folder: Path, tls: Tls | None = None) -> AsyncGenerator[Running]:
+    made, stop, now = Running(folder, tls), asyncio.Event(), asyncio.Event()
     await made.feed.queue.put(objects(echo=[1001]))
     task = asyncio.create_task(made.router.run(stop, now))
     try:
@@ -218,3 +221,82 @@ async def test_a_request_that_comes_just_before_a_reload_gets_the_replica_that_c
         await one.until_reloads(1)
         await one.feed.queue.put(objects(echo=[replica.port], fraud=[1002]))
         assert statuses(await asyncio.gather(*requests)) == [200] * 3
+
+
+@scenario
+async def test_when_haproxy_ends_and_cannot_start_then_it_is_tried_again_ever_more_slowly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slipway.router.control.LONGEST_PAUSE_SECONDS", 0.0)  # it has lived long enough
+    async with running(tmp_path) as one:
+        start, tried = one.haproxy.start, list[float]()
+
+        async def fails() -> None:
+            monkeypatch.setattr("slipway.router.control.LONGEST_PAUSE_SECONDS", 5.0)
+            tried.append(time.monotonic())
+            raise OSError("no process to be had")
+
+        async def ready() -> bool | None:
+            return one.router.ready or None
+
+        await until(ready, SECONDS, str)
+        one.haproxy.start = fails
+        assert one.router.pid is not None
+        os.kill(one.router.pid, signal.SIGKILL)
+
+        async def often() -> bool | None:
+            return len(tried) >= 4 or None
+
+        await until(often, SECONDS, lambda: repr(one.router.error))
+        assert tried[3] - tried[0] > 0.1 + 0.2 + 0.4
+        assert one.router.error == "no process to be had"
+        one.haproxy.start = start
+
+        async def recovered() -> bool | None:
+            return (one.router.ready and one.router.error is None) or None
+
+        await until(recovered, SECONDS, lambda: repr(one.router.error))
+
+
+@scenario
+async def test_when_files_cannot_be_written_for_a_while_then_the_router_goes_on_and_catches_up(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path) as one:
+        install, tried = one.haproxy.install, asyncio.Event()
+
+        async def full(files: Mapping[str, str], *, check: bool) -> None:
+            tried.set()
+            raise OSError(f"no space left for {len(files)} files, {check}")
+
+        one.haproxy.install = full
+        await one.feed.queue.put(objects(echo=[1001, 1002]))
+        await asyncio.wait_for(tried.wait(), SECONDS)
+        assert one.router.ready
+        one.haproxy.install = install
+        await one.until_servers("echo", 1001, 1002)
+
+
+@scenario
+async def test_an_old_worker_that_does_not_answer_is_there_without_numbers(tmp_path: Path) -> None:
+    async with running(tmp_path) as one, replicas() as [replica], client() as http:
+        await one.feed.queue.put(objects(echo=[replica.port]))
+        await one.until_servers("echo", replica.port)
+        uri = f"http://127.0.0.1:{one.port}/api/v1/service/echo/score"
+        slow = asyncio.create_task(http.post(uri, json={"sleep": 5}))
+
+        async def busy() -> bool | None:
+            return (await one.router.load())["echo"].busy == 1 or None
+
+        await until(busy, SECONDS, str)
+        (old,) = await one.haproxy.workers()
+        await one.haproxy.reload()
+        os.kill(int(old), signal.SIGSTOP)
+        try:
+            new, last = await one.haproxy.workers()
+            assert (new != old, last) == (True, old)
+            assert [bool(rows) for rows in (await one.haproxy.workers()).values()] == [True, False]
+        finally:
+            os.kill(int(old), signal.SIGCONT)
+        assert all((await one.haproxy.workers()).values())
+        assert (await slow).status_code == 200

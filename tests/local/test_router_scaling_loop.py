@@ -5,7 +5,8 @@ import contextlib
 import json
 import os
 import signal
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from tests.local.router_parts import (
     scenario,
     until,
 )
-from tests.local.test_router_control import objects
+from tests.local.test_router_control import Running, objects
 from tests.local.test_router_control import running as in_this_process
 
 Json = dict[str, Any]
@@ -157,6 +158,27 @@ class Refusing:
         self.events.append((type, reason, note))
 
 
+class Counting(Peers):
+    """Counts how often the loop looked at other objects."""
+
+    found = 0
+
+    def find(self, slices: Iterable[Object]) -> None:
+        self.found += 1
+        super().find(slices)
+
+
+@contextlib.asynccontextmanager
+async def looking(one: Running, writer: Refusing, peers: Peers) -> AsyncGenerator[Scaler]:
+    scaler = Scaler(one.router, one.haproxy, writer, peers)
+    task = asyncio.create_task(scaler.run())
+    try:
+        yield scaler
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
 @contextlib.asynccontextmanager
 async def scaling(folder: Path, writer: Refusing) -> AsyncGenerator[Scaler]:
     """A loop in this process, over two services that ask for more replicas than they may."""
@@ -166,13 +188,8 @@ async def scaling(folder: Path, writer: Refusing) -> AsyncGenerator[Scaler]:
             deployment |= {"kind": "Deployment", "spec": {"replicas": 20}}
         await one.feed.queue.put(given)
         await one.until_reloads(1)
-        scaler = Scaler(one.router, one.haproxy, writer, Peers("", 1))
-        task = asyncio.create_task(scaler.run())
-        try:
+        async with looking(one, writer, Peers("", 1)) as scaler:
             yield scaler
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
 
 
 @scenario
@@ -209,3 +226,32 @@ async def test_when_a_write_hangs_then_the_other_services_are_scaled_on(
         await until(others, SECONDS, lambda: repr(writer.scaled))
         assert scaler.journal.text("echo") == ""
         assert writer.scaled.count("echo") == 1
+
+
+@scenario
+async def test_when_a_service_comes_back_then_it_is_told_anew_that_its_pods_find_no_node(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    writer, peers = Refusing(hangs=False), Counting("", 1)
+    given = objects(echo=[1001])
+    given.deployments[0]["kind"] = "Deployment"
+    stuck = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "no cpu"}
+    async with in_this_process(tmp_path) as one, looking(one, writer, peers):
+
+        async def until_told(times: int) -> None:
+            async def told() -> bool | None:
+                return [reason for _, reason, _ in writer.events] == ["FailedScheduling"] * times or None
+
+            await until(told, SECONDS, lambda: repr(writer.events))
+
+        async def looked() -> bool | None:
+            return peers.found == before + 1 or None
+
+        await one.feed.queue.put(replace(given, pods=[pod("echo-1", stuck)]))
+        await until_told(1)
+        before = peers.found
+        await one.feed.queue.put(objects())
+        await until(looked, SECONDS, lambda: str(peers.found))
+        await one.feed.queue.put(replace(given, pods=[pod("echo-1", stuck)]))
+        await until_told(2)

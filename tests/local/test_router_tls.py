@@ -10,7 +10,7 @@ import re
 import signal
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import httpx
@@ -20,16 +20,20 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from slipway.router.options import Tls
 from tests.local.router_parts import (
     KEY,
     SECONDS,
     RouterProcess,
+    client,
     free_ports,
     replicas,
     running,
     scenario,
     until,
 )
+from tests.local.test_router_control import objects
+from tests.local.test_router_control import running as in_this_process
 
 PEM = serialization.Encoding.PEM
 
@@ -295,3 +299,38 @@ async def test_when_certificates_of_a_folder_are_replaced_then_new_clients_get_t
         status = await router.until(lambda status: status["error"] is not None)
         assert "inconsistencies between private key and certificate" in status["error"]
         assert shown(router) == second
+
+
+@scenario
+async def test_when_a_reload_for_new_certificates_has_to_wait_then_it_comes_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder, waiting = tmp_path / "tls", list[asyncio.Task[httpx.Response]]()
+    as_vault(folder, *certificate())
+    tls = Tls(free_ports(1)[0], folder=folder)
+    async with in_this_process(tmp_path, tls) as one, replicas() as [replica], client() as http:
+        await one.feed.queue.put(objects(echo=[]))
+        await one.until_servers("echo")
+        install = one.haproxy.install
+
+        async def waits() -> bool | None:
+            return (await one.router.load())["echo"].queued == 1 or None
+
+        async def and_then_one_waits(files: Mapping[str, str], *, check: bool) -> None:
+            await install(files, check=check)
+            if not waiting:
+                uri = f"http://127.0.0.1:{one.port}/api/v1/service/echo/score"
+                waiting.append(asyncio.create_task(http.post(uri, json={})))
+                await until(waits, SECONDS, str)
+
+        one.haproxy.install = and_then_one_waits
+        (folder / "second.pem").write_bytes(b"".join(reversed(certificate())))
+
+        async def one_waits() -> bool | None:
+            return bool(waiting) or None
+
+        await until(one_waits, SECONDS, str)
+        await one.feed.queue.put(objects(echo=[replica.port]))
+        assert (await waiting[0]).status_code == 200
+        await one.until_reloads(1)

@@ -101,6 +101,21 @@ async def test_when_the_server_refuses_then_its_own_words_are_told(tmp_path: Pat
 
 
 @scenario
+async def test_when_something_between_refuses_in_its_own_words_then_these_are_told(tmp_path: Path) -> None:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b'HTTP/1.1 502 Bad Gateway\r\ncontent-length: 6\r\nconnection: close\r\n\r\n"away"')
+        writer.close()
+
+    path = tmp_path / "kubeconfig"
+    async with await asyncio.start_server(refuse, "127.0.0.1") as proxy:
+        path.write_text(json.dumps(kubeconfig(proxy.sockets[0].getsockname()[1])))
+        async with connect(path, "test") as api:
+            with pytest.raises(ClusterError, match='HTTP 502: "away"'):
+                await api.list("Pod")
+
+
+@scenario
 async def test_when_nobody_listens_then_the_server_is_named(tmp_path: Path) -> None:
     async with client(tmp_path) as (server, api):
         await server.stop()

@@ -201,6 +201,40 @@ async def test_when_a_kind_is_optional_and_not_for_us_then_there_is_none_of_it(
         assert one.watch.behind is None
 
 
+@pytest.mark.parametrize("verbs", [["watch"], ["watch", "list"]])
+@scenario
+async def test_when_an_optional_kind_that_was_there_is_refused_then_what_was_known_stays(
+    tmp_path: Path, verbs: list[str]
+) -> None:
+    async with watched(tmp_path, optional=True) as one:
+        await one.until_names("a")
+        await one.until(lambda: one.asked("watch") == 1)
+        one.server.refused |= {(verb, "pods"): 403 for verb in verbs}
+        await one.server.cut()
+        await one.until(
+            lambda: one.watch.behind is not None and f"cannot {verbs[-1]}" in one.watch.behind.error
+        )
+        assert one.names == {"a"}
+        one.server.refused.clear()
+        await one.until(lambda: one.watch.behind is None)
+
+
+@scenario
+async def test_when_the_server_has_too_much_to_do_then_it_is_not_asked_for_a_list_as_well(
+    tmp_path: Path,
+) -> None:
+    async with watched(tmp_path) as one:
+        await one.until_names("a")
+        await one.until(lambda: one.asked("watch") == 1)
+        one.server.refused["watch", "pods"] = 429
+        await one.server.cut()
+        await one.until(lambda: one.asked("watch") >= 3)
+        one.server.refused.clear()
+        await one.server.put(named("b"))
+        await one.until_names("a", "b")
+        assert one.asked("list") == 1
+
+
 @scenario
 async def test_when_events_make_no_sense_then_everything_is_listed_again(tmp_path: Path) -> None:
     async with watched(tmp_path) as one:

@@ -134,6 +134,12 @@ def test_the_command_draws_one_service_into_a_file(file: Path, tmp_path: Path) -
     assert not (tmp_path / "other.svg").exists()
 
 
+def test_lines_of_one_moment_are_too_few(tmp_path: Path) -> None:
+    path = tmp_path / "twice.jsonl"
+    path.write_text(2 * (entry(0).model_dump_json() + "\n"), encoding="utf-8")
+    assert "too few lines" in run("--journal", path).stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

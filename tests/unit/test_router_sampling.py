@@ -46,6 +46,15 @@ def test_requests_of_a_worker_that_only_finishes_count_as_busy_and_only_the_curr
     assert (seen.busy, seen.queued, seen.ready, seen.arrivals) == (4, 3, 1, 7)
 
 
+def test_a_worker_that_does_not_answer_is_as_it_was_and_counts_nothing_twice() -> None:
+    sampler = Sampler()
+    old = [HELD, row("a", scur=2), row("BACKEND", qcur=3, connect=1001)]
+    new = [HELD, row("a", scur=1), row("BACKEND", connect=2)]
+    sampler.look({"1": old})
+    looks = [sampler.look({"2": new, "1": rows})["echo"] for rows in (old, [], old)]
+    assert [(one.busy, one.queued, one.arrivals) for one in looks] == [(3, 3, 1), (3, 3, 0), (3, 3, 0)]
+
+
 def test_a_service_that_the_current_worker_does_not_know_is_not_seen() -> None:
     own = [row("_hold", "_detour"), row("BACKEND", "_detour")]
     assert Sampler().look({"2": own, "1": [row("BACKEND")]}) == {}

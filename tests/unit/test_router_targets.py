@@ -102,4 +102,6 @@ def test_the_start_up_time_is_the_middle_of_the_latest_pods_that_came_up_without
     new = [pod(ready(100 + seconds), created=100) for seconds in (1, 2, 3, 8, 50)]
     assert found(*old, *new).startup_seconds == 3
     assert found(pod(ready(7))).startup_seconds == 7
+    again = {"type": "ContainersReady", "status": "True", "lastTransitionTime": at(7)}
+    assert found(pod(again, ready(3599))).startup_seconds == 7, "its node was away meanwhile"
     assert found(pod(ready(7), restarts=1), pod(UNREADY), pod()).startup_seconds is None
