@@ -136,8 +136,10 @@ def test_the_api_server_can_be_stopped_and_comes_back_with_all_that_it_knew(clus
     server = cluster.component("kube-apiserver")
     cluster.kubectl("create", "configmap", "kept", "--from-literal=a=b")
     server.stop()
-    assert not cluster.answers()
-    server.start()
+    try:
+        assert not cluster.answers()
+    finally:
+        server.start()
     cluster.wait_ready()
     assert cluster.kubectl("get", "configmap", "kept", "--output=jsonpath={.data.a}") == "b"
     cluster.kubectl("delete", "configmap", "kept")
@@ -146,9 +148,11 @@ def test_the_api_server_can_be_stopped_and_comes_back_with_all_that_it_knew(clus
 def test_etcd_can_be_paused_and_nothing_is_written_until_it_goes_on(cluster: Cluster) -> None:
     etcd = cluster.component("etcd")
     etcd.pause()
-    with pytest.raises(AssertionError, match=r"[Tt]imeout|timed out"):
-        cluster.kubectl("create", "configmap", "late", "--request-timeout=2s")
-    etcd.resume()
+    try:
+        with pytest.raises(AssertionError, match=r"[Tt]imeout|timed out"):
+            cluster.kubectl("create", "configmap", "late", "--request-timeout=2s")
+    finally:
+        etcd.resume()
     cluster.wait_ready()
     cluster.kubectl("delete", "configmap", "late", "--ignore-not-found")
 

@@ -17,8 +17,9 @@ from slipway.images.cache import Cache
 from slipway.spec import ROUTER_NAMESPACE
 from tests.cluster.debian import push_base
 from tests.cluster.kubernetes.cluster import Cluster
-from tests.cluster.kubernetes.stack import Stack, key, push_router
+from tests.cluster.kubernetes.stack import Stack, key, push_router, router_url
 from tests.cluster.load import PATIENCE, Answers, load
+from tests.cluster.processes import until
 
 NAME, NAMESPACE = "faults", "slipway-faults"
 RATE = 20.0
@@ -48,11 +49,10 @@ def _stack(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Genera
     base = push_base(cluster.registry, Cache())
     router = {"image": push_router(cluster, base), "replicas": 2, "cpu_cores": 0.2, "memory_gb": 0.4}
     made = Stack(cluster, tmp_path_factory.mktemp("faults") / "project", base, router, [])
-    source = made.folder / NAME
-    source.mkdir()
-    deploy(made, SCORE)
-    made.wait()
+    (made.folder / NAME).mkdir()
     try:
+        deploy(made, SCORE)
+        made.wait()
         yield made
     finally:
         made.delete()
@@ -70,22 +70,18 @@ def _answers(stack: Stack) -> Generator[Answers]:
     print(f"{len(answers.all)} requests, {answers.failed()} failed in {answers.seconds_of_failures():.1f} s")
 
 
-def deploy(stack: Stack, script: str, **settings: Any) -> None:
+def deploy(stack: Stack, script: str) -> None:
     (stack.folder / NAME / "score.py").write_text(script)
     service = {"name": NAME, "namespace": NAMESPACE, "source_directory": NAME, "entry_script": "score.py"}
     # The machine of a test is slow at times, which is not what is looked for here.
     sizes = {"num_replicas": 2, "cpu_cores": 0.05, "memory_gb": 0.25, "max_request_wait_time": 10_000}
-    stack.webservices = [service | sizes | settings]
+    stack.webservices = [service | sizes]
     stack.write()
     stack.apply()
 
 
 def uri(stack: Stack) -> str:
-    where = ["service/slipway-router", f"--namespace={ROUTER_NAMESPACE}"]
-    ingress = "{.status.loadBalancer.ingress[0].ip}"
-    stack.cluster.kubectl("wait", f"--for=jsonpath={ingress}", *where, "--timeout=60s")
-    address = stack.cluster.kubectl("get", *where, f"--output=jsonpath={ingress}")
-    return f"http://{address}/api/v1/service/{NAME}/score"
+    return f"{router_url(stack.cluster)}/api/v1/service/{NAME}/score"
 
 
 def pods(stack: Stack, of: list[str]) -> list[dict[str, Any]]:
@@ -124,19 +120,17 @@ def test_only_requests_inside_a_replica_fail_when_it_is_killed_for_its_memory(
     headers = {"Authorization": f"Bearer {key(stack.cluster, NAME)}"}
     answer = httpx.post(uri(stack), json={"bytes": 2**30}, headers=headers, trust_env=False, timeout=30)
     assert answer.json()["reason"] == "replica_failed"
-    killed = "{.items[*].status.containerStatuses[0].lastState.terminated.reason}"
-    until(stack, f"--output=jsonpath={killed}", "OOMKilled")
+    until(lambda: shows(stack, ".lastState.terminated.reason", "OOMKilled"))
     rolled_out(stack, NAME, NAMESPACE)
     failed = answers.failed()
     assert set(failed) <= {"replica_failed"}, failed
     assert sum(failed.values()) <= 1, "besides the one inside, one can reach a process that is about to end"
 
 
-def until(stack: Stack, output: str, word: str) -> None:
-    end = time.monotonic() + 60
-    while word not in stack.cluster.kubectl("get", "pods", *REPLICAS, output):
-        assert time.monotonic() < end, f"no pod is {word}"
-        time.sleep(0.1)
+def shows(stack: Stack, path: str, word: str) -> bool:
+    """Tell whether a field of a replica's container has a word."""
+    field = f"{{.items[*].status.containerStatuses[0]{path}}}"
+    return word in stack.cluster.kubectl("get", "pods", *REPLICAS, f"--output=jsonpath={field}")
 
 
 @pytest.mark.parametrize("name", ["kubelet", "kube-apiserver"])
@@ -145,8 +139,10 @@ def test_no_request_fails_while_a_part_of_kubernetes_is_restarted(
 ) -> None:
     part = stack.cluster.component(name)
     part.stop()
-    answers.wait(100)
-    part.start()
+    try:
+        answers.wait(100)
+    finally:
+        part.start()
     stack.cluster.wait_ready()
     answers.wait(40)
     assert answers.failed() == {}
@@ -155,8 +151,10 @@ def test_no_request_fails_while_a_part_of_kubernetes_is_restarted(
 def test_no_request_fails_while_etcd_stands_still(stack: Stack, answers: Answers) -> None:
     etcd = stack.cluster.component("etcd")
     etcd.pause()
-    answers.wait(200)
-    etcd.resume()
+    try:
+        answers.wait(200)
+    finally:
+        etcd.resume()
     stack.cluster.wait_ready()
     assert answers.failed() == {}
 
@@ -173,11 +171,7 @@ def test_a_version_that_never_gets_ready_takes_no_request(stack: Stack, answers:
 def test_an_image_that_cannot_be_pulled_takes_no_request(stack: Stack, answers: Answers) -> None:
     image = f"{stack.cluster.registry}/nothere:1"
     stack.cluster.kubectl("set", "image", f"deployment/{NAME}", f"scoring={image}", f"-n={NAMESPACE}")
-    until(
-        stack,
-        "--output=jsonpath={.items[*].status.containerStatuses[0].state.waiting.reason}",
-        "ErrImagePull",
-    )
+    until(lambda: shows(stack, ".state.waiting.reason", "ErrImagePull"))
     stack.cluster.kubectl("rollout", "undo", f"deployment/{NAME}", f"-n={NAMESPACE}")
     rolled_out(stack, NAME, NAMESPACE)
     assert answers.failed() == {}
@@ -195,16 +189,18 @@ def test_a_router_that_is_cut_off_is_passed_by_after_its_readiness_failed(
         if f" {address}/" in machine.run("ip", "-n", name, "-o", "address")
     )
 
-    def cut(change: str, namespace: str) -> None:
+    def cut(change: str) -> None:
         for chain in ("INPUT", "OUTPUT"):
             machine.run("ip", "netns", "exec", namespace, "iptables", change, chain, "-j", "DROP")
 
-    cut("-A", namespace)
     ready = f"pod/{pod['metadata']['name']}"
-    stack.cluster.kubectl("wait", "--for=condition=Ready=false", ready, f"-n={ROUTER_NAMESPACE}")
-    noticed = time.monotonic()
-    answers.wait(round(RATE * PATIENCE))
-    cut("-D", namespace)
+    cut("-A")
+    try:
+        stack.cluster.kubectl("wait", "--for=condition=Ready=false", ready, f"-n={ROUTER_NAMESPACE}")
+        noticed = time.monotonic()
+        answers.wait(round(RATE * PATIENCE))
+    finally:
+        cut("-D")
     failed = answers.failed()
     assert set(failed) <= {"ConnectTimeout", "ReadTimeout"}, failed
     assert max(sent for sent, said in answers.all if said != "ok") < noticed + 1, (

@@ -11,10 +11,9 @@ import httpx
 import pytest
 
 from slipway.images.cache import Cache
-from slipway.spec import ROUTER_NAMESPACE
 from tests.cluster.debian import push_base
 from tests.cluster.kubernetes.cluster import Cluster
-from tests.cluster.kubernetes.stack import LABEL, PRUNED, Stack, key, push_router
+from tests.cluster.kubernetes.stack import LABEL, PRUNED, Stack, key, push_router, router_url
 from tests.cluster.processes import until
 
 ECHO = {"source_directory": "examples/echo", "entry_script": "score.py", "cpu_cores": 0.05}
@@ -27,8 +26,8 @@ def _stack(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Genera
     router = {"image": push_router(cluster, base), "replicas": 1, "cpu_cores": 0.2}
     made = Stack(cluster, tmp_path_factory.mktemp("stack"), base, router, SERVICES)
     made.write()
-    made.apply()
     try:
+        made.apply()
         made.wait()
         yield made
     finally:
@@ -38,11 +37,7 @@ def _stack(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Genera
 @pytest.fixture(name="client", scope="module")
 def _client(stack: Stack) -> Generator[httpx.Client]:
     """Give a client outside of the cluster, of the router's Service."""
-    where = ["service/slipway-router", f"--namespace={ROUTER_NAMESPACE}"]
-    ingress = "{.status.loadBalancer.ingress[0].ip}"
-    stack.cluster.kubectl("wait", f"--for=jsonpath={ingress}", *where, "--timeout=60s")
-    address = stack.cluster.kubectl("get", *where, f"--output=jsonpath={ingress}")
-    with httpx.Client(base_url=f"http://{address}", trust_env=False, timeout=10) as client:
+    with httpx.Client(base_url=router_url(stack.cluster), trust_env=False, timeout=10) as client:
         yield client
 
 

@@ -62,6 +62,14 @@ def key(cluster: Cluster, service: str) -> str:
     return base64.b64decode(cluster.kubectl(*get, "--output=jsonpath={.data.primary}")).decode()
 
 
+def router_url(cluster: Cluster) -> str:
+    """Wait until the router's Service has an address; give it, as clients outside of the cluster know it."""
+    service = ["service/slipway-router", f"--namespace={ROUTER_NAMESPACE}"]
+    ingress = "{.status.loadBalancer.ingress[0].ip}"
+    cluster.kubectl("wait", f"--for=jsonpath={ingress}", *service, "--timeout=60s")
+    return f"http://{cluster.kubectl('get', *service, f'--output=jsonpath={ingress}')}"
+
+
 @dataclass
 class Stack:
     """A stack's file in a copy of the project, which lies in `folder`, a new one."""
