@@ -56,6 +56,7 @@ def run(request: Request) -> Answer:
     monitor = Monitor(project, request.resolve, request.invoke, request.stacks)
     _set_config(project)
     os.environ[mode.VARIABLE] = request.images
+    os.environ.pop("KUBECONFIG", None)  # the SDK writes it into providers, and a graph is no machine's
     _leave_aliases_to_us()
     configure(
         Settings(

@@ -29,6 +29,13 @@ def test_when_a_program_runs_then_its_graph_equals_the_real_engines_preview(name
     assert {urn: old for urn, old in was.items() if old not in aliases[urn]} == {}
 
 
+def test_when_kubeconfig_is_set_then_the_graph_does_not_depend_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    without = recording.of_graph(graph_of("providers"))
+    monkeypatch.setenv("KUBECONFIG", "of-a-machine")
+    assert recording.of_graph(graph_of("providers")) == without
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_when_a_preview_was_recorded_then_no_path_of_a_machine_is_in_it(name: str) -> None:
     text = recording.path_of(name).read_text()
