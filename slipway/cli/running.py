@@ -120,6 +120,8 @@ async def _logs(backend: Backend, name: str, *, tail: int, follow: bool, previou
             prefix = f"{source}: ".encode() if len(sources) > 1 else b""
             lines = data.splitlines(keepends=True) if prefix else [data]
             click.echo(b"".join(prefix + line for line in lines), nl=False)
+    if not sources:
+        click.echo(typed("nothing has been written\n\nhint: slipway status"), err=True)
 
 
 def image(rollout: Rollout) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from http import HTTPStatus
+from typing import TypeVar
 
 from slipway.kube.client import Client, ClusterError
 from slipway.kube.events import seen
@@ -25,12 +26,14 @@ EVENTS = "Event.events.k8s.io"
 REPEAT_SECONDS = 10.0
 """How long the same Event is only counted here, before it is written again."""
 REMEMBERED = 500
-"""Events whose repetitions are counted."""
+"""Events whose repetitions are counted, and objects whose Events are."""
 BURST, EACH_SECONDS = 25, 2.0
-"""So many Events at once, then one in so many seconds; what is more is left out."""
+"""So many Events of one object at once, then one in so many seconds; what is more is left out."""
 LONGEST_NOTE = 1024
 """Bytes (events.k8s.io/v1)."""
 
+K = TypeVar("K")
+V = TypeVar("V")
 log = logging.getLogger(__name__)
 
 
@@ -70,7 +73,7 @@ class FolderWriter:
 
 @dataclass(frozen=True)
 class Budget:
-    """How many Events may be written: `left` at the time `at`, one more in EACH_SECONDS, at most BURST."""
+    """How many Events of an object may be written: `left` at `at`, one more in EACH_SECONDS, up to BURST."""
 
     left: float = BURST
     at: float = 0.0
@@ -95,7 +98,7 @@ class ClusterWriter:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._repeated: OrderedDict[str, _Repeated] = OrderedDict()
-        self._budget = Budget(at=time.monotonic())
+        self._budgets: OrderedDict[tuple[str, ...], Budget] = OrderedDict()
 
     async def scale(self, namespace: str, deployment: str, replicas: int) -> None:
         """Merge `spec.replicas` into the subresource."""
@@ -113,21 +116,19 @@ class ClusterWriter:
         if known is not None and now - known.at < REPEAT_SECONDS:
             known.more += 1
             return
-        budget = self._budget.spend(now)
+        of = tuple(wanted["regarding"].values())
+        budget = self._budgets.get(of, Budget(at=now)).spend(now)
         if budget is None:
             log.warning(
                 "Event %s of %s is left out: there are too many", reason, regarding["metadata"]["name"]
             )
             return
-        self._budget = budget
+        _keep(self._budgets, of, budget)
         try:
             await self._write(wanted, 1 + (known.more if known is not None else 0))
         except ClusterError as error:
             raise WriteError(str(error)) from error
-        self._repeated[name] = _Repeated(now)
-        self._repeated.move_to_end(name)
-        if len(self._repeated) > REMEMBERED:
-            self._repeated.popitem(last=False)
+        _keep(self._repeated, name, _Repeated(now))
 
     async def _write(self, wanted: Object, times: int) -> None:
         try:
@@ -140,6 +141,14 @@ class ClusterWriter:
             found = await self._client.patch(EVENTS, namespace, name, {})
             series = _again(found, datetime.fromisoformat(wanted["eventTime"]), times)["series"]
             await self._client.patch(EVENTS, namespace, name, {"series": series})
+
+
+def _keep(found: OrderedDict[K, V], key: K, value: V) -> None:
+    """Remember a value as the latest, and forget the oldest when there are too many."""
+    found[key] = value
+    found.move_to_end(key)
+    if len(found) > REMEMBERED:
+        found.popitem(last=False)
 
 
 def _event(regarding: Object, kind: EventType, reason: Reason, note: str, now: datetime) -> Object:

@@ -219,6 +219,17 @@ def test_logs_are_printed_of_services_and_of_the_router(slipway: Slipway) -> Non
     assert slipway("logs", "router").stdout == "fake router\n"
 
 
+def test_when_nothing_has_been_written_then_logs_leads_to_the_status(slipway: Slipway) -> None:
+    folder = next((slipway.project / ".slipway" / "local" / "logs").glob("*/open"))
+    aside = folder.rename(folder.with_name("aside"))
+    try:
+        result = slipway("logs", "open")
+    finally:
+        aside.rename(folder)
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr == "nothing has been written\n\nhint: slipway status\n"
+
+
 @contextlib.contextmanager
 def following(slipway: "Slipway", name: str, output: Path) -> Generator[None]:
     with output.open("wb") as file:

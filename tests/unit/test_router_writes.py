@@ -125,6 +125,9 @@ def test_an_event_that_repeats_is_counted_here_and_too_many_are_left_out(tmp_pat
             for number in range(1000):
                 await writer.event(DEPLOYMENT, "Warning", "NoReadyReplica", f"{number}")
             assert len(server.sent) == BURST
+            other = {**DEPLOYMENT, "metadata": {**DEPLOYMENT["metadata"], "name": "other"}}
+            await writer.event(other, "Warning", "Misconfigured", "not starved by the first")
+            assert len(server.sent) == BURST + 1
 
     asyncio.run(scenario())
 
