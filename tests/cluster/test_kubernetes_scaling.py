@@ -13,7 +13,7 @@ import pytest
 from slipway.images.cache import Cache
 from tests.cluster.debian import push_base
 from tests.cluster.kubernetes.cluster import Cluster
-from tests.cluster.kubernetes.stack import Stack, push_router
+from tests.cluster.kubernetes.stack import Stack, push_router, router_url
 from tests.cluster.processes import until
 from tests.local.router_parts import statuses
 
@@ -76,8 +76,7 @@ def scaled(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Genera
         one.kubectl("scale", f"deployment/{SERVICE}", "--replicas=0")
         stack.wait()
         until(lambda: f"/{SERVICE}/score" in stack.slipway("status"))
-        line = next(line for line in stack.slipway("status").splitlines() if line.startswith("(router)"))
-        one.url = line.split()[-1]
+        one.url = router_url(cluster)
         yield one
     finally:
         stack.delete()

@@ -6,6 +6,7 @@ import base64
 import contextlib
 import json
 import shutil
+import socket
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from slipway.images.recipe import ENVIRONMENTS, Recipe, router_recipe, webservic
 from slipway.kube.render import ORDER
 from slipway.spec import ROUTER_NAMESPACE, WebserviceSpec
 from tests.cluster.kubernetes.cluster import Cluster
+from tests.cluster.processes import until
 
 ROOT = Path(__file__).parents[3]
 PROJECT = ("Pulumi.yaml", "__main__.py", "components", "examples", "stacks")
@@ -63,11 +65,21 @@ def key(cluster: Cluster, service: str) -> str:
 
 
 def router_url(cluster: Cluster) -> str:
-    """Wait until the router's Service has an address; give it, as clients outside of the cluster know it."""
+    """Wait until the router's Service takes connections; give its address outside of the cluster."""
     service = ["service/slipway-router", f"--namespace={ROUTER_NAMESPACE}"]
     ingress = "{.status.loadBalancer.ingress[0].ip}"
     cluster.kubectl("wait", f"--for=jsonpath={ingress}", *service, "--timeout=60s")
-    return f"http://{cluster.kubectl('get', *service, f'--output=jsonpath={ingress}')}"
+    address = cluster.kubectl("get", *service, f"--output=jsonpath={ingress}")
+    until(lambda: _connects(address))  # kube-proxy follows within a second or two
+    return f"http://{address}"
+
+
+def _connects(address: str) -> bool:
+    try:
+        socket.create_connection((address, 80), timeout=2).close()
+    except OSError:
+        return False
+    return True
 
 
 @dataclass
