@@ -184,13 +184,16 @@ async def test_a_new_service_is_routable_within_a_second_of_its_first_ready_pod(
                     return time.monotonic()
             raise AssertionError("the watch ended")
 
+        async def told() -> bool | None:
+            return "Routable" in stack.cluster.kubectl("events", f"--namespace={SERVICES}") or None
+
         version = (await client.list("Pod", SERVICES)).version
         with applied(stack.cluster, copied(stack, "fresh", OPEN.model_dump_json())):
             async with asyncio.timeout(SECONDS):
                 ready = asyncio.create_task(first_ready(version))
                 scored = await router.until_score(200, service="fresh")
                 assert scored - await ready < 1
-        assert "Routable" in stack.cluster.kubectl("events", f"--namespace={SERVICES}")
+        await until(told, SECONDS, str)
         await router.until(lambda status: "fresh" not in status["services"])
 
 
