@@ -193,7 +193,7 @@ async def test_a_new_service_is_routable_within_a_second_of_its_first_ready_pod(
                 ready = asyncio.create_task(first_ready(version))
                 scored = await router.until_score(200, service="fresh")
                 assert scored - await ready < 1
-        await until(told, SECONDS, str)
+            await until(told, SECONDS, str)
         await router.until(lambda status: "fresh" not in status["services"])
 
 
