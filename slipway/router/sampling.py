@@ -5,6 +5,7 @@ is added is the difference of each worker to itself; one that does not answer is
 once: when first seen in the queue, in a replica or refused.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -35,10 +36,14 @@ class Sampler:
         now = {(worker, name): load for worker, rows in workers.items() for name, load in loads(rows).items()}
         silent = {worker for worker, rows in workers.items() if not rows}
         now |= {place: load for place, load in self._before.items() if place[0] in silent}
+        by_service: dict[str, dict[str, Load]] = defaultdict(dict)
+        for (worker, name), load in now.items():
+            by_service[name][worker] = load
         current = next(iter(workers), "")
         found: dict[str, Seen] = {}
-        for name in [name for worker, name in now if worker == current]:
-            own = {worker: load for (worker, of), load in now.items() if of == name}
+        for name, own in by_service.items():
+            if current not in own:
+                continue
             before = {worker: self._before.get((worker, name), Load()) for worker in own}
             refused = sum(load.refused - before[worker].refused for worker, load in own.items())
             taken = sum(load.taken - before[worker].taken for worker, load in own.items())

@@ -160,17 +160,19 @@ class Scaler:
 
     def _scales(self, service: Service, target: Target) -> bool:
         """Whether a service is ours to scale; tell when that changes."""
-        name, off = service.name, ""
+        name = service.name
+        if not service.serving.autoscale_enabled:
+            self._forget(name)
+            return False
         if name in self._router.state.errors:
             off = "the service is in error"
         elif target.rival is not None:
             off = f"{target.rival} scales this Deployment, so the router does not"
-        if off or not service.serving.autoscale_enabled:
-            self._memories.pop(name, None)
-            self.journal.forget(name)
-        if not off or not service.serving.autoscale_enabled:
+        else:
             self._off.pop(name, None)
-            return service.serving.autoscale_enabled
+            return True
+        self._memories.pop(name, None)
+        self.journal.forget(name)
         if self._off.get(name) != off:
             self._off[name] = off
             log.warning("%s: %s", name, off)
