@@ -53,6 +53,8 @@ STALL_MS = 5_000
 """Time that a larger body may stop for."""
 OVER_TIMEOUT_MS = 5_000
 """How long after `scoring_timeout_ms` HAProxy answers if the replica does not."""
+TRACEPARENT = "^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$"
+"""W3C Trace Context, version 00."""
 PATHS = ("score", "swagger.json")
 
 
@@ -60,6 +62,7 @@ def render(state: State, options: Options) -> dict[str, str]:
     """Give each file's text by its name."""
     services = _sorted(state)
     shared = SHARED.substitute(
+        access_log="\n  ".join(_access_log(options.access_log_rate)),
         binds="\n  ".join(_binds(state, options)),
         buffer_size=UPLOAD_BUFFER + HEADERS,
         largest_body=LARGEST_BODY,
@@ -146,6 +149,23 @@ def _binds(state: State, options: Options) -> list[str]:
 def _peer_binds(state: State, options: Options) -> list[str]:
     entry = Replica(options.address, options.peer_port).target
     return [f"bind {entry} {MUTUAL}"] if state.identity is not None else []
+def _access_log(rate: int) -> list[str]:
+    """Give the rules by which a frontend writes a line for `rate` requests a second, and for a share of more.
+
+    What is refused or fails has its own share (`router.lua`). A `txn.trace` is the id of a valid traceparent.
+    """
+    trace = "req.fhdr(traceparent)"
+    sampled = [
+        f"http-request set-var(txn.sample) fe_req_rate,sub(1),div({rate}),add(1)",
+        "http-request set-log-level err",
+        "http-request set-log-level silent unless { rand,mod(txn.sample) -m int 0 }",
+    ]
+    return [
+        *(sampled if rate else ["http-request set-log-level silent"]),
+        f"http-request set-var(txn.trace) {trace},field(2,-) if {{ {trace} -m reg {TRACEPARENT} }}",
+        "http-after-response set-log-level err if { var(txn.logged) -m bool }",
+        "http-after-response set-log-level silent if { var(txn.logged) -m int 0 }",
+    ]
 
 
 def _reuse(options: Options) -> str:
