@@ -49,8 +49,8 @@ class Pods:
                 or None
             )
 
-        await until(look, 10, lambda: router.log)
-        await router.until(lambda _: True)
+        await until(look, 60, lambda: router.log)
+        await router.until(lambda _: True, 60)
 
     def know(self, *ready: str) -> None:
         """Let these be the routers that are ready."""
