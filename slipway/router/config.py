@@ -43,6 +43,8 @@ STALL_MS = 5_000
 """Time that a larger body may stop for."""
 OVER_TIMEOUT_MS = 5_000
 """How long after `scoring_timeout_ms` HAProxy answers if the replica does not."""
+TRACEPARENT = "^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$"
+"""W3C Trace Context, version 00."""
 PATHS = ("score", "swagger.json")
 
 
@@ -50,6 +52,7 @@ def render(state: State, options: Options) -> dict[str, str]:
     """Give each file's text by its name."""
     services = _sorted(state)
     shared = SHARED.substitute(
+        access_log="\n  ".join(_access_log(options.access_log_rate)),
         binds="\n  ".join(_binds(state, options)),
         buffer_size=UPLOAD_BUFFER + HEADERS,
         largest_body=LARGEST_BODY,
@@ -136,6 +139,25 @@ def _binds(state: State, options: Options) -> list[str]:
     return [
         plain,
         f'bind {target(options.tls.port)} ssl crt "{source}" ssl-min-ver TLSv1.2 alpn http/1.1 proto h1',
+    ]
+
+
+def _access_log(rate: int) -> list[str]:
+    """Give the rules by which a frontend writes a line for `rate` requests a second, and for a share of more.
+
+    What is refused or fails has its own share (`router.lua`). A `txn.trace` is the id of a valid traceparent.
+    """
+    trace = "req.fhdr(traceparent)"
+    sampled = [
+        f"http-request set-var(txn.sample) fe_req_rate,sub(1),div({rate}),add(1)",
+        "http-request set-log-level err",
+        "http-request set-log-level silent unless { rand,mod(txn.sample) -m int 0 }",
+    ]
+    return [
+        *(sampled if rate else ["http-request set-log-level silent"]),
+        f"http-request set-var(txn.trace) {trace},field(2,-) if {{ {trace} -m reg {TRACEPARENT} }}",
+        "http-after-response set-log-level err if { var(txn.logged) -m bool }",
+        "http-after-response set-log-level silent if { var(txn.logged) -m int 0 }",
     ]
 
 
