@@ -218,7 +218,7 @@ def test_versions_have_all_but_keys_of_their_own(tmp_path: Path) -> None:
         "is_default": False,
         "is_control_version_type": False,
     }
-    assert list(graph.outputs["scoring_uris"]) == ["iris"]
+    assert list(cast("dict[str, Any]", graph.outputs["scoring_uris"])) == ["iris"]
 
 
 def test_who_may_talk_to_whom(local: Graph, variety: Graph) -> None:
