@@ -34,6 +34,8 @@ CONTROL_SOCKET = "control.sock"
 HOLD_SOCKET = "hold.sock"
 HOLD = "_hold"
 
+CLIENTS = 10_000
+"""Connections that are served at once, where the process may open as many files as that takes."""
 LARGEST_BODY = 104_857_600
 UPLOAD_BUFFER = 1_048_576
 HEADERS = 65_536
@@ -51,13 +53,18 @@ PATHS = ("score", "swagger.json")
 def render(state: State, options: Options) -> dict[str, str]:
     """Give each file's text by its name."""
     services = _sorted(state)
+    files, clients = connections(len(services), options.files)
     shared = SHARED.substitute(
         access_log="\n  ".join(_access_log(options.access_log_rate)),
         binds="\n  ".join(_binds(state, options)),
         buffer_size=UPLOAD_BUFFER + HEADERS,
+        clients=clients,
+        files=files,
+        kept_clients=clients * 9 // 10,
         largest_body=LARGEST_BODY,
         longest_ms=longest_ms(services),
         lua=LUA,
+        refused_clients=clients * 11 // 10,
         reuse=_reuse(options),
         stall_ms=STALL_MS,
         upload_buffer=UPLOAD_BUFFER,
@@ -113,6 +120,17 @@ def server(service: Service, replica: Replica) -> str:
         "check inter 1s fastinter 250ms downinter 250ms fall 2 rise 1 "
         "observe layer4 error-limit 1 on-error mark-down"
     )
+
+
+def connections(services: int, most_files: int) -> tuple[int, int]:
+    """Give how many files HAProxy may open, and how many clients it then serves at once.
+
+    A connection of a client takes two, and a tenth more clients are let in to be told that they are too many;
+    a service takes four, for its held slot and for checks of its replicas; the rest is HAProxy's own.
+    """
+    own = 200 + 4 * services
+    files = min(most_files, own + 2 * CLIENTS * 11 // 10)
+    return files, max((files - own) // 2 * 10 // 11, 1)
 
 
 def longest_ms(services: Iterable[Service]) -> int:

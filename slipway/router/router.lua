@@ -10,6 +10,7 @@ local SENTENCES = {
   method_not_allowed = "Web services answer GET, POST and OPTIONS only.",
   key_missing = "This web service needs a key. Send one in the header `Authorization: Bearer <key>`.",
   key_wrong = "This is not a valid key of this web service. It may have been regenerated.",
+  too_many_clients = "As many connections are open as the router serves at once.",
   body_too_large = "The body is larger than 104,857,600 bytes, the most that a web service takes.",
   body_unreadable = "The body could not be read: it ended early, or its framing is wrong.",
   upload_too_slow = "The body arrived too slowly: a large body must keep up a minimum rate, and none may stop for long.",
@@ -121,6 +122,7 @@ core.register_service("refuse_unknown", "http", refuse(404, "unknown"))
 core.register_service("refuse_version", "http", refuse(404, "unknown_version"))
 core.register_service("refuse_method", "http", refuse(405, "method_not_allowed", "allow", "GET, POST, OPTIONS"))
 core.register_service("refuse_key", "http", refuse(401, "key", "www-authenticate", "Bearer"))
+core.register_service("refuse_clients", "http", refuse(503, "too_many_clients", "retry-after", "1"))
 core.register_service("refuse_size", "http", refuse(413, "body_too_large"))
 
 -- http-request lua.await_hold: around a start or a reload, keep requests for a service without replicas out of its

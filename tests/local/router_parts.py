@@ -253,7 +253,7 @@ class RouterProcess:
 
         async def look() -> bool | None:
             found.update(await self.metrics())
-            return found | expected == found or None
+            return expected.items() <= found.items() or None
 
         await until(look, SECONDS, lambda: f"{found}\n{self.log}")
         return found
