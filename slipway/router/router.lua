@@ -34,7 +34,7 @@ local second, told = 0, 0
 local function tell(request, service, reason)
   if reason then
     -- A name that anybody made up must not become a label.
-    local place = (core.backends[service] and service or "_") .. " " .. reason
+    local place = (service and core.backends[service] and service or "_") .. " " .. reason
     counts[place] = (counts[place] or 0) + 1
     request:set_var("txn.refused", reason)
   end
