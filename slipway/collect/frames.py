@@ -70,7 +70,7 @@ def _frame(number: int, rows: int, *content: bytes) -> List[bytes]:
 
 
 def _title(one: Union[Entry, Request]) -> bytes:
-    """A blob's name and header, or no name and a place."""
+    """Give a blob's name and header, or no name and a place."""
     if isinstance(one, Entry):
         return one.name.encode() + b"\0" + one.header
     return "\0".join(("", *one.place)).encode("utf-8", "replace")

@@ -11,6 +11,7 @@ Each service has one queue, its backend's, because each server has `maxconn`. A 
 keeps that queue alive while there is no replica; its only slot is always taken (see `hold`).
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from string import Template
@@ -18,12 +19,14 @@ from string import Template
 from slipway.router.options import Options
 from slipway.router.ownership import before
 from slipway.router.state import Replica, Service, State
+from slipway.versions import MODEL_DEPLOYMENT, WHOLE, VersionOf, shares
 
 CONFIG = "haproxy.cfg"
 ROUTES = "routes.map"
 KEYS = "keys.map"
 NAMES = "names.map"
 OWNERS = "owners.map"
+VERSIONS = "versions.map"
 CERTIFICATE = "tls.pem"
 """With chain and key. Like all of these it lies in the working directory, which in a cluster is memory."""
 IDENTITY = "peer.pem"
@@ -44,6 +47,8 @@ CHECK = (
 MUTUAL = f"ssl crt {IDENTITY} ca-file {AUTHORITIES} verify required ssl-min-ver TLSv1.3"
 """How routers know each other: who made a certificate counts, since it is made for nobody else."""
 
+CLIENTS = 10_000
+"""Connections that are served at once, where the process may open as many files as that takes."""
 LARGEST_BODY = 104_857_600
 UPLOAD_BUFFER = 1_048_576
 HEADERS = 65_536
@@ -61,19 +66,26 @@ PATHS = ("score", "swagger.json")
 def render(state: State, options: Options) -> dict[str, str]:
     """Give each file's text by its name."""
     services = _sorted(state)
+    files, clients = connections(len(services), options.files)
     shared = SHARED.substitute(
         access_log="\n  ".join(_access_log(options.access_log_rate)),
         binds="\n  ".join(_binds(state, options)),
         buffer_size=UPLOAD_BUFFER + HEADERS,
+        clients=clients,
+        files=files,
+        kept_clients=clients * 9 // 10,
         largest_body=LARGEST_BODY,
         longest_ms=longest_ms(services),
         lua=LUA,
         peer_binds="\n  ".join(_peer_binds(state, options)),
+        refused_clients=clients * 11 // 10,
         reuse=_reuse(options),
         stall_ms=STALL_MS,
         upload_buffer=UPLOAD_BUFFER,
         upload_ms=UPLOAD_MS,
         upload_rate=options.minimum_upload_rate,
+        version_header=MODEL_DEPLOYMENT,
+        whole=WHOLE,
     )
     backends = servers(state)
     config = shared + _servers(backends[PEERS])
@@ -88,11 +100,29 @@ def maps(state: State) -> dict[str, dict[str, str]]:
     """Give each map's values by key, by the map's file. None has spaces; all change by commands."""
     services = _sorted(state)
     owners = {one.name: before(one.name, state.routers) for one in services} if state.identity else {}
+    routed = [one for one in services if one.routed]
     return {
-        ROUTES: {f"/api/v1/service/{one.name}/{path}": one.name for one in services for path in PATHS},
+        ROUTES: {f"/api/v1/service/{one.endpoint}/{path}": one.endpoint for one in routed for path in PATHS},
+        VERSIONS: _versions(routed),
         NAMES: {one.name: one.name for one in services},
         OWNERS: {name: "/".join(one.server for one in found[:2]) for name, found in owners.items() if found},
-        KEYS: {f"{key}:{one.name}": "key" for one in services for key in sorted(one.keys)},
+        KEYS: {f"{key}:{one.endpoint}": "key" for one in services for key in sorted(one.keys)},
+    }
+
+
+def _versions(services: Iterable[Service]) -> dict[str, str]:
+    """Give for each web service with versions how its requests are shared, and the way to each version.
+
+    Shares are written `SERVICE=PARTS,...`, the default first.
+    """
+    found: dict[str, dict[str, VersionOf]] = defaultdict(dict)
+    for one in services:
+        if one.version is not None:
+            found[one.endpoint][one.name] = one.version
+    ways = {f"{of.endpoint}:{of.name}": name for of_one in found.values() for name, of in of_one.items()}
+    return ways | {
+        endpoint: ",".join(f"{name}={part}" for name, part in shares(of_one).items())
+        for endpoint, of_one in found.items()
     }
 
 
@@ -117,6 +147,18 @@ def servers(state: State) -> dict[str, dict[Replica, str]]:
 
 def _servers(found: Mapping[Replica, str]) -> str:
     return "".join(f"  server {one.server} {one.target} {found[one]}\n" for one in sorted(found))
+
+
+def connections(services: int, most_files: int) -> tuple[int, int]:
+    """Give how many files HAProxy may open, and how many clients it then serves at once.
+
+    A client takes four where another router owns the service, else two, and a tenth more clients are let in to be
+    told that they are too many;
+    a service takes four, for its held slot and for checks of its replicas; the rest is HAProxy's own.
+    """
+    own = 200 + 4 * services
+    files = min(most_files, own + 4 * CLIENTS * 11 // 10)
+    return files, max((files - own) // 4 * 10 // 11, 1)
 
 
 def longest_ms(services: Iterable[Service]) -> int:
@@ -149,6 +191,8 @@ def _binds(state: State, options: Options) -> list[str]:
 def _peer_binds(state: State, options: Options) -> list[str]:
     entry = Replica(options.address, options.peer_port).target
     return [f"bind {entry} {MUTUAL}"] if state.identity is not None else []
+
+
 def _access_log(rate: int) -> list[str]:
     """Give the rules by which a frontend writes a line for `rate` requests a second, and for a share of more.
 
@@ -182,11 +226,13 @@ def _backend(service: Service) -> str:
         f"timeout server {limits.timeout_ms + OVER_TIMEOUT_MS}ms",
     ]
     if limits.auth:
-        known = f"http_auth_bearer,sha2(256),hex,concat(:{service.name}),map({KEYS}) -m found"
+        known = f"http_auth_bearer,sha2(256),hex,concat(:{service.endpoint}),map({KEYS}) -m found"
         lines += [
             f"http-request use-service lua.refuse_key unless {{ {known} }} || {{ fe_id 2 }}",
             "http-request del-header authorization",
         ]
+    if service.version is not None:
+        lines.append(f"http-after-response set-header {MODEL_DEPLOYMENT} {service.version.name}")
     lines.append("http-request del-header x-slipway- -m beg if { fe_id 3 4 }")
     lines += [f"use-server {HOLD} if {{ fe_id 2 }}", f"server {HOLD} unix@{HOLD_SOCKET} backup maxconn 1"]
     return "\n" + "\n  ".join(lines) + "\n"

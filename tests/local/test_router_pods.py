@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import ssl
-import subprocess
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator
@@ -22,7 +21,6 @@ from tests.local.router_parts import (
     client,
     replicas,
     scenario,
-    until,
 )
 from tests.local.router_pods import Balancer, Pods, pods
 from tests.local.test_router_uploads import LARGEST, chunks
@@ -97,7 +95,9 @@ async def test_a_request_reaches_the_model_the_same_by_any_router_and_none_can_c
         forged = {"x-slipway-service": "fraud", "x-slipway-client": "6.6.6.6", "x-slipway-anything": "1"}
         seen: list[object] = []
         for router in all_of.order("echo"):
-            answer = await http.post(router.uri("echo"), content=b"x" * 100, headers={"x-other": "1", **forged})
+            answer = await http.post(
+                router.uri("echo"), content=b"x" * 100, headers={"x-other": "1", **forged}
+            )
             echo = answer.json()
             assert answer.headers["x-ms-request-id"] == echo["headers"].pop("x-ms-request-id")
             assert echo["headers"].pop("host").startswith("127.0.0.1:")
@@ -120,7 +120,9 @@ async def test_a_large_body_goes_through_and_one_too_large_is_refused_by_any_rou
             big = await http.post(router.uri("echo"), content=chunks(20_000_000))
             assert big.json()["size"] == 20_000_000
             sized = {"content-length": str(LARGEST)}
-            assert (await http.post(router.uri("echo"), content=chunks(LARGEST), headers=sized)).json()["size"] == LARGEST
+            assert (await http.post(router.uri("echo"), content=chunks(LARGEST), headers=sized)).json()[
+                "size"
+            ] == LARGEST
             refused = await http.post(router.uri("echo"), content=chunks(LARGEST + 1))
             assert_refusal(refused, 413, "body_too_large", service="echo")
 
@@ -177,7 +179,9 @@ async def test_when_the_owner_is_killed_then_only_what_it_held_fails_and_the_res
 
 
 @scenario
-async def test_when_all_routers_are_replaced_one_after_the_other_then_no_request_fails(tmp_path: Path) -> None:
+async def test_when_all_routers_are_replaced_one_after_the_other_then_no_request_fails(
+    tmp_path: Path,
+) -> None:
     async with replicas(4) as found, three(tmp_path, *found) as all_of, Balancer([]) as balancer:
         balancer.ports = [router.port for router in all_of.routers.values()]
         refused: list[httpx.Response] = []
@@ -232,12 +236,11 @@ async def test_a_router_takes_nothing_from_who_has_no_certificate_of_its_authori
                 context.load_cert_chain(file)
             headers = {"x-slipway-service": "echo"}
             async with httpx.AsyncClient(verify=context, trust_env=False) as stranger:
+                uri = f"https://127.0.0.1:{owner.peer_port}/api/v1/service/echo/score"
                 with pytest.raises(httpx.TransportError):
-                    uri = f"https://127.0.0.1:{owner.peer_port}/api/v1/service/echo/score"
                     await stranger.post(uri, headers=headers)
         assert replica.seen == []
         assert (await http.post(other.uri("echo"), json={})).status_code == 200
         key = other.directory / "peer.pem"
         assert key.stat().st_mode & 0o777 == 0o600
         assert replica.seen == [None]
-        _ = (subprocess, until)
