@@ -76,7 +76,7 @@ async def test_what_the_owner_refuses_comes_back_as_it_is_and_is_counted_there_a
         nobody = await http.post(other.uri("echo"), headers={"authorization": "Bearer wrong"})
         assert_refusal(nobody, 401, "key_wrong", service="echo")
         failed = await http.post(other.uri("echo", "nothing"))
-        assert_refusal(failed, 404, "unknown_path", service=None)
+        assert_refusal(failed, 404, "unknown_path", service="echo")
         for reason in ("queue_timeout", "key_wrong"):
             name = ("slipway_router_refusals_total", "echo", reason)
             assert (await owner.metrics()).get(name) == 1
@@ -99,7 +99,8 @@ async def test_a_request_reaches_the_model_the_same_by_any_router_and_none_can_c
                 router.uri("echo"), content=b"x" * 100, headers={"x-other": "1", **forged}
             )
             echo = answer.json()
-            assert answer.headers["x-ms-request-id"] == echo["headers"].pop("x-ms-request-id")
+            for name in ("x-ms-request-id", "x-request-id"):
+                assert answer.headers["x-ms-request-id"] == echo["headers"].pop(name)
             assert echo["headers"].pop("host").startswith("127.0.0.1:")
             assert not any(name.startswith("x-slipway") for name in echo["headers"])
             seen.append(echo)
@@ -237,7 +238,7 @@ async def test_a_router_takes_nothing_from_who_has_no_certificate_of_its_authori
             headers = {"x-slipway-service": "echo"}
             async with httpx.AsyncClient(verify=context, trust_env=False) as stranger:
                 uri = f"https://127.0.0.1:{owner.peer_port}/api/v1/service/echo/score"
-                with pytest.raises(httpx.TransportError):
+                with pytest.raises((httpx.TransportError, ssl.SSLError)):
                     await stranger.post(uri, headers=headers)
         assert replica.seen == []
         assert (await http.post(other.uri("echo"), json={})).status_code == 200
