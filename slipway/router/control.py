@@ -12,8 +12,10 @@ import math
 import time
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from slipway.kube.watch import Behind
+from slipway.router.authority import Member
 from slipway.router.certificates import fingerprint
 from slipway.router.config import CERTIFICATE, longest_ms, render
 from slipway.router.discovery import discover
@@ -57,6 +59,7 @@ class Router:
         self._haproxy = haproxy
         self._feed = feed
         self._holds = Holds()
+        self._member = Member(options.pod)
         self._objects = Objects()
         self._wanted = State()
         self._installed = State()  # what the files say; differs from what runs only while a command is sent
@@ -159,10 +162,17 @@ class Router:
         return self._options.tls.secret if self._options.tls is not None else None
 
     def _discover(self, objects: Objects) -> None:
-        found = discover(objects, self._secret)
+        found = discover(objects, self._secret, self._options.pod)
         # A certificate that is gone or unreadable is used on.
         certificate = found.certificate or self._wanted.certificate
         self._objects, self._wanted = objects, replace(found, certificate=certificate)
+        self._identify()
+
+    def _identify(self) -> None:
+        """Take the certificate by which other routers know this one; who has no name is alone."""
+        if self._options.pod:
+            identity = self._member.look(self._objects.secrets, datetime.now(UTC))
+            self._wanted = replace(self._wanted, identity=identity)
 
     async def _serve(self, stop: asyncio.Event, now: asyncio.Event) -> None:
         """Keep HAProxy equal to the feed until told to stop, and a little longer."""
@@ -187,6 +197,8 @@ class Router:
                 if snapshot.done():
                     self._discover(snapshot.result())
                     snapshot = asyncio.create_task(self._feed.next(), name="feed")
+                else:
+                    self._identify()  # its time may be up
                 try:
                     await self._converge()
                 except HAProxyError:
