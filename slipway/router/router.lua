@@ -95,7 +95,7 @@ end
 local function refusal(request, given)
   local service, proxy = service_of(request)
   local reason = reason_of(request, given, proxy)
-  tell(request, service, reason)
+  tell(request, service or "", reason)
   -- Refused before it got to its backend, as a body that is too large.
   proxy = proxy or service and service:match("^%l") and core.backends[service]
   local name = service and #service <= 63 and ('"' .. service .. '"') or "null"
