@@ -14,12 +14,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from string import Template
 
+from slipway.router import auth
+from slipway.router.auth import KEYS, key_entry, public_file
 from slipway.router.options import Options
 from slipway.router.state import Replica, Service, State
 
 CONFIG = "haproxy.cfg"
 ROUTES = "routes.map"
-KEYS = "keys.map"
 CERTIFICATE = "tls.pem"
 """With chain and key. Like all of these it lies in the working directory, which in a cluster is memory."""
 LUA = Path(__file__).with_name("router.lua")
@@ -29,6 +30,7 @@ MASTER_SOCKET = "master.sock"
 WORKER_SOCKET = "worker.sock"
 CONTROL_SOCKET = "control.sock"
 HOLD_SOCKET = "hold.sock"
+TOKEN_SOCKET = "token.sock"
 HOLD = "_hold"
 
 LARGEST_BODY = 104_857_600
@@ -47,27 +49,27 @@ def render(state: State, options: Options) -> dict[str, str]:
     """Give each file's text by its name."""
     services = [state.services[name] for name in sorted(state.services)]
     routes = (f"/api/v1/service/{one.name}/{path} {one.name}\n" for one in services for path in PATHS)
-    keys = (f"{key_entry(one.name, key)} key\n" for one in services for key in sorted(one.keys))
+    tokens = (f"/api/v1/service/{one.name}/token _token\n" for one in services if one.limits.auth == "token")
+    keys = (f"{key_entry(one.name, key)} key\n" for one in services for key in one.accepted_keys)
     shared = SHARED.substitute(
         binds="\n  ".join(_binds(state, options)),
         buffer_size=UPLOAD_BUFFER + HEADERS,
+        failures=auth.FAILURES,
+        failure_seconds=auth.FAILURE_SECONDS,
         largest_body=LARGEST_BODY,
         longest_ms=longest_ms(services),
         lua=LUA,
         reuse=_reuse(options),
         stall_ms=STALL_MS,
+        token_socket=TOKEN_SOCKET,
         upload_buffer=UPLOAD_BUFFER,
         upload_ms=UPLOAD_MS,
         upload_rate=options.minimum_upload_rate,
     )
-    config = shared + "".join(_backend(service) for service in services)
-    files = {CONFIG: config, ROUTES: "".join(routes), KEYS: "".join(keys)}
+    config = shared + "".join(_backend(service, state.token_keys) for service in services)
+    files = {CONFIG: config, ROUTES: "".join([*routes, *tokens]), KEYS: "".join(keys)}
+    files |= {public_file(kid): pem for kid, pem in state.token_keys.items()}
     return files | {CERTIFICATE: state.certificate} if state.certificate else files
-
-
-def key_entry(service: str, key: str) -> str:
-    """Give what a request's key becomes when it is looked up for a service."""
-    return f"{key}:{service}"
 
 
 def server(service: Service, replica: Replica) -> str:
@@ -112,19 +114,14 @@ def _reuse(options: Options) -> str:
     return f"http-reuse {options.reuse}"
 
 
-def _backend(service: Service) -> str:
+def _backend(service: Service, kids: Iterable[str]) -> str:
     limits = service.limits
     lines = [
         f"backend {service.name} from service",
         f"timeout queue {limits.wait_ms}ms",
         f"timeout server {limits.timeout_ms + OVER_TIMEOUT_MS}ms",
+        *auth.rules(service, kids),
     ]
-    if limits.auth:
-        known = f"http_auth_bearer,sha2(256),hex,concat(:{service.name}),map({KEYS}) -m found"
-        lines += [
-            f"http-request use-service lua.refuse_key unless {{ {known} }} || {{ fe_id 2 }}",
-            "http-request del-header authorization",
-        ]
     lines += [f"use-server {HOLD} if {{ fe_id 2 }}", f"server {HOLD} unix@{HOLD_SOCKET} backup maxconn 1"]
     lines += [f"server {one.server} {server(service, one)}" for one in sorted(service.replicas)]
     return "\n" + "\n  ".join(lines) + "\n"

@@ -10,7 +10,8 @@ is idle; until then it is in `Running.leaving`, and comes back by one command.
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from slipway.router.config import CERTIFICATE, KEYS, key_entry, server
+from slipway.router.auth import KEYS, key_entry
+from slipway.router.config import CERTIFICATE, server
 from slipway.router.state import Replica, Service, State
 
 
@@ -96,7 +97,8 @@ def without_reload(running: State, wanted: State) -> State:
         new = wanted.services.get(old.name, old)
         return new if new.limits == old.limits else replace(old, replicas=new.replicas)
 
-    return replace(wanted, services={name: reachable(old) for name, old in running.services.items()})
+    services = {name: reachable(old) for name, old in running.services.items()}
+    return replace(wanted, services=services, token_keys=running.token_keys)
 
 
 def _reasons(running: State, wanted: State) -> Iterator[str]:
@@ -108,6 +110,8 @@ def _reasons(running: State, wanted: State) -> Iterator[str]:
             yield f"service {name} is gone"
         elif old.limits != new.limits:
             yield f"limits of service {name} changed"
+    if running.token_keys != wanted.token_keys:
+        yield "the keys that verify tokens changed"
 
 
 def _changes(running: Running, old: Service, new: Service) -> Iterator[Command]:
@@ -122,7 +126,8 @@ def _changes(running: Running, old: Service, new: Service) -> Iterator[Command]:
             yield Command(f"enable server {name}")
     for replica in sorted(old.replicas - new.replicas):
         yield Command(f"set server {new.name}/{replica.server} state maint")
-    for key in sorted(new.keys - old.keys):
+    before, after = set(old.accepted_keys), set(new.accepted_keys)
+    for key in sorted(after - before):
         yield Command(f"add map {KEYS} {key_entry(new.name, key)} key")
-    for key in sorted(old.keys - new.keys):
+    for key in sorted(before - after):
         yield Command(f"del map {KEYS} {key_entry(new.name, key)}")

@@ -6,9 +6,21 @@ local largest_body, minimum_rate -- bytes, and bytes a second: the arguments of 
 local SENTENCES = {
   unknown_path = "This path leads nowhere. Web services answer on /api/v1/service/<name>/score and /api/v1/service/<name>/swagger.json.",
   unknown_service = "There is no web service of this name, or it cannot be served.",
-  method_not_allowed = "Web services answer GET, POST and OPTIONS only.",
+  method_not_allowed = "This path does not answer this method. The header `allow` names those that it does.",
   key_missing = "This web service needs a key. Send one in the header `Authorization: Bearer <key>`.",
   key_wrong = "This is not a valid key of this web service. It may have been regenerated.",
+  token_missing = "This web service needs a token. Send one in the header `Authorization: Bearer <token>`; `slipway token` gets it.",
+  token_wrong = "No router of this cluster signed this token, or so long ago that its key is gone.",
+  token_expired = "This token has expired. Get a new one.",
+  token_not_yet_valid = "This token is not valid yet: the clocks of this cluster differ.",
+  token_of_another_service = "This token is another web service's.",
+  too_many_failures = "This request has no valid key or token, as many others from this address. One that has is let in.",
+  no_tokens = "This web service takes no tokens.",
+  login_missing = "A token is given to whom Kubernetes knows. Send your Kubernetes token (on AKS: Entra's) in the header `Authorization: Bearer <token>`; on this machine, a key.",
+  login_wrong = "Kubernetes does not know this login, or it has expired; on this machine, it is not a key of this web service.",
+  token_forbidden = "You lack the right to get a token: `create` on `webservices/token` in group `slipway`, for this name, in the namespace of the web service.",
+  tokens_busy = "Too many ask for tokens. Try again; tokens that are in use go on working.",
+  tokens_unavailable = "Kubernetes cannot be asked who you are. Try again; tokens that are in use go on working.",
   body_too_large = "The body is larger than 104,857,600 bytes, the most that a web service takes.",
   body_unreadable = "The body could not be read: it ended early, or its framing is wrong.",
   upload_too_slow = "The body arrived too slowly: a large body must keep up a minimum rate, and none may stop for long.",
@@ -55,9 +67,9 @@ local function reason_of(request, given, proxy)
   if given == "unknown" then
     local path = path_of(request)
     local known = path:match("^/api/v1/service/[^/]+/score$") or path:match("^/api/v1/service/[^/]+/swagger%.json$")
+    local of = path:match("^/api/v1/service/([^/]+)/token$")
+    if of then return core.backends[of] and of:match("^%l") and "no_tokens" or "unknown_service" end
     return known and "unknown_service" or "unknown_path"
-  elseif given == "key" then
-    return request.headers["authorization"] and "key_wrong" or "key_missing"
   elseif given ~= "503" then
     return BY_STATUS[given] or given
   elseif not proxy then
@@ -105,7 +117,8 @@ end
 
 core.register_service("refuse_unknown", "http", refuse(404, "unknown"))
 core.register_service("refuse_method", "http", refuse(405, "method_not_allowed", "allow", "GET, POST, OPTIONS"))
-core.register_service("refuse_key", "http", refuse(401, "key", "www-authenticate", "Bearer"))
+core.register_service("refuse_token_method", "http", refuse(405, "method_not_allowed", "allow", "POST"))
+core.register_service("refuse_unauthorized", "http", refuse(401, "401", "www-authenticate", "Bearer"))
 core.register_service("refuse_size", "http", refuse(413, "body_too_large"))
 
 -- http-request lua.await_hold: around a start or a reload, keep requests for a service without replicas out of its
