@@ -29,12 +29,14 @@ RIGHTS = {
     ("", "pods"): ("list", "watch"),
     ("apps", "deployments"): ("list", "watch"),
     ("apps", "deployments/scale"): ("patch",),
+    ("authentication.k8s.io", "tokenreviews"): ("create",),
+    ("authorization.k8s.io", "subjectaccessreviews"): ("create",),
     ("autoscaling", "horizontalpodautoscalers"): ("list", "watch"),
     ("discovery.k8s.io", "endpointslices"): ("list", "watch"),
     ("events.k8s.io", "events"): ("create", "patch"),
 }
 """What the router may do in every namespace, by (API group, resource): no more than it does."""
-RIGHTS_AT_HOME = {("", "secrets"): ("list", "watch")}
+RIGHTS_AT_HOME = {("", "secrets"): ("list", "watch", "create", "update")}
 """What it may do in its own."""
 
 

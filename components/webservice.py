@@ -121,7 +121,7 @@ class Webservice(pulumi.ComponentResource):
                 string_data={INSIGHTS: pulumi.Output.secret(args.insights)},
                 opts=child,
             )
-        if spec.auth_enabled:
+        if spec.auth_enabled or spec.token_auth_enabled:  # on one machine a token costs a key
             k8s.core.v1.Secret(
                 f"{name}-keys",
                 metadata=pods.metadata(f"{spec.name}-keys", ROUTER_NAMESPACE, labels),

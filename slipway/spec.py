@@ -30,8 +30,6 @@ IMAGE = "slipway:index:Image"
 """Type of the component that makes an image."""
 AFTER_BUILD = "digest: after build"
 """How `slipway plan` shows an image that was not built yet."""
-NOT_YET = ("token_auth_enabled",)
-"""Parameters of v1 whose behaviour this version does not have."""
 ROUTER = "router"
 """What the router is called beside the web services, so none of them can have this name."""
 KEY_LENGTH = 32
@@ -313,11 +311,6 @@ class WebserviceSpec(Serving):
             mistakes.append(f"namespace = {self.namespace} is the device plugin's own: choose another")
         if self.namespace == "default" or self.namespace.startswith("kube-"):
             mistakes.append(f"namespace = {self.namespace} is Kubernetes' own: choose another")
-        mistakes += [
-            f"{name} = true is not available in this version: remove it"
-            for name in NOT_YET
-            if getattr(self, name)
-        ]
         if self.data_collector != DataCollector() and not self.collect_model_data:
             mistakes.append(
                 "data_collector without collect_model_data has no effect: set collect_model_data: true, or "

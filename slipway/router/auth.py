@@ -1,9 +1,10 @@
 """Who may call a web service, as HAProxy's rules in its backend. Pure.
 
-A key is looked up by its SHA-256. A token is a JWT that this cluster's routers signed: the algorithm is fixed
-here, whatever the token says, and its key is found by `kid` among those that HAProxy has read. What is refused
-counts against the client's address; so many refusals later they are 429 in place of 401, which costs less. A
-right key or token is never refused: others behind the same address may be at fault.
+A key is looked up by its SHA-256. A token is a JWT that this cluster's routers signed: the algorithm is
+fixed here, whatever the token says, and its key is found by `kid` among those that HAProxy has read.
+
+What is refused counts against the client's address; many refusals later it is 429 in place of 401, which
+costs less. A right key or token is never refused: others behind the same address may be at fault.
 """
 
 from collections.abc import Iterable
@@ -13,6 +14,7 @@ from slipway.router.state import Service
 KEYS = "keys.map"
 ALGORITHM = "RS256"
 """Of the signatures that are quick to make or to verify, the one that is quick to verify."""
+TOO_MANY = "too_many_failures"
 FAILURES, FAILURE_SECONDS = 20, 10
 """So many refusals of an address in so many seconds before they are 429."""
 
@@ -32,17 +34,13 @@ def rules(service: Service, kids: Iterable[str]) -> list[str]:
         *checks,
         f"http-request track-sc0 var(txn.client),ipmask(32,64) table _failures if {refused}",
         f"http-request sc-inc-gpc0(0) if {refused}",
+        f"http-request set-var(txn.refused) str({TOO_MANY}) if {refused} {{ sc0_gpc0_rate gt {FAILURES} }}",
         "http-request return status 429 content-type application/json "
-        f'lf-string "%[lua.refusal(too_many_failures)]" hdr retry-after {FAILURE_SECONDS} '
-        f"if {refused} {{ sc0_gpc0_rate gt {FAILURES} }}",
+        f'lf-string "%[lua.refusal(429)]" hdr retry-after {FAILURE_SECONDS} '
+        f"if {{ var(txn.refused) -m str {TOO_MANY} }}",
         f"http-request use-service lua.refuse_unauthorized if {refused}",
         "http-request del-header authorization",
     ]
-
-
-def key_entry(service: str, key: str) -> str:
-    """Give what a request's key becomes when it is looked up for a service."""
-    return f"{key}:{service}"
 
 
 def public_file(kid: str) -> str:

@@ -1,4 +1,4 @@
-"""Who asks for a token: Kubernetes knows, and says what they may. On one machine a key of the service will do."""
+"""Who asks for a token: Kubernetes knows, and says what they may. On one machine a key does."""
 
 from http import HTTPStatus
 from typing import Any, Literal, Protocol

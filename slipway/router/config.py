@@ -10,12 +10,12 @@ Each service has one queue, its backend's, because each server has `maxconn`. A 
 keeps that queue alive while there is no replica; its only slot is always taken (see `hold`).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from string import Template
 
 from slipway.router import auth
-from slipway.router.auth import KEYS, key_entry, public_file
+from slipway.router.auth import KEYS, public_file
 from slipway.router.options import Options
 from slipway.router.state import Replica, Service, State
 
@@ -30,7 +30,9 @@ MASTER_SOCKET = "master.sock"
 WORKER_SOCKET = "worker.sock"
 CONTROL_SOCKET = "control.sock"
 HOLD_SOCKET = "hold.sock"
-TOKEN_SOCKET = "token.sock"
+TOKEN_SOCKET = "token.sock"  # noqa: S105 - a name, as the next
+TOKEN = "_token"  # noqa: S105
+"""The backend that hands out tokens."""
 HOLD = "_hold"
 
 LARGEST_BODY = 104_857_600
@@ -47,10 +49,7 @@ PATHS = ("score", "swagger.json")
 
 def render(state: State, options: Options) -> dict[str, str]:
     """Give each file's text by its name."""
-    services = [state.services[name] for name in sorted(state.services)]
-    routes = (f"/api/v1/service/{one.name}/{path} {one.name}\n" for one in services for path in PATHS)
-    tokens = (f"/api/v1/service/{one.name}/token _token\n" for one in services if one.limits.auth == "token")
-    keys = (f"{key_entry(one.name, key)} key\n" for one in services for key in one.accepted_keys)
+    services = _sorted(state)
     shared = SHARED.substitute(
         binds="\n  ".join(_binds(state, options)),
         buffer_size=UPLOAD_BUFFER + HEADERS,
@@ -67,9 +66,33 @@ def render(state: State, options: Options) -> dict[str, str]:
         upload_rate=options.minimum_upload_rate,
     )
     config = shared + "".join(_backend(service, state.token_keys) for service in services)
-    files = {CONFIG: config, ROUTES: "".join([*routes, *tokens]), KEYS: "".join(keys)}
+    files = {CONFIG: config} | {name: _lines(entries) for name, entries in maps(state).items()}
     files |= {public_file(kid): pem for kid, pem in state.token_keys.items()}
     return files | {CERTIFICATE: state.certificate} if state.certificate else files
+
+
+def maps(state: State) -> dict[str, dict[str, str]]:
+    """Give each map's values by key, by the map's file. None has spaces; all change by commands."""
+    services = _sorted(state)
+    routes = {f"/api/v1/service/{one.name}/{path}": one.name for one in services for path in PATHS}
+    tokens = {f"/api/v1/service/{one.name}/token": TOKEN for one in services if one.limits.auth == "token"}
+    return {
+        ROUTES: routes | tokens,
+        KEYS: {
+            f"{key}:{one.name}": "key"
+            for one in services
+            if one.limits.auth == "key"
+            for key in sorted(one.keys)
+        },
+    }
+
+
+def _lines(entries: Mapping[str, str]) -> str:
+    return "".join(f"{key} {value}\n" for key, value in entries.items())
+
+
+def _sorted(state: State) -> list[Service]:
+    return [state.services[name] for name in sorted(state.services)]
 
 
 def server(service: Service, replica: Replica) -> str:

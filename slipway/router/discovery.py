@@ -16,10 +16,10 @@ from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
 from slipway.kube.folder import Object
 from slipway.problems import explain, shown
-from slipway.router import endpoints
+from slipway.router import endpoints, token_keys
 from slipway.router.certificates import bundle
 from slipway.router.feed import Objects
-from slipway.router.state import SERVICE_NAME, Ignored, Limits, Replica, Service, State, hashed
+from slipway.router.state import SERVICE_NAME, Auth, Ignored, Limits, Replica, Service, State, hashed
 from slipway.spec import SERVING, WEBSERVICE, Serving, is_key
 
 FOREVER = datetime.max.replace(tzinfo=UTC)
@@ -55,12 +55,14 @@ def discover(objects: Objects, certificate: str | None = None) -> State:
         serving = _serving(deployment, errors[name])
         if serving is not None:
             replicas = _replicas(slices[name], pods[name], deployment.namespace, errors[name])
-            keys = _keys(name, secrets[name], errors[name]) if serving.auth_enabled else frozenset[str]()
+            keys = _keys(name, secrets[name], errors[name] if serving.auth_enabled else [])
             place = (deployment.namespace, deployment.name)
             services[name] = Service(name, _limits(serving), replicas, keys, place, serving)
     pem = _certificate(certificate, objects.secrets, ignored) if certificate is not None else ""
+    takes_tokens = any(one.limits.auth == "token" for one in services.values())
+    public = _token_keys(objects.secrets, ignored) if takes_tokens else dict[str, str]()
     lines = {name: "; ".join(found) for name, found in errors.items() if found}
-    return State(services, lines, tuple(ignored), pem)
+    return State(services, lines, tuple(ignored), pem, public)
 
 
 def _by_service(objects: Iterable[Object]) -> Mapping[str | None, list[Object]]:
@@ -121,9 +123,6 @@ def _serving(deployment: _Metadata, errors: list[str]) -> Serving | None:
         lines = explain(error, Serving, lambda place: ".".join(map(str, place)) or SERVING)
         errors.append(f"Deployment {deployment}, annotation {SERVING}: {'; '.join(lines)}")
         return None
-    if serving.token_auth_enabled:
-        errors.append("token_auth_enabled is not available in this version: the service is not served")
-        return None
     return serving
 
 
@@ -132,8 +131,13 @@ def _limits(serving: Serving) -> Limits:
         concurrency=serving.replica_max_concurrent_requests,
         wait_ms=serving.max_request_wait_time,
         timeout_ms=serving.scoring_timeout_ms,
-        auth=serving.auth_enabled,
+        auth=_auth(serving),
     )
+
+
+def _auth(serving: Serving) -> Auth:
+    """Give what a request must bring."""
+    return "key" if serving.auth_enabled else "token" if serving.token_auth_enabled else "none"
 
 
 def _replicas(
@@ -168,6 +172,14 @@ def _keys(name: str, secrets: Iterable[Object], errors: list[str]) -> frozenset[
         return frozenset(hashed(key) for key in keys.values() if key)
     errors.append(f"{place} is missing: nobody can call the service")
     return frozenset()
+
+
+def _token_keys(secrets: Iterable[Object], ignored: list[Ignored]) -> Mapping[str, str]:
+    try:
+        return {key.kid: key.public for key in token_keys.read(token_keys.secret_of(secrets))}
+    except ValueError as error:
+        ignored.append(Ignored(f"Secret {token_keys.SECRET}", f"{error}: no token is given or taken"))
+        return {}
 
 
 def _certificate(name: str, secrets: Iterable[Object], ignored: list[Ignored]) -> str:

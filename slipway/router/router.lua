@@ -49,11 +49,11 @@ local function path_of(request)
   return request.path or request.f:path() or ""
 end
 
--- The service that a request is for: its backend, or what its path says.
+-- The service that a request is for: its backend, or what its path says, or said when it was read.
 local function service_of(request)
   local backend = request.f:be_name() or ""
   if backend:match("^%l") then return backend, core.backends[backend] end
-  return path_of(request):match("^/api/v1/service/([%w%-%._]+)/[^/]+$"), nil
+  return request:get_var("txn.service") or path_of(request):match("^/api/v1/service/([%w%-%._]+)/[^/]+$"), nil
 end
 
 -- A boolean of HAProxy's is a number here.

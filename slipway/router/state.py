@@ -87,11 +87,6 @@ class Service:
         if not all(KEY_HASH.fullmatch(key) for key in self.keys):
             raise ValueError("a key is held as SHA-256 in capitals, never as itself")
 
-    @property
-    def accepted_keys(self) -> list[str]:
-        """Give the keys that let a request in."""
-        return sorted(self.keys) if self.limits.auth == "key" else []
-
 
 @dataclass(frozen=True)
 class Ignored:
@@ -118,7 +113,7 @@ class State:
     certificate: str = field(default="", repr=False)
     """In PEM, with chain and key; empty if there is none, or it comes as files."""
     token_keys: Mapping[str, str] = field(default_factory=dict[str, str])
-    """The public keys that verify tokens, in PEM, by the `kid` of the tokens; none where no service takes any."""
+    """The public keys that verify tokens, in PEM, by the `kid` of tokens; none if no service takes any."""
 
     def __post_init__(self) -> None:
         if not all(KID.fullmatch(kid) for kid in self.token_keys):

@@ -6,14 +6,15 @@ START_SECONDS. A key that has had its time verifies for one more PERIOD, far lon
 """
 
 import base64
-import binascii
+import functools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from pydantic import BaseModel, ValidationError
 
 from slipway.kube.folder import Object
 from slipway.router.state import KID
@@ -28,12 +29,13 @@ BITS = 2048
 
 @dataclass(frozen=True)
 class TokenKey:
-    """A key pair in PEM."""
+    """A key that signs."""
 
     since: int
-    """The second of the Unix epoch in which it begins to sign; the `kid` of its tokens, too."""
+    """The second of the Unix epoch in which it begins to; the `kid` of its tokens, too."""
     public: str
-    private: str = field(repr=False)
+    """Its other half, which verifies, in PEM."""
+    private: rsa.RSAPrivateKey = field(repr=False, compare=False)
 
     @property
     def kid(self) -> str:
@@ -41,21 +43,33 @@ class TokenKey:
         return str(self.since)
 
 
-def read(secrets: Iterable[Object]) -> tuple[TokenKey, ...]:
-    """Give the keys of their Secret, the oldest first. Raises ValueError, whose text holds nothing of them."""
-    secret = next((one for one in secrets if one["metadata"].get("name") == SECRET), None)
-    data: Mapping[str, str] = (secret or {}).get("data") or {}
-    kids = sorted({name.partition(".")[0] for name in data}, key=lambda kid: (len(kid), kid))
-    return tuple(_read(kid, data) for kid in kids)
+def secret_of(secrets: Iterable[Object]) -> Object | None:
+    """Find the Secret among those of the router's namespace."""
+    for one in secrets:
+        metadata: object = one.get("metadata")
+        if isinstance(metadata, dict) and metadata.get("name") == SECRET:  # pyright: ignore[reportUnknownMemberType] - of plain JSON
+            return one
+    return None
+
+
+def read(secret: Object | None) -> tuple[TokenKey, ...]:
+    """Give the keys that a Secret holds, the oldest first. Raises ValueError, which tells nothing of them."""
+    try:
+        data = _Secret.model_validate(secret or {}).data or {}
+    except ValidationError:  # its text may quote a key
+        raise ValueError("its data must map names to base64 texts") from None
+    found = [_read(name.removesuffix(".pem"), text) for name, text in data.items()]
+    return tuple(sorted(found, key=lambda key: key.since))
 
 
 def write(keys: Iterable[TokenKey], namespace: str, found: Object | None) -> Object:
     """Give the Secret that holds these keys, in place of the one that was found."""
-    texts = {f"{key.kid}.{half}": getattr(key, half) for key in keys for half in ("public", "private")}
     metadata = {"name": SECRET, "namespace": namespace, "labels": {"app.kubernetes.io/managed-by": "slipway"}}
     if found is not None:
         metadata["resourceVersion"] = found["metadata"]["resourceVersion"]
-    data = {name: base64.b64encode(text.encode()).decode() for name, text in texts.items()}
+    pem, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    texts = {key.kid: key.private.private_bytes(pem, form, serialization.NoEncryption()) for key in keys}
+    data = {f"{kid}.pem": base64.b64encode(text).decode() for kid, text in texts.items()}
     return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data, "type": "Opaque"}
 
 
@@ -77,31 +91,27 @@ def signer(keys: Iterable[TokenKey], now: float) -> TokenKey | None:
 
 
 def make(since: int) -> TokenKey:
-    """Make a key pair, which takes a processor some tenths of a second."""
-    private = rsa.generate_private_key(public_exponent=65537, key_size=BITS)
-    return TokenKey(
-        since,
-        private.public_key()
-        .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-        .decode(),
-        private.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        ).decode(),
-    )
+    """Make a key, which takes a processor some tenths of a second."""
+    return _key(since, rsa.generate_private_key(public_exponent=65537, key_size=BITS))
 
 
-def _read(kid: str, data: Mapping[str, str]) -> TokenKey:
+class _Secret(BaseModel):
+    data: dict[str, str] | None = None
+
+
+@functools.lru_cache(maxsize=8)
+def _read(kid: str, text: str) -> TokenKey:
     if KID.fullmatch(kid) is None:
-        raise ValueError("its data is not named <seconds>.public and <seconds>.private")
+        raise ValueError("its data is not named <seconds>.pem")
     try:
-        public, private = (
-            base64.b64decode(data[f"{kid}.{half}"], validate=True) for half in ("public", "private")
-        )
-        key = serialization.load_pem_public_key(public)
-    except (KeyError, TypeError, binascii.Error, ValueError, UnsupportedAlgorithm):
-        raise ValueError(f"{kid}.public and {kid}.private are not both PEM in base64") from None
-    if not isinstance(key, rsa.RSAPublicKey):
-        raise ValueError(f"{kid}.public is no RSA key")  # noqa: TRY004 - of input
-    # Written anew, it holds nothing but the key.
-    encoding, form = serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    return TokenKey(int(kid), key.public_bytes(encoding, form).decode(), private.decode(errors="replace"))
+        key = serialization.load_pem_private_key(base64.b64decode(text, validate=True), None)
+    except (TypeError, ValueError, UnsupportedAlgorithm):
+        raise ValueError(f"{kid}.pem is no key in PEM") from None
+    if not isinstance(key, rsa.RSAPrivateKey):
+        raise ValueError(f"{kid}.pem is no RSA key")  # noqa: TRY004 - of input
+    return _key(int(kid), key)
+
+
+def _key(since: int, key: rsa.RSAPrivateKey) -> TokenKey:
+    pem, form = serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    return TokenKey(since, key.public_key().public_bytes(pem, form).decode(), key)

@@ -7,7 +7,6 @@ into words by HAProxy, by the reason in a header of the answer.
 import asyncio
 import base64
 import contextlib
-import functools
 import json
 import logging
 import re
@@ -15,8 +14,8 @@ import time
 from asyncio import StreamReader, StreamWriter
 from datetime import UTC, datetime
 
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding
 
 from slipway.router import token_keys
 from slipway.router.auth import ALGORITHM
@@ -66,13 +65,12 @@ class Tokens:
                     await self._renew()
 
     async def _renew(self) -> None:
-        secrets = self._router.objects.secrets
-        keys = token_keys.read(secrets)
+        found = token_keys.secret_of(self._router.objects.secrets)
+        keys = token_keys.read(found)
         since = token_keys.due(keys, time.time())
         if since is None:
             return
         new = await asyncio.to_thread(token_keys.make, since)
-        found = next((one for one in secrets if one["metadata"]["name"] == token_keys.SECRET), None)
         try:
             first = await self._writer.put_secret(
                 token_keys.write(token_keys.kept(keys, new), self._namespace, found)
@@ -91,7 +89,7 @@ class Tokens:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
                 writer.write(await self._answer(head))
                 await writer.drain()
-                while await reader.read(65_536):  # a body of no meaning; HAProxy closes when it has the answer
+                while await reader.read(65_536):  # HAProxy closes when it has the answer
                     pass
         writer.close()
 
@@ -130,7 +128,7 @@ class Tokens:
         deadline = time.monotonic() + 2 * token_keys.START_SECONDS
         while time.monotonic() < deadline:
             with contextlib.suppress(ValueError):
-                keys = token_keys.read(self._router.objects.secrets)
+                keys = token_keys.read(token_keys.secret_of(self._router.objects.secrets))
                 known = [key for key in keys if self._router.serving.token_keys.get(key.kid) == key.public]
                 if (found := token_keys.signer(known, time.time())) is not None:
                     return found
@@ -151,7 +149,7 @@ def token(key: TokenKey, service: str, name: str, now: int) -> dict[str, object]
     }
     head = {"alg": ALGORITHM, "typ": "JWT", "kid": key.kid}
     signed = f"{_base64(json.dumps(head).encode())}.{_base64(json.dumps(claims).encode())}"
-    signature = _private(key.private).sign(signed.encode(), padding.PKCS1v15(), hashes.SHA256())
+    signature = key.private.sign(signed.encode(), padding.PKCS1v15(), hashes.SHA256())
     text = f"{signed}.{_base64(signature)}"
     return {
         "token": text,
@@ -161,13 +159,6 @@ def token(key: TokenKey, service: str, name: str, now: int) -> dict[str, object]
         "refreshAfter": refresh,
         "expiryOn": expires,
     }
-
-
-@functools.lru_cache(maxsize=4)
-def _private(pem: str) -> rsa.RSAPrivateKey:
-    key = serialization.load_pem_private_key(pem.encode(), None)
-    assert isinstance(key, rsa.RSAPrivateKey)
-    return key
 
 
 def _base64(data: bytes) -> str:

@@ -7,7 +7,7 @@ from slipway.router.state import Limits, Replica, Service, State, hashed, state_
 REPLICAS = [Replica(f"10.0.0.{number}", 5001) for number in range(1, 6)]
 KEYS = [hashed(f"key {number}") for number in range(4)]
 NAMES = ["diabetes", "echo", "fraud"]
-LIMITS = [Limits(), Limits(concurrency=4), Limits(auth=False)]
+LIMITS = [Limits(), Limits(concurrency=4), Limits(auth="none"), Limits(auth="token")]
 
 
 def services(name: str) -> st.SearchStrategy[Service]:

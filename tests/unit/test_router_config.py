@@ -18,7 +18,7 @@ DIABETES = Service(
     frozenset({Replica("10.0.0.1", 5001), Replica("fd00::2", 5001)}),
     frozenset({hashed("first"), hashed("second")}),
 )
-OPEN = Service("echo", Limits(auth=False))
+OPEN = Service("echo", Limits(auth="none"))
 
 
 @pytest.mark.parametrize("name", ["haproxy.cfg", "routes.map", "keys.map"])
