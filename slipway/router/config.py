@@ -59,6 +59,7 @@ def render(state: State, options: Options) -> dict[str, str]:
         longest_ms=longest_ms(services),
         lua=LUA,
         reuse=_reuse(options),
+        sampling="\n  ".join(_sampling(options.access_log_rate)),
         stall_ms=STALL_MS,
         token_socket=TOKEN_SOCKET,
         upload_buffer=UPLOAD_BUFFER,
@@ -128,6 +129,17 @@ def _binds(state: State, options: Options) -> list[str]:
     return [
         plain,
         f'bind {target(options.tls.port)} ssl crt "{source}" ssl-min-ver TLSv1.2 alpn http/1.1 proto h1',
+    ]
+
+
+def _sampling(rate: int) -> list[str]:
+    """Give a log line to `rate` requests a second, and of more to a random one of `txn.sample`."""
+    if not rate:
+        return ["http-request set-log-level silent"]
+    return [
+        f"http-request set-var(txn.sample) fe_req_rate,sub(1),div({rate}),add(1)",
+        "http-request set-log-level err",
+        "http-request set-log-level silent unless { rand,mod(txn.sample) -m int 0 }",
     ]
 
 

@@ -36,12 +36,24 @@ local BY_STATUS = { ["400"] = "body_unreadable", ["408"] = "upload_too_slow", ["
   ["502"] = "replica_failed", ["504"] = "scoring_timeout" }
 
 local counts = {}
+local LINES = 100 -- of refused and failed requests, in the access log a second
+local second, told = 0, 0
 
-local function count(service, reason)
-  -- A name that anybody made up must not become a label.
-  local known = core.backends[service] and service or ""
-  local key = string.format('service="%s",reason="%s"', known, reason)
-  counts[key] = (counts[key] or 0) + 1
+-- Count a request that was refused or failed, and say whether it gets a line in the access log: of the first LINES a
+-- second each does, then fewer and fewer; txn.sample is how many one stands for.
+local function tell(request, service, reason)
+  if reason then
+    -- A name that anybody made up must not become a label.
+    local place = (core.backends[service] and service or "_") .. " " .. reason
+    counts[place] = (counts[place] or 0) + 1
+    request:set_var("txn.refused", reason)
+  end
+  local now = core.now().sec
+  if now ~= second then second, told = now, 0 end
+  told = told + 1
+  local sample = math.ceil(told / LINES)
+  request:set_var("txn.sample", sample)
+  request:set_var("txn.logged", math.random(sample) == 1)
 end
 
 -- A request is seen either as a transaction or, by a service that answers it, as an applet.
@@ -84,7 +96,7 @@ end
 local function refusal(request, given)
   local service, proxy = service_of(request)
   local reason = reason_of(request, given, proxy)
-  count(service or "", reason)
+  tell(request, service or "", reason)
   -- Refused before it got to its backend, as a body that is too large.
   proxy = proxy or service and service:match("^%l") and core.backends[service]
   local name = service and #service <= 63 and ('"' .. service .. '"') or "null"
@@ -137,23 +149,21 @@ core.register_action("await_hold", { "http-req" }, function(txn)
   end
 end)
 
--- http-response lua.run_failed: the replica explains this one itself; here it gets its status and is counted.
-core.register_action("run_failed", { "http-res" }, function(txn)
-  txn.http:res_set_status(502)
-  count(txn.f:be_name(), "run_failed")
+-- http-response lua.failed: the replica explains this one itself; here it is counted, and gets v1's status.
+core.register_action("failed", { "http-res" }, function(txn)
+  local reason = txn.f:status() == 504 and "scoring_timeout" or nil
+  if (txn.f:res_hdr("x-ms-run-function-failed") or ""):lower() == "true" then
+    txn.http:res_set_status(502)
+    reason = "run_failed"
+  end
+  tell(txn, txn.f:be_name(), reason)
 end)
 
-core.register_service("refusals", "http", function(applet)
-  local lines = { "# TYPE slipway_router_refusals_total counter" }
-  for labels, number in pairs(counts) do
-    lines[#lines + 1] = string.format("slipway_router_refusals_total{%s} %d", labels, number)
-  end
-  local body = table.concat(lines, "\n") .. "\n"
-  applet:set_status(200)
-  applet:add_header("content-length", #body)
-  applet:add_header("content-type", "text/plain; version=0.0.4")
-  applet:start_response()
-  applet:send(body)
+-- `show refusals` on a worker's command socket: a line for each service and reason, `_` for no service.
+core.register_cli({ "show", "refusals" }, "show refusals : refused and failed requests", function(applet)
+  local lines = {}
+  for place, number in pairs(counts) do lines[#lines + 1] = place .. " " .. number .. "\n" end
+  applet:send(table.concat(lines))
 end)
 
 -- filter lua.upload LARGEST RATE: refuses a body above LARGEST bytes, whatever its headers said, and one that comes
