@@ -20,6 +20,7 @@ from slipway.cli.common import table, typed
 from slipway.cli.place import Where, place_options, run_on
 from slipway.local.state import LocalError
 from slipway.spec import KEY_LENGTH, KEY_RULE, MAX_TIMEOUT_MS, WEBSERVICE, is_key
+from slipway.versions import MODEL_DEPLOYMENT
 
 if TYPE_CHECKING:
     from slipway.kube.folder import Object
@@ -35,6 +36,7 @@ FORBIDDEN = "whoever runs the cluster gives this right by a Role: docs/auth.md s
 @click.command()
 @click.argument("name")
 @click.option("--data", "file", type=click.File("rb"), required=True, help="A file with the request, or -.")
+@click.option("--version", help="Only by this version of it; else by one that chance chooses.")
 @click.option("--content-type", default="application/json", show_default=True)
 @click.option("--url", help="The router's address, where its Service has none that is reached from here.")
 @click.option(
@@ -44,7 +46,14 @@ FORBIDDEN = "whoever runs the cluster gives this right by a Role: docs/auth.md s
 )
 @place_options
 def score(
-    *, name: str, file: IO[bytes], content_type: str, url: str | None, key_file: Path | None, where: Where
+    *,
+    name: str,
+    file: IO[bytes],
+    version: str | None,
+    content_type: str,
+    url: str | None,
+    key_file: Path | None,
+    where: Where,
 ) -> None:
     """Send a request to web service NAME and print its answer."""
     from slipway.running.backend import scoring_uri
@@ -54,28 +63,31 @@ def score(
         raise LocalError(f"what --key-file or {KEY_VARIABLE} gives is no key: {KEY_RULE}")
     seconds = 2 * MAX_TIMEOUT_MS / 1000
     if url is None or key is None:
-        url, key, seconds = run_on(where, lambda backend: _way(backend, name, url, key))
+        way = run_on(where, lambda backend: _way(backend, name, version, url, key))
+        (name, version), url, key, seconds = way
     headers = {"Content-Type": content_type, **({"Authorization": f"Bearer {key}"} if key else {})}
+    headers |= {MODEL_DEPLOYMENT: version} if version is not None else {}
     answer = _post(scoring_uri(url.rstrip("/"), name), name, file.read(), headers, seconds + ANSWER_SECONDS)
     click.echo(answer, nl=not answer.endswith(b"\n"))
 
 
 async def _way(
-    backend: Backend, name: str, url: str | None, key: str | None
-) -> tuple[str, str | None, float]:
-    """Find out what is not given: the router's address, a key or token, how long an answer takes."""
+    backend: Backend, name: str, version: str | None, url: str | None, key: str | None
+) -> tuple[tuple[str, str | None], str, str | None, float]:
+    """Find out what is called, and what is not given: the address, a key or token, how long it takes."""
     from slipway.running import backend as running
 
     url = url or await backend.url()
     if url is None:
         raise backend.no_address(name)
-    serving = running.serving(running.webservice(await backend.deployments(), name))
+    called = running.called(await backend.deployments(), name, version)
+    serving = running.serving(called.deployment)
     if key is None and serving.get("auth_enabled", True):
-        key = running.keys(await _secret(backend, name))["primary"]
+        key = running.keys(await _secret(backend, called.endpoint))["primary"]
     elif key is None and serving.get("token_auth_enabled", False):
-        key = _token(url, name, await backend.login(name))["token"]
+        key = _token(url, called.endpoint, await backend.login(called.endpoint))["token"]
     milliseconds = serving.get("scoring_timeout_ms", 60_000) + serving.get("max_request_wait_time", 500)
-    return url, key, milliseconds / 1000
+    return called[:2], url, key, milliseconds / 1000
 
 
 def _post(uri: str, name: str, body: bytes, headers: dict[str, str], seconds: float) -> bytes:
@@ -117,8 +129,9 @@ def token(*, name: str, url: str | None, login_file: Path | None, where: Where) 
 async def _new_token(backend: Backend, name: str, url: str | None, login: str | None) -> dict[str, str]:
     from slipway.running import backend as running
 
-    serving = running.serving(running.webservice(await backend.deployments(), name))
-    if not serving.get("token_auth_enabled", False):
+    called = running.called(await backend.deployments(), name)
+    name = called.endpoint
+    if not running.serving(called.deployment).get("token_auth_enabled", False):
         raise LocalError(f"web service `{name}` takes no tokens", "its `token_auth_enabled` is false")
     url = url or await backend.url()
     if url is None:
@@ -153,14 +166,15 @@ def keys(name: str, regen: str | None, where: Where) -> None:
 async def _keys(backend: Backend, name: str, regen: str | None) -> dict[str, str]:
     from slipway.running import backend as running
 
-    deployment = running.webservice(await backend.deployments(), name)
+    called = running.called(await backend.deployments(), name)
+    name = called.endpoint
     secret = await _secret(backend, name)
     if regen:
         alphabet = string.ascii_letters + string.digits
         new = "".join(secrets.choice(alphabet) for _ in range(KEY_LENGTH))
         secret = await backend.write(secret, {regen: new})
         url = await backend.url()
-        keyed = running.serving(deployment).get("auth_enabled", True)
+        keyed = running.serving(called.deployment).get("auth_enabled", True)
         if keyed and url is not None and not await _key_taken(running.scoring_uri(url, name), new):
             click.echo(f"the router at {url} has not taken the new key within {KEY_SECONDS:g} s", err=True)
             click.echo(typed("\nhint: slipway logs router"), err=True)

@@ -25,9 +25,9 @@ def rules(service: Service, kids: Iterable[str]) -> list[str]:
         case "none":
             return []
         case "key":
-            checks = _key(service.name)
+            checks = _key(service.endpoint)
         case "token":
-            checks = _token(service.name, sorted(kids))
+            checks = _token(service.endpoint, sorted(kids))
     refused = "{ var(txn.refused) -m found }"
     return [
         "acl own fe_id 2",

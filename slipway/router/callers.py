@@ -56,7 +56,7 @@ class ClusterCallers:
             "resource": "webservices",
             "subresource": "token",
             "namespace": service.deployment[0],
-            "name": service.name,
+            "name": service.endpoint,
         }
         wanted = {
             "user": user.get("username"),

@@ -10,6 +10,7 @@ Each service has one queue, its backend's, because each server has `maxconn`. A 
 keeps that queue alive while there is no replica; its only slot is always taken (see `hold`).
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from string import Template
@@ -18,9 +19,11 @@ from slipway.router import auth
 from slipway.router.auth import KEYS, public_file
 from slipway.router.options import Options
 from slipway.router.state import Replica, Service, State
+from slipway.versions import MODEL_DEPLOYMENT, WHOLE, VersionOf, shares
 
 CONFIG = "haproxy.cfg"
 ROUTES = "routes.map"
+VERSIONS = "versions.map"
 CERTIFICATE = "tls.pem"
 """With chain and key. Like all of these it lies in the working directory, which in a cluster is memory."""
 LUA = Path(__file__).with_name("router.lua")
@@ -35,6 +38,8 @@ TOKEN = "_token"  # noqa: S105
 """The backend that hands out tokens."""
 HOLD = "_hold"
 
+CLIENTS = 10_000
+"""Connections that are served at once, where the process may open as many files as that takes."""
 LARGEST_BODY = 104_857_600
 UPLOAD_BUFFER = 1_048_576
 HEADERS = 65_536
@@ -44,27 +49,36 @@ STALL_MS = 5_000
 """Time that a larger body may stop for."""
 OVER_TIMEOUT_MS = 5_000
 """How long after `scoring_timeout_ms` HAProxy answers if the replica does not."""
+TRACEPARENT = "^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$"
+"""W3C Trace Context, version 00."""
 PATHS = ("score", "swagger.json")
 
 
 def render(state: State, options: Options) -> dict[str, str]:
     """Give each file's text by its name."""
     services = _sorted(state)
+    files, clients = connections(len(services), options.files)
     shared = SHARED.substitute(
+        access_log="\n  ".join(_access_log(options.access_log_rate)),
         binds="\n  ".join(_binds(state, options)),
         buffer_size=UPLOAD_BUFFER + HEADERS,
         failures=auth.FAILURES,
         failure_seconds=auth.FAILURE_SECONDS,
+        clients=clients,
+        files=files,
+        kept_clients=clients * 9 // 10,
         largest_body=LARGEST_BODY,
         longest_ms=longest_ms(services),
         lua=LUA,
+        refused_clients=clients * 11 // 10,
         reuse=_reuse(options),
-        sampling="\n  ".join(_sampling(options.access_log_rate)),
         stall_ms=STALL_MS,
         token_socket=TOKEN_SOCKET,
         upload_buffer=UPLOAD_BUFFER,
         upload_ms=UPLOAD_MS,
         upload_rate=options.minimum_upload_rate,
+        version_header=MODEL_DEPLOYMENT,
+        whole=WHOLE,
     )
     config = shared + "".join(_backend(service, state.token_keys) for service in services)
     files = {CONFIG: config} | {name: _lines(entries) for name, entries in maps(state).items()}
@@ -75,16 +89,34 @@ def render(state: State, options: Options) -> dict[str, str]:
 def maps(state: State) -> dict[str, dict[str, str]]:
     """Give each map's values by key, by the map's file. None has spaces; all change by commands."""
     services = _sorted(state)
-    routes = {f"/api/v1/service/{one.name}/{path}": one.name for one in services for path in PATHS}
-    tokens = {f"/api/v1/service/{one.name}/token": TOKEN for one in services if one.limits.auth == "token"}
+    routed = [one for one in services if one.routed]
+    tokens = {f"/api/v1/service/{one.endpoint}/token": TOKEN for one in routed if one.limits.auth == "token"}
     return {
-        ROUTES: routes | tokens,
+        ROUTES: {f"/api/v1/service/{one.endpoint}/{path}": one.endpoint for one in routed for path in PATHS}
+        | tokens,
+        VERSIONS: _versions(routed),
         KEYS: {
-            f"{key}:{one.name}": "key"
+            f"{key}:{one.endpoint}": "key"
             for one in services
             if one.limits.auth == "key"
             for key in sorted(one.keys)
         },
+    }
+
+
+def _versions(services: Iterable[Service]) -> dict[str, str]:
+    """Give for each web service with versions how its requests are shared, and the way to each version.
+
+    Shares are written `SERVICE=PARTS,...`, the default first.
+    """
+    found: dict[str, dict[str, VersionOf]] = defaultdict(dict)
+    for one in services:
+        if one.version is not None:
+            found[one.endpoint][one.name] = one.version
+    ways = {f"{of.endpoint}:{of.name}": name for of_one in found.values() for name, of in of_one.items()}
+    return ways | {
+        endpoint: ",".join(f"{name}={part}" for name, part in shares(of_one).items())
+        for endpoint, of_one in found.items()
     }
 
 
@@ -103,6 +135,17 @@ def server(service: Service, replica: Replica) -> str:
         "check inter 1s fastinter 250ms downinter 250ms fall 2 rise 1 "
         "observe layer4 error-limit 1 on-error mark-down"
     )
+
+
+def connections(services: int, most_files: int) -> tuple[int, int]:
+    """Give how many files HAProxy may open, and how many clients it then serves at once.
+
+    A connection of a client takes two, and a tenth more clients are let in to be told that they are too many;
+    a service takes four, for its held slot and for checks of its replicas; the rest is HAProxy's own.
+    """
+    own = 200 + 4 * services
+    files = min(most_files, own + 2 * CLIENTS * 11 // 10)
+    return files, max((files - own) // 2 * 10 // 11, 1)
 
 
 def longest_ms(services: Iterable[Service]) -> int:
@@ -132,14 +175,22 @@ def _binds(state: State, options: Options) -> list[str]:
     ]
 
 
-def _sampling(rate: int) -> list[str]:
-    """Give a log line to `rate` requests a second, and of more to a random one of `txn.sample`."""
-    if not rate:
-        return ["http-request set-log-level silent"]
-    return [
+def _access_log(rate: int) -> list[str]:
+    """Give the rules by which a frontend writes a line for `rate` requests a second, and for a share of more.
+
+    What is refused or fails has its own share (`router.lua`). A `txn.trace` is the id of a valid traceparent.
+    """
+    trace = "req.fhdr(traceparent)"
+    sampled = [
         f"http-request set-var(txn.sample) fe_req_rate,sub(1),div({rate}),add(1)",
         "http-request set-log-level err",
         "http-request set-log-level silent unless { rand,mod(txn.sample) -m int 0 }",
+    ]
+    return [
+        *(sampled if rate else ["http-request set-log-level silent"]),
+        f"http-request set-var(txn.trace) {trace},field(2,-) if {{ {trace} -m reg {TRACEPARENT} }}",
+        "http-after-response set-log-level err if { var(txn.logged) -m bool }",
+        "http-after-response set-log-level silent if { var(txn.logged) -m int 0 }",
     ]
 
 
@@ -157,6 +208,8 @@ def _backend(service: Service, kids: Iterable[str]) -> str:
         f"timeout server {limits.timeout_ms + OVER_TIMEOUT_MS}ms",
         *auth.rules(service, kids),
     ]
+    if service.version is not None:
+        lines.append(f"http-after-response set-header {MODEL_DEPLOYMENT} {service.version.name}")
     lines += [f"use-server {HOLD} if {{ fe_id 2 }}", f"server {HOLD} unix@{HOLD_SOCKET} backup maxconn 1"]
     lines += [f"server {one.server} {server(service, one)}" for one in sorted(service.replicas)]
     return "\n" + "\n  ".join(lines) + "\n"

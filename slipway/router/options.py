@@ -50,6 +50,8 @@ class Options:
     """Requests a second that all get a line in the access log; of more a share does, of 0 only what fails."""
     tls: Tls | None = None
     """HTTPS, beside HTTP on `port`."""
+    files: int = 1_048_576
+    """How many files its processes may open each; not a variable, the system says it."""
 
     @property
     def ports(self) -> list[int]:

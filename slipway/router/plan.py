@@ -97,7 +97,7 @@ def without_reload(running: State, wanted: State) -> State:
 
     def reachable(old: Service) -> Service:
         new = wanted.services.get(old.name, old)
-        return new if new.limits == old.limits else replace(old, replicas=new.replicas)
+        return new if new.fixed == old.fixed else replace(old, replicas=new.replicas)
 
     services = {name: reachable(old) for name, old in running.services.items()}
     return replace(wanted, services=services, token_keys=running.token_keys)
@@ -110,7 +110,7 @@ def _reasons(running: State, wanted: State) -> Iterator[str]:
             yield f"service {name} is new"
         elif new is None:
             yield f"service {name} is gone"
-        elif old.limits != new.limits:
+        elif old.fixed != new.fixed:
             yield f"limits of service {name} changed"
     if running.token_keys != wanted.token_keys:
         yield "the keys that verify tokens changed"

@@ -6,6 +6,7 @@ local largest_body, minimum_rate -- bytes, and bytes a second: the arguments of 
 local SENTENCES = {
   unknown_path = "This path leads nowhere. Web services answer on /api/v1/service/<name>/score and /api/v1/service/<name>/swagger.json.",
   unknown_service = "There is no web service of this name, or it cannot be served.",
+  unknown_version = "This web service has no version of the name in the header `azureml-model-deployment`.",
   method_not_allowed = "This path does not answer this method. The header `allow` names those that it does.",
   key_missing = "This web service needs a key. Send one in the header `Authorization: Bearer <key>`.",
   key_wrong = "This is not a valid key of this web service. It may have been regenerated.",
@@ -21,6 +22,7 @@ local SENTENCES = {
   token_forbidden = "You lack the right to get a token: `create` on `webservices/token` in group `slipway`, for this name, in the namespace of the web service.",
   tokens_busy = "Too many ask for tokens. Try again; tokens that are in use go on working.",
   tokens_unavailable = "Kubernetes cannot be asked who you are. Try again; tokens that are in use go on working.",
+  too_many_clients = "As many connections are open as the router serves at once.",
   body_too_large = "The body is larger than 104,857,600 bytes, the most that a web service takes.",
   body_unreadable = "The body could not be read: it ended early, or its framing is wrong.",
   upload_too_slow = "The body arrived too slowly: a large body must keep up a minimum rate, and none may stop for long.",
@@ -65,7 +67,7 @@ end
 local function service_of(request)
   local backend = request.f:be_name() or ""
   if backend:match("^%l") then return backend, core.backends[backend] end
-  return request:get_var("txn.service") or path_of(request):match("^/api/v1/service/([%w%-%._]+)/[^/]+$"), nil
+  return request:get_var("txn.endpoint") or path_of(request):match("^/api/v1/service/([%w%-%._]+)/[^/]+$"), nil
 end
 
 -- A boolean of HAProxy's is a number here.
@@ -101,8 +103,9 @@ local function refusal(request, given)
   proxy = proxy or service and service:match("^%l") and core.backends[service]
   local name = service and #service <= 63 and ('"' .. service .. '"') or "null"
   local queued = proxy and request.f:queue(service) or 0
-  return string.format('{"reason":"%s","message":"%s","service":%s,"replicas":%d,"queued":%d}',
-    reason, SENTENCES[reason], name, proxy and proxy:get_srv_act() or 0, queued)
+  local pinned = reason == "unknown_version" and request:get_var("txn.pinned"):match("^[%w%-]+$")
+  return string.format('{"reason":"%s","message":"%s","service":%s,%s"replicas":%d,"queued":%d}', reason, SENTENCES[reason],
+    name, pinned and #pinned <= 63 and ('"version":"' .. pinned .. '",') or "", proxy and proxy:get_srv_act() or 0, queued)
 end
 
 -- %[lua.refusal(REASON)]: the body of a refusal. REASON is a reason, or a status that HAProxy chose.
@@ -128,17 +131,19 @@ local function refuse(status, given, header, value)
 end
 
 core.register_service("refuse_unknown", "http", refuse(404, "unknown"))
+core.register_service("refuse_version", "http", refuse(404, "unknown_version"))
 core.register_service("refuse_method", "http", refuse(405, "method_not_allowed", "allow", "GET, POST, OPTIONS"))
 core.register_service("refuse_token_method", "http", refuse(405, "method_not_allowed", "allow", "POST"))
 core.register_service("refuse_unauthorized", "http", refuse(401, "401", "www-authenticate", "Bearer"))
+core.register_service("refuse_clients", "http", refuse(503, "too_many_clients", "retry-after", "1"))
 core.register_service("refuse_size", "http", refuse(413, "body_too_large"))
 
 -- http-request lua.await_hold: around a start or a reload, keep requests for a service without replicas out of its
 -- queue. Before the slot of its `_hold` is taken they would get it themselves; and a worker that is replaced never hears
 -- of a replica that comes, so the next one gets them.
 core.register_action("await_hold", { "http-req" }, function(txn)
-  local service = service_of(txn)
-  local proxy, left = service and core.backends[service], 2000
+  local service = txn:get_var("txn.service")
+  local proxy, left = service:match("^%l") and core.backends[service], 2000
   while proxy and left > 0 and proxy:get_srv_act() == 0 and not is_true(txn:get_var("proc.held")) do
     if is_true(txn.f:stopping()) then
       txn:set_var("txn.again", true)
@@ -147,6 +152,30 @@ core.register_action("await_hold", { "http-req" }, function(txn)
     core.msleep(5)
     left = left - 5
   end
+end)
+
+-- DRAW:SERVICE=PARTS,...,lua.version: the version to which a request goes. The parts sum up to the whole out of which
+-- DRAW is. A version without a replica that is up gets nothing: its part goes to the default, which is the first; if
+-- that has none itself, to the others in proportion; if none has any, to the default, where it waits.
+core.register_converters("version", function(text)
+  local draw, list = text:match("^(%d+):(.*)$")
+  local names, parts, whole, up, default = {}, {}, 0, 0, nil
+  for name, part in list:gmatch("([^=,]+)=(%d+)") do
+    default, part = default or name, tonumber(part)
+    whole = whole + part
+    local proxy = core.backends[name]
+    if proxy and proxy:get_srv_act() > 0 then
+      names[#names + 1], parts[#parts + 1] = name, part
+      up = up + part
+    end
+  end
+  if names[1] == default then parts[1], up = parts[1] + whole - up, whole end
+  local place = tonumber(draw) * up // whole
+  for index, name in ipairs(names) do
+    place = place - parts[index]
+    if place < 0 then return name end
+  end
+  return default
 end)
 
 -- http-response lua.failed: the replica explains this one itself; here it is counted, and gets v1's status.

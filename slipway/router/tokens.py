@@ -111,7 +111,8 @@ class Tokens:
 
     async def _token(self, head: str) -> dict[str, object]:
         asked, found = PATH.match(head), AUTHORIZATION.search(head)
-        service = self._router.state.services.get(asked[1] if asked else "")
+        services = self._router.state.services.values()
+        service = next((one for one in services if one.routed and asked and one.endpoint == asked[1]), None)
         if service is None or service.limits.auth != "token":
             raise Refused("tokens_unavailable", "the web service has just changed")
         if found is None:
@@ -120,8 +121,8 @@ class Tokens:
             raise Refused("login_wrong")
         name = await self._callers.name(found[1], service)
         key = await self._key()
-        log.info("a token of %s for %r", service.name, name)
-        return token(key, service.name, name, int(time.time()))
+        log.info("a token of %s for %r", service.endpoint, name)
+        return token(key, service.endpoint, name, int(time.time()))
 
     async def _key(self) -> TokenKey:
         """Give the key that signs, once this router's HAProxy verifies it; the first of all is waited for."""

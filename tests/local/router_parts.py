@@ -20,7 +20,7 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from slipway.kube.folder import Folder
-from slipway.spec import Serving
+from slipway.spec import Served
 
 KEY = "k" * 32
 SECONDS = 10.0
@@ -180,11 +180,16 @@ class RouterProcess:
         return f"http://{self.address}:{self.port}/api/v1/service/{service}/{path}"
 
     def deploy(
-        self, name: str, *replicas: HasPort, keys: tuple[str, str] | None = (KEY, "2" * 32), **serving: object
+        self,
+        name: str,
+        *replicas: HasPort,
+        keys: tuple[str, str] | None = (KEY, "2" * 32),
+        created: str | None = None,
+        **serving: object,
     ) -> None:
         """Write a service's Deployment, slices and Secret."""
         labels = {"slipway/webservice": name}
-        values = Serving.model_validate({"num_replicas": 1, "autoscale_enabled": False, **serving})
+        values = Served.model_validate({"num_replicas": 1, "autoscale_enabled": False, **serving})
         self.folder.put(
             {
                 "kind": "Deployment",
@@ -193,6 +198,7 @@ class RouterProcess:
                     "namespace": NAMESPACE,
                     "labels": labels,
                     "annotations": {"slipway/serving": values.model_dump_json()},
+                    **({"creationTimestamp": created} if created is not None else {}),
                 },
                 "spec": {},
             }
@@ -247,7 +253,7 @@ class RouterProcess:
 
         async def look() -> bool | None:
             found.update(await self.metrics())
-            return found | expected == found or None
+            return expected.items() <= found.items() or None
 
         await until(look, SECONDS, lambda: f"{found}\n{self.log}")
         return found
