@@ -34,7 +34,7 @@ RIGHTS = {
     ("events.k8s.io", "events"): ("create", "patch"),
 }
 """What the router may do in every namespace, by (API group, resource): no more than it does."""
-RIGHTS_AT_HOME = {("", "secrets"): ("list", "watch")}
+RIGHTS_AT_HOME = {("", "secrets"): ("list", "watch", "create", "update")}
 """What it may do in its own."""
 
 

@@ -220,6 +220,12 @@ class Client:
         kind = with_group if with_group in RESOURCES else obj["kind"]
         return await self._ask("POST", _path(kind, obj["metadata"].get("namespace", "")), obj)
 
+    async def replace(self, obj: Object) -> Object:
+        """Store an object instead of the one of its version, and return it as stored."""
+        metadata = obj["metadata"]
+        path = _path(obj["kind"], metadata.get("namespace", ""), metadata["name"])
+        return await self._ask("PUT", path, obj)
+
     async def patch(
         self, kind: str, namespace: str, name: str, change: Mapping[str, object], subresource: str = ""
     ) -> Object:

@@ -54,6 +54,15 @@ class Folder:
         with self._lock():
             return self._write(obj)
 
+    def create(self, obj: Object) -> bool:
+        """Create an object. Returns False, and changes nothing, if there is one."""
+        metadata = obj["metadata"]
+        with self._lock():
+            if self.get(obj["kind"], metadata.get("namespace", ""), metadata["name"]) is not None:
+                return False
+            self._write(obj)
+            return True
+
     def update(
         self, kind: str, namespace: str, name: str, change: Callable[[Object], Object | None]
     ) -> Object | None:

@@ -10,7 +10,7 @@ Each service has one queue, its backend's, because each server has `maxconn`. A 
 keeps that queue alive while there is no replica; its only slot is always taken (see `hold`).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from string import Template
 
@@ -45,9 +45,7 @@ PATHS = ("score", "swagger.json")
 
 def render(state: State, options: Options) -> dict[str, str]:
     """Give each file's text by its name."""
-    services = [state.services[name] for name in sorted(state.services)]
-    routes = (f"/api/v1/service/{one.name}/{path} {one.name}\n" for one in services for path in PATHS)
-    keys = (f"{key_entry(one.name, key)} key\n" for one in services for key in sorted(one.keys))
+    services = _sorted(state)
     shared = SHARED.substitute(
         binds="\n  ".join(_binds(state, options)),
         buffer_size=UPLOAD_BUFFER + HEADERS,
@@ -61,13 +59,25 @@ def render(state: State, options: Options) -> dict[str, str]:
         upload_rate=options.minimum_upload_rate,
     )
     config = shared + "".join(_backend(service) for service in services)
-    files = {CONFIG: config, ROUTES: "".join(routes), KEYS: "".join(keys)}
+    files = {CONFIG: config} | {name: _lines(entries) for name, entries in maps(state).items()}
     return files | {CERTIFICATE: state.certificate} if state.certificate else files
 
 
-def key_entry(service: str, key: str) -> str:
-    """Give what a request's key becomes when it is looked up for a service."""
-    return f"{key}:{service}"
+def maps(state: State) -> dict[str, dict[str, str]]:
+    """Give each map's values by key, by the map's file. None has spaces; all change by commands."""
+    services = _sorted(state)
+    return {
+        ROUTES: {f"/api/v1/service/{one.name}/{path}": one.name for one in services for path in PATHS},
+        KEYS: {f"{key}:{one.name}": "key" for one in services for key in sorted(one.keys)},
+    }
+
+
+def _lines(entries: Mapping[str, str]) -> str:
+    return "".join(f"{key} {value}\n" for key, value in entries.items())
+
+
+def _sorted(state: State) -> list[Service]:
+    return [state.services[name] for name in sorted(state.services)]
 
 
 def server(service: Service, replica: Replica) -> str:

@@ -53,7 +53,7 @@ class WriteError(Exception):
 
 
 class Writer(Protocol):
-    """What a router may change where its objects come from. Both raise `WriteError`."""
+    """What a router may change where its objects come from. All raise `WriteError`."""
 
     async def scale(self, namespace: str, deployment: str, replicas: int) -> None:
         """Let a Deployment have so many replicas, and change nothing else of it."""
@@ -61,6 +61,13 @@ class Writer(Protocol):
 
     async def event(self, regarding: Object, type: EventType, reason: Reason, note: str) -> None:  # noqa: A002 - Kubernetes' name
         """Tell of an object; the same again within an hour counts up."""
+        ...
+
+    async def put_secret(self, secret: Object) -> bool:
+        """Make a Secret if it has no `resourceVersion`, else replace the one that still has it.
+
+        False: somebody else was first, and what there is will come by the feed.
+        """
         ...
 
 

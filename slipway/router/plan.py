@@ -1,17 +1,19 @@
 """How a running HAProxy becomes what is wanted: `plan(running, wanted) -> Noop | Commands | Reload`. Pure.
 
-Replicas and keys change by commands. Everything else needs a new configuration, and a reload: a service
-that comes or goes, or whose limits change. Every command carries the exact reply it must get.
+Replicas and the entries of maps change by commands. Everything else needs a new configuration, and a reload:
+a service that comes or goes, or whose limits change. Every command carries the exact reply it must get.
 
 A replica that leaves is first put into maintenance, where it finishes what it has, and is deleted when it
 is idle; until then it is in `Running.leaving`, and comes back by one command.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from slipway.router.config import CERTIFICATE, KEYS, key_entry, server
+from slipway.router.config import CERTIFICATE, maps, server
 from slipway.router.state import Replica, Service, State
+
+Maps = Mapping[str, Mapping[str, str]]
 
 
 @dataclass(frozen=True)
@@ -56,12 +58,13 @@ def plan(running: Running, wanted: State) -> Noop | Commands | Reload:
     reasons = tuple(_reasons(running.state, wanted))
     if reasons:
         return Reload(reasons)
-    commands = tuple(
+    commands = [
         command
         for name in sorted(wanted.services)
         for command in _changes(running, running.state.services[name], wanted.services[name])
-    )
-    return Commands(commands) if commands else Noop()
+    ]
+    commands += _entries(maps(running.state), maps(wanted))
+    return Commands(tuple(commands)) if commands else Noop()
 
 
 def after_commands(running: Running, wanted: State) -> Running:
@@ -122,7 +125,16 @@ def _changes(running: Running, old: Service, new: Service) -> Iterator[Command]:
             yield Command(f"enable server {name}")
     for replica in sorted(old.replicas - new.replicas):
         yield Command(f"set server {new.name}/{replica.server} state maint")
-    for key in sorted(new.keys - old.keys):
-        yield Command(f"add map {KEYS} {key_entry(new.name, key)} key")
-    for key in sorted(old.keys - new.keys):
-        yield Command(f"del map {KEYS} {key_entry(new.name, key)}")
+
+
+def _entries(old: Maps, new: Maps) -> Iterator[Command]:
+    """Change the maps: here too, what comes precedes what goes."""
+    for name, entries in new.items():
+        before = old[name]
+        for key, value in entries.items():
+            if key not in before:  # to add what is there would hold it twice
+                yield Command(f"add map {name} {key} {value}")
+            elif before[key] != value:
+                yield Command(f"set map {name} {key} {value}")
+        for key in before.keys() - entries.keys():
+            yield Command(f"del map {name} {key}")

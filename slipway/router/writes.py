@@ -70,6 +70,24 @@ class FolderWriter:
         except OSError as error:
             raise WriteError(f"Event of {regarding['metadata']['name']}: {error}") from error
 
+    async def put_secret(self, secret: Object) -> bool:
+        """Write the file if there is none, or the one that was read."""
+        metadata = secret["metadata"]
+        version, same = metadata.get("resourceVersion"), False
+
+        def change(obj: Object) -> Object | None:
+            nonlocal same
+            same = obj["metadata"]["resourceVersion"] == version
+            return secret if same else None
+
+        try:
+            if version is None:
+                return self._folder.create(secret)
+            self._folder.update("Secret", metadata["namespace"], metadata["name"], change)
+        except OSError as error:
+            raise WriteError(f"Secret {metadata['namespace']}/{metadata['name']}: {error}") from error
+        return same
+
 
 @dataclass(frozen=True)
 class Budget:
@@ -129,6 +147,17 @@ class ClusterWriter:
         except ClusterError as error:
             raise WriteError(str(error)) from error
         _keep(self._repeated, name, _Repeated(now))
+
+    async def put_secret(self, secret: Object) -> bool:
+        """Create or update; the API server compares the versions."""
+        new = "resourceVersion" not in secret["metadata"]
+        try:
+            await (self._client.create(secret) if new else self._client.replace(secret))
+        except ClusterError as error:
+            if error.status in (HTTPStatus.CONFLICT, HTTPStatus.NOT_FOUND):
+                return False
+            raise WriteError(str(error)) from error
+        return True
 
     async def _write(self, wanted: Object, times: int) -> None:
         try:

@@ -184,6 +184,21 @@ async def scaling(client: Client, said: str) -> None:
         await ClusterWriter(client).scale(MODELS, "echo", 0)
 
 
+async def making(client: Client, said: str) -> None:
+    with pytest.raises(WriteError, match=re.escape(said)):
+        await ClusterWriter(client).put_secret(secret("made"))
+
+
+async def renewing(client: Client, said: str) -> None:
+    (found,) = (await client.list("Secret", HOME, labels="slipway/webservice")).items
+    with pytest.raises(WriteError, match=re.escape(said)):
+        await ClusterWriter(client).put_secret(found)
+
+
+def secret(name: str) -> Json:
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata(name, HOME)}
+
+
 async def telling(client: Client, said: str) -> None:
     async def tell() -> None:
         for writer in (ClusterWriter(client), ClusterWriter(client)):  # the second finds the first's Event
@@ -195,6 +210,8 @@ async def telling(client: Client, said: str) -> None:
 
 FUNCTIONS: dict[str, Callable[[Client, str], Awaitable[None]]] = {
     "patch deployments/scale": scaling,
+    "create secrets": making,
+    "update secrets": renewing,
     "create events": telling,
     "patch events": telling,
     "list horizontalpodautoscalers": feeding_without_autoscalers,
@@ -228,6 +245,8 @@ def test_with_all_rights_all_is_read_and_written(cluster: Cluster, tmp_path: Pat
                 # Other tests' pods may still be going.
                 assert sum(one["metadata"]["namespace"] in (HOME, MODELS) for one in found) == 1, name
             await ClusterWriter(client).scale(MODELS, "echo", 0)
+            assert await ClusterWriter(client).put_secret(secret("routers"))
+            assert await ClusterWriter(client).put_secret(objects.secrets[0])
             for writer in (ClusterWriter(client), ClusterWriter(client)):
                 await writer.event(objects.deployments[0], "Normal", "Routable", "all is well")
         shown = cluster.kubectl("describe", "deployment", "echo", f"--namespace={MODELS}")

@@ -153,6 +153,9 @@ class Refusing:
                 await asyncio.Event().wait()
             raise WriteError(f"forbidden in {namespace}: {replicas}")
 
+    async def put_secret(self, secret: Object) -> bool:
+        raise AssertionError(secret)
+
     async def event(self, regarding: Object, type: EventType, reason: str, note: str) -> None:  # noqa: A002 - the port's
         assert regarding["kind"] == "Deployment"
         self.events.append((type, reason, note))

@@ -35,7 +35,7 @@ class ApiServer:
         self.requests: list[tuple[str, str]] = []
         """Verb and plural of each request."""
         self.sent: list[Json] = []
-        """Bodies of creates and patches."""
+        """Bodies of creates, updates and patches."""
         self.tokens: list[str] = []
         """What came in `Authorization`."""
         self.page = 500
@@ -151,6 +151,8 @@ class ApiServer:
             await self._create(send, kind, json.loads(body))
         elif (found := self.objects.get((kind, namespace, name))) is None:
             await _answer(send, 404, _status(404, f'{plural} "{name}" not found'))
+        elif verb == "update":
+            await self._replace(send, found, json.loads(body))
         elif verb == "patch":
             self.sent.append(json.loads(body))
             async with self._changed:
@@ -170,6 +172,16 @@ class ApiServer:
             stored = self._store(obj)
             self._changed.notify_all()
         await _answer(send, 201, stored)
+
+    async def _replace(self, send: Any, found: Json, obj: Json) -> None:
+        if found["metadata"]["resourceVersion"] != obj["metadata"]["resourceVersion"]:
+            await _answer(send, 409, _status(409, "the object has been modified"))
+            return
+        self.sent.append(obj)
+        async with self._changed:
+            stored = self._store(obj)
+            self._changed.notify_all()
+        await _answer(send, 200, stored)
 
     def _matching(self, kind: str, namespace: str, query: Json) -> list[Json]:
         return [
@@ -216,7 +228,7 @@ class ApiServer:
 def _verb(method: str, name: str, query: Json) -> str:
     if method == "GET":
         return "get" if name else "watch" if "watch" in query else "list"
-    return {"POST": "create", "PATCH": "patch"}[method]
+    return {"POST": "create", "PATCH": "patch", "PUT": "update"}[method]
 
 
 def _selected(obj: Json, query: Json) -> bool:

@@ -35,7 +35,7 @@ class Model:
     servers: dict[str, str] = field(default_factory=dict[str, str])
     maintenance: set[str] = field(default_factory=set[str])
     unchecked: set[str] = field(default_factory=set[str])
-    keys: set[str] = field(default_factory=set[str])
+    keys: dict[str, str] = field(default_factory=dict[str, str])
 
     @classmethod
     def of(cls, state: State) -> Model:
@@ -46,7 +46,7 @@ class Model:
                 backend = words[1]
             elif words[:1] == ["server"] and words[1] != HOLD and not backend.startswith("_"):
                 model.servers[f"{backend}/{words[1]}"] = " ".join(words[2:])
-        model.keys = {line.split()[0] for line in files[KEYS].splitlines()}
+        model.keys = dict(line.split() for line in files[KEYS].splitlines())
         return model
 
     def tell(self, command: Command) -> None:
@@ -69,11 +69,11 @@ class Model:
                 assert command.reply == "Server deleted."
                 self.maintenance.remove(name)
                 del self.servers[name]
-            case ["add", "map", "keys.map", key, "key"]:
+            case ["add", "map", "keys.map", key, value]:
                 assert key not in self.keys  # HAProxy would hold it twice
-                self.keys.add(key)
+                self.keys[key] = value
             case ["del", "map", "keys.map", key]:
-                self.keys.remove(key)
+                del self.keys[key]
             case other:
                 raise AssertionError(other)
 

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from slipway.kube.client import connect
 from slipway.kube.events import seen
 from slipway.kube.folder import Folder, Object
-from slipway.router.feed import FolderFeed, WriteError
+from slipway.router.feed import FolderFeed, WriteError, Writer
 from slipway.router.writes import BURST, EACH_SECONDS, Budget, ClusterWriter, FolderWriter
 from tests.unit.api_server import ApiServer, api_server, kubeconfig
 
@@ -70,6 +70,46 @@ def test_an_event_of_more_than_an_hour_ago_goes_when_another_comes(folder: Folde
     folder.put({**old, "eventTime": (datetime.now(UTC) - timedelta(hours=2)).isoformat()})
     asyncio.run(writer.event(DEPLOYMENT, "Normal", "SuccessfulRescale", "new"))
     assert [event["note"] for event in folder.list("Event")] == ["new"]
+
+
+SECRET: Object = {
+    "apiVersion": "v1",
+    "kind": "Secret",
+    "metadata": {"name": "authority", "namespace": "slipway"},
+    "data": {"tls.key": "Zmlyc3Q="},
+}
+
+
+async def race(mine: Writer, other: Writer, read: Callable[[], Object]) -> None:
+    """Let two routers make a Secret, and then change it; each time the first alone gets its way."""
+    assert await mine.put_secret(SECRET)
+    assert not await other.put_secret({**SECRET, "data": {"tls.key": "c2Vjb25k"}})
+    found = read()
+    assert found["data"] == SECRET["data"]
+    assert await other.put_secret({**found, "data": {"tls.key": "bmV4dA=="}})
+    assert not await mine.put_secret({**found, "data": {"tls.key": "bGF0ZQ=="}})
+    assert read()["data"] == {"tls.key": "bmV4dA=="}
+    gone = {**found, "metadata": {**found["metadata"], "name": "gone"}}
+    assert not await mine.put_secret(gone)
+
+
+def test_of_two_routers_that_write_a_secret_in_a_folder_the_first_is_right(folder: Folder) -> None:
+    def read() -> Object:
+        return next(iter(folder.list("Secret")))
+
+    asyncio.run(race(FolderWriter(folder), FolderWriter(folder), read))
+
+
+def test_of_two_routers_that_write_a_secret_in_a_cluster_the_first_is_right(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with cluster(tmp_path) as (server, writer):
+            other = ClusterWriter(writer._client)  # pyright: ignore[reportPrivateUsage] - another router
+            await race(writer, other, lambda: server.objects["Secret", "slipway", "authority"])
+            server.refused["create", "secrets"] = 403
+            with pytest.raises(WriteError, match="secrets is forbidden: cannot create"):
+                await writer.put_secret(SECRET)
+
+    asyncio.run(scenario())
 
 
 def test_a_snapshot_has_the_pods_of_web_services_and_all_autoscalers(folder: Folder) -> None:
