@@ -5,7 +5,8 @@ from datetime import datetime, timedelta
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 NEAR = timedelta(days=30)
 
@@ -49,12 +50,10 @@ def read(pem: str, key: str | None = None) -> Certificate:
             raise ValueError("the key is encrypted") from None
         except (ValueError, UnsupportedAlgorithm):
             raise ValueError("the key is no private key in PEM") from None
-        own, given = (
-            one.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-            for one in (leaf.public_key(), public)
-        )
-        if own != given:
+        if public != leaf.public_key():
             raise ValueError("the key is not the certificate's")
+        if isinstance(public, RSAPublicKey) and public.key_size < 2048:
+            raise ValueError(f"the key has {public.key_size} bits, too few to be safe")
     return Certificate(names, leaf.not_valid_before_utc, leaf.not_valid_after_utc)
 
 

@@ -18,6 +18,7 @@ from slipway.router.scaling import Scaler
 
 REQUEST = re.compile(rb"GET (/\S*) HTTP/1\.[01]\r\n")
 REQUEST_SECONDS = 5.0
+EXPIRY = "slipway_router_certificate_expiry_timestamp_seconds"
 TEXT = "text/plain; charset=utf-8"
 
 
@@ -94,6 +95,11 @@ async def report(router: Router, scaler: Scaler) -> dict[str, object]:
     return {
         "services": services,
         "ignored": list(map(str, state.ignored)),
+        "certificates": {
+            place: {"names": one.names, "expires": one.ends.isoformat()}
+            for place, one in router.certificates.items()
+        },
+        "warnings": list(map(str, router.complaints)),
         "behind": {"since": behind.since.isoformat(timespec="seconds"), "error": behind.error}
         if behind
         else None,
@@ -114,6 +120,12 @@ async def _metrics(router: Router, haproxy: HAProxy, query: str) -> str:
             ("restarts", router.restarts),
         )
     )
+    if certificates := router.certificates:
+        own += f"# TYPE {EXPIRY} gauge\n"
+        own += "".join(
+            f'{EXPIRY}{{source="{place}"}} {one.ends.timestamp():.0f}\n'
+            for place, one in certificates.items()
+        )
     try:
         exported = await haproxy.metrics(f"/metrics?{query}" if query else "/metrics")
         return own + await haproxy.metrics("/refusals") + exported

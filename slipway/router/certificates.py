@@ -1,4 +1,4 @@
-"""The router's certificates: read from Secrets, or as files that a driver keeps fresh; and what is wrong with them.
+"""The router's certificates: read from Secrets, or as files that a driver keeps fresh; and what is wrong.
 
 Whoever keeps a Secret (Slipway, cert-manager, External Secrets) cannot break another one: what is missing,
 cannot be read, has a foreign key or has expired is told, and the certificate before it is used on.
@@ -8,19 +8,21 @@ import base64
 import binascii
 import contextlib
 import re
-from collections.abc import Hashable, Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from stat import S_ISREG
 from typing import NamedTuple
 
 from slipway.certificates import Certificate, read
-from slipway.kube.folder import Object
-from slipway.router.state import Ignored, Reason
+from slipway.kube.read import part
+from slipway.router.acme import account
+from slipway.router.feed import Objects
+from slipway.router.options import Tls
+from slipway.router.state import Ignored, Reason, State
 
 BLOCK = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----\s+([A-Za-z0-9+/=\s]+?)\s*-----END \1-----")
-BESIDE = {".key", ".issuer", ".ocsp", ".sctl"}
-"""Ends of files that HAProxy reads beside a certificate, never as one (its `crt` with a folder)."""
 
 
 class Complaint(NamedTuple):
@@ -28,85 +30,78 @@ class Complaint(NamedTuple):
 
     reason: Reason
     place: str
-    """Of a Secret its kind, namespace and name; else what else names it."""
+    """A Secret, by kind, namespace and name, or a file; empty: the router itself."""
     note: str
 
+    def __str__(self) -> str:
+        return f"{self.place}: {self.note}" if self.place else self.note
 
-def of_secrets(
-    secrets: Sequence[Object], namespace: str, names: Sequence[str], known: Mapping[str, str], now: datetime
-) -> tuple[dict[str, str], list[Ignored]]:
-    """Give by each Secret's name its certificate and key as one text, and what is wrong.
 
-    `known` are those that are used so far.
-    """
-    found, ignored = dict(known), list[Ignored]()
-    for name in names:
+def secured(objects: Objects, state: State, tls: Tls, namespace: str, known: Mapping[str, str]) -> State:
+    """Add to a state what `tls` names: certificates, an ACME account; `known` certificates are in use."""
+    found, ignored, now = dict(known), list[Ignored](), datetime.now(UTC)
+    for name in tls.names:
         try:
-            pem = bundle(_data(secrets, name))
-            ends = read(pem).ends
-            if ends <= now and name in known and read(known[name]).ends > now:
-                raise ValueError(f"the certificate has expired on {ends:%Y-%m-%d}")  # noqa: TRY301
+            found[name] = _newer(_loaded(tls, objects, name), known.get(name), now)
         except ValueError as error:
             rest = "the one before is used on" if name in known else "nobody can call by HTTPS with it"
-            place = f"Secret {namespace}/{name}"
-            ignored.append(Ignored(place, f"{error}; {rest}", "CertificateRefused"))
-        else:
-            found[name] = pem
-    return found, ignored
+            ignored.append(Ignored(_place(tls, namespace, name), f"{error}; {rest}", "CertificateRefused"))
+    thumbprint = ""
+    if tls.account is not None:
+        try:
+            thumbprint = account(objects.secrets, tls.account)
+        except ValueError as error:
+            why = f"{error}; ACME challenges are not answered"
+            ignored.append(Ignored(f"Secret {namespace}/{tls.account}", why, "CertificateRefused"))
+    return replace(state, certificates=found, account=thumbprint, ignored=(*state.ignored, *ignored))
 
 
-def bundle(data: Mapping[str, object]) -> str:
-    """Give certificates and key of a Secret of type kubernetes.io/tls as one text.
+def bundle(certificates: str, keys: str) -> str:
+    """Give certificates and key as one text.
 
     Nothing but PEM blocks without empty lines is left, so that it cannot break out of a command. Raises
     ValueError, whose text holds nothing of it, also if the key is another certificate's.
     """
     parts: list[str] = []
-    for name, kind in (("tls.crt", "CERTIFICATE"), ("tls.key", "PRIVATE KEY")):
-        found = [match for match in BLOCK.finditer(_decoded(data.get(name))) if match[1].endswith(kind)]
+    for text, kind in ((certificates, "CERTIFICATE"), (keys, "PRIVATE KEY")):
+        found = [match for match in BLOCK.finditer(text) if match[1].endswith(kind)]
         if not found:
-            raise ValueError(f"{name} holds no {kind.lower()} in PEM")
+            raise ValueError(f"holds no {kind.lower()} in PEM")
         parts.append("".join(map(_block, found)))
     read(*parts)
     return "".join(parts)
 
 
-def of_folder(folder: Path) -> dict[str, Certificate]:
-    """Give the certificates of a folder by their files' names, as far as they can be read."""
-    found: dict[str, Certificate] = {}
-    for file in certificate_files(folder):
-        with contextlib.suppress(OSError, ValueError):  # it is being replaced, or HAProxy says what is wrong
-            found[file.name] = read(file.read_text(encoding="ascii", errors="replace"))
-    return found
-
-
-def certificate_files(folder: Path) -> list[Path]:
-    """Give the files of a folder that HAProxy takes for certificates."""
-    with contextlib.suppress(OSError):
-        return sorted(one for one in folder.iterdir() if one.is_file() and one.suffix not in BESIDE)
-    return []
+def served(state: State, tls: Tls, namespace: str) -> dict[str, Certificate]:
+    """Give the certificates that a router with this state serves, by place."""
+    return {_place(tls, namespace, name): read(pem) for name, pem in state.certificates.items()}
 
 
 def complaints(
-    served: Mapping[str, Certificate], domains: Sequence[str], router: str, now: datetime
-) -> Iterator[Complaint]:
-    """Say which certificates end soon or have ended, and which of the router's own names have none.
+    wanted: State, serving: Mapping[str, Certificate], domains: Sequence[str], now: datetime
+) -> list[Complaint]:
+    """Say what was refused, which certificates end soon or have ended, and which domains have none.
 
-    `served` is by place; of a name the `router`, a place too, is told. The notes stay the same from day to
-    day, so that they are one Event each.
+    The notes stay the same from day to day, so that each is one Event.
     """
-    for place, one in sorted(served.items()):
+    found = [
+        Complaint(one.reason, one.place, one.why)
+        for one in wanted.ignored
+        if one.reason == "CertificateRefused"
+    ]
+    for place, one in sorted(serving.items()):
         what = f"the certificate for {', '.join(one.names) or 'no name'}"
         if one.ends <= now:
             note = f"{what} has expired on {one.ends:%Y-%m-%d}: clients refuse it; renew it"
-            yield Complaint("CertificateExpired", place, note)
+            found.append(Complaint("CertificateExpired", place, note))
         elif one.nears <= now:
             note = f"{what} expires on {one.ends:%Y-%m-%d}; renew it"
-            yield Complaint("CertificateExpiring", place, note)
-    for domain in domains if served else ():
-        if not any(one.covers(domain) for one in served.values()):
-            note = f"no certificate is for {domain}: clients that call it refuse the router's"
-            yield Complaint("CertificateNameMismatch", router, note)
+            found.append(Complaint("CertificateExpiring", place, note))
+    for domain in domains if serving else ():
+        if not any(one.covers(domain) for one in serving.values()):
+            note = f"no certificate is for {domain}: clients that call it refuse what they get"
+            found.append(Complaint("CertificateNameMismatch", "", note))
+    return found
 
 
 def fingerprint(folder: Path) -> Hashable:
@@ -121,12 +116,33 @@ def fingerprint(folder: Path) -> Hashable:
     return tuple(found)
 
 
-def _data(secrets: Sequence[Object], name: str) -> Mapping[str, object]:
-    for obj in secrets:
-        metadata, data = obj.get("metadata"), obj.get("data")
-        if isinstance(metadata, dict) and metadata.get("name") == name:
-            return data if isinstance(data, dict) else {}
-    raise ValueError("is missing")
+def _place(tls: Tls, namespace: str, name: str) -> str:
+    return f"Secret {namespace}/{name}" if tls.folder is None else f"File {name}"
+
+
+def _loaded(tls: Tls, objects: Objects, name: str) -> str:
+    if tls.folder is None:
+        for obj in objects.secrets:
+            if part(obj, "metadata").get("name") == name:
+                data = part(obj, "data")
+                return bundle(_decoded(data.get("tls.crt")), _decoded(data.get("tls.key")))
+        raise ValueError("is missing")
+    try:
+        text = (tls.folder / name).read_bytes().decode("ascii", errors="replace")
+        key = text
+        if "PRIVATE KEY" not in text:
+            key = (tls.folder / name).with_suffix(".key").read_bytes().decode("ascii", errors="replace")
+    except OSError as error:
+        raise ValueError(f"cannot be read with its key: {error.strerror}") from None
+    return bundle(text, key)
+
+
+def _newer(pem: str, known: str | None, now: datetime) -> str:
+    """Give a certificate, unless it has expired while the one in use has not."""
+    ends = read(pem).ends
+    if known is not None and ends <= now < read(known).ends:
+        raise ValueError(f"the certificate has expired on {ends:%Y-%m-%d}")
+    return pem
 
 
 def _block(match: re.Match[str]) -> str:
@@ -136,8 +152,7 @@ def _block(match: re.Match[str]) -> str:
 
 def _decoded(value: object) -> str:
     try:
-        return base64.b64decode(value if isinstance(value, str) else "", validate=True).decode(
-            "ascii", errors="replace"
-        )
+        content = base64.b64decode(value if isinstance(value, str) else "", validate=True)
     except binascii.Error:
         return ""
+    return content.decode("ascii", errors="replace")

@@ -20,8 +20,7 @@ from slipway.router.state import Replica, Service, State
 CONFIG = "haproxy.cfg"
 ROUTES = "routes.map"
 KEYS = "keys.map"
-CERTIFICATE = "tls.pem"
-"""With chain and key. Like all of these it lies in the working directory, which in a cluster is memory."""
+ACME = "acme.map"
 LUA = Path(__file__).with_name("router.lua")
 SHARED = Template(Path(__file__).with_name(CONFIG).read_text(encoding="utf-8"))
 
@@ -41,6 +40,12 @@ STALL_MS = 5_000
 OVER_TIMEOUT_MS = 5_000
 """How long after `scoring_timeout_ms` HAProxy answers if the replica does not."""
 PATHS = ("score", "swagger.json")
+HTTP = {
+    "serve": "",
+    "refuse": "http-request use-service lua.refuse_http if { so_name http }",
+    "redirect": "http-request use-service lua.redirect if { so_name http }",
+}
+"""What becomes of requests without TLS, by `router.tls.http`."""
 
 
 def render(state: State, options: Options) -> dict[str, str]:
@@ -50,6 +55,7 @@ def render(state: State, options: Options) -> dict[str, str]:
         binds="\n  ".join(_binds(state, options)),
         buffer_size=UPLOAD_BUFFER + HEADERS,
         largest_body=LARGEST_BODY,
+        http=HTTP[options.tls.http if options.tls is not None else "serve"],
         longest_ms=longest_ms(services),
         lua=LUA,
         reuse=_reuse(options),
@@ -60,7 +66,15 @@ def render(state: State, options: Options) -> dict[str, str]:
     )
     config = shared + "".join(_backend(service) for service in services)
     files = {CONFIG: config} | {name: _lines(entries) for name, entries in maps(state).items()}
-    return files | {CERTIFICATE: state.certificate} if state.certificate else files
+    return files | {certificate_file(name): pem for name, pem in state.certificates.items()}
+
+
+def certificate_file(name: str) -> str:
+    """Name our file of a certificate with chain and key.
+
+    Like all of these it lies in the working directory, which in a cluster is memory.
+    """
+    return f"{name}.pem"
 
 
 def maps(state: State) -> dict[str, dict[str, str]]:
@@ -69,6 +83,7 @@ def maps(state: State) -> dict[str, dict[str, str]]:
     return {
         ROUTES: {f"/api/v1/service/{one.name}/{path}": one.name for one in services for path in PATHS},
         KEYS: {f"{key}:{one.name}": "key" for one in services for key in sorted(one.keys)},
+        ACME: {"account": state.account} if state.account else {},
     }
 
 
@@ -96,24 +111,23 @@ def longest_ms(services: Iterable[Service]) -> int:
 
 
 def _binds(state: State, options: Options) -> list[str]:
-    """Give where requests come in; of a folder's certificates the one for the name that a client asks for.
+    """Give where requests come in; by TLS with the certificate for the client's name, else the first.
 
-    That is the pod's address, and inside the pod its loopback, where `kubectl port-forward` comes from.
+    That is the pod's address, and inside the pod its loopback, where `kubectl port-forward` comes from; no
+    setting keeps that from speaking HTTP.
     """
     loopback = "::1" if ":" in options.address else "127.0.0.1"
-    addresses = sorted({options.address, loopback}, key=lambda one: one == loopback)
-
-    def target(port: int) -> str:
-        return ",".join(Replica(address, port).target for address in addresses)
-
-    plain = f"bind {target(options.port)} proto h1"
-    if options.tls is None:
-        return [plain]
-    source = options.tls.folder or CERTIFICATE
-    return [
-        plain,
-        f'bind {target(options.tls.port)} ssl crt "{source}" ssl-min-ver TLSv1.2 alpn http/1.1 proto h1',
-    ]
+    addresses = list(dict.fromkeys([options.address, loopback]))
+    plain = [f"bind {Replica(address, options.port).target} proto h1" for address in addresses]
+    plain[0] += " name http"
+    tls = options.tls
+    if tls is None:
+        return plain
+    if not state.certificates:  # an ACME server must be answered first
+        return plain
+    crt = " ".join(f"crt {certificate_file(name)}" for name in state.certificates)
+    target = ",".join(Replica(address, tls.port).target for address in addresses)
+    return [*plain, f"bind {target} ssl {crt} alpn h2,http/1.1"]
 
 
 def _reuse(options: Options) -> str:

@@ -17,7 +17,6 @@ from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 from slipway.kube.folder import Object
 from slipway.problems import explain, shown
 from slipway.router import endpoints
-from slipway.router.certificates import bundle
 from slipway.router.feed import Objects
 from slipway.router.state import SERVICE_NAME, Ignored, Limits, Replica, Service, State, hashed
 from slipway.spec import SERVING, WEBSERVICE, Serving, is_key
@@ -44,8 +43,8 @@ class _Secret(BaseModel):
     data: dict[str, str] | None = None
 
 
-def discover(objects: Objects, certificate: str | None = None) -> State:
-    """Read all objects, and the Secret with the router's `certificate` if it has a name; never raises."""
+def discover(objects: Objects) -> State:
+    """Read all that web services are made of; never raises."""
     errors: dict[str, list[str]] = defaultdict(list)
     ignored: list[Ignored] = []
     services: dict[str, Service] = {}
@@ -58,9 +57,8 @@ def discover(objects: Objects, certificate: str | None = None) -> State:
             keys = _keys(name, secrets[name], errors[name]) if serving.auth_enabled else frozenset[str]()
             place = (deployment.namespace, deployment.name)
             services[name] = Service(name, _limits(serving), replicas, keys, place, serving)
-    pem = _certificate(certificate, objects.secrets, ignored) if certificate is not None else ""
     lines = {name: "; ".join(found) for name, found in errors.items() if found}
-    return State(services, lines, tuple(ignored), pem)
+    return State(services, lines, tuple(ignored))
 
 
 def _by_service(objects: Iterable[Object]) -> Mapping[str | None, list[Object]]:
@@ -168,20 +166,6 @@ def _keys(name: str, secrets: Iterable[Object], errors: list[str]) -> frozenset[
         return frozenset(hashed(key) for key in keys.values() if key)
     errors.append(f"{place} is missing: nobody can call the service")
     return frozenset()
-
-
-def _certificate(name: str, secrets: Iterable[Object], ignored: list[Ignored]) -> str:
-    place, why = f"Secret {name}", "is missing: nobody can call by HTTPS until it is there"
-    for obj in secrets:
-        if _text(obj, "metadata", "name") == name:
-            try:
-                return bundle(_Secret.model_validate(obj).data or {})
-            except ValidationError:  # its text may quote the key
-                place, why = _place(obj), "its data must map names to base64 texts"
-            except ValueError as error:
-                place, why = _place(obj), str(error)
-    ignored.append(Ignored(place, why))
-    return ""
 
 
 def _decoded(value: str | None) -> str | None:

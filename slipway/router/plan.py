@@ -1,7 +1,8 @@
 """How a running HAProxy becomes what is wanted: `plan(running, wanted) -> Noop | Commands | Reload`. Pure.
 
-Replicas and the entries of maps change by commands. Everything else needs a new configuration, and a reload:
-a service that comes or goes, or whose limits change. Every command carries the exact reply it must get.
+Replicas and the entries of maps change by commands, and a certificate by those of `renewal`. Everything else
+needs a new configuration, and a reload: a service that comes or goes, or whose limits change, a certificate
+that was not there before. Every command carries the exact reply it must get.
 
 A replica that leaves is first put into maintenance, where it finishes what it has, and is deleted when it
 is idle; until then it is in `Running.leaving`, and comes back by one command.
@@ -10,7 +11,7 @@ is idle; until then it is in `Running.leaving`, and comes back by one command.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from slipway.router.config import CERTIFICATE, maps, server
+from slipway.router.config import certificate_file, maps, server
 from slipway.router.state import Replica, Service, State
 
 Maps = Mapping[str, Mapping[str, str]]
@@ -84,11 +85,12 @@ def forget(service: str, replica: Replica) -> Command:
     return Command(f"del server {service}/{replica.server}", "Server deleted.")
 
 
-def renewal(pem: str) -> tuple[Command, Command]:
-    """Let connections from now on get this certificate."""
+def renewal(name: str, pem: str) -> tuple[Command, Command]:
+    """Let connections from now on get a new certificate."""
+    file = certificate_file(name)
     return (
-        Command(f"set ssl cert {CERTIFICATE}", f"Transaction created for certificate {CERTIFICATE}!", pem),
-        Command(f"commit ssl cert {CERTIFICATE}", f"Committing {CERTIFICATE}.\nSuccess!"),
+        Command(f"set ssl cert {file}", f"Transaction created for certificate {file}!", pem),
+        Command(f"commit ssl cert {file}", f"Committing {file}.\nSuccess!"),
     )
 
 
@@ -99,7 +101,8 @@ def without_reload(running: State, wanted: State) -> State:
         new = wanted.services.get(old.name, old)
         return new if new.limits == old.limits else replace(old, replicas=new.replicas)
 
-    return replace(wanted, services={name: reachable(old) for name, old in running.services.items()})
+    services = {name: reachable(old) for name, old in running.services.items()}
+    return replace(wanted, services=services, certificates=running.certificates)
 
 
 def _reasons(running: State, wanted: State) -> Iterator[str]:
@@ -111,6 +114,8 @@ def _reasons(running: State, wanted: State) -> Iterator[str]:
             yield f"service {name} is gone"
         elif old.limits != new.limits:
             yield f"limits of service {name} changed"
+    for name in sorted(wanted.certificates.keys() - running.certificates.keys()):
+        yield f"certificate {name} is new"
 
 
 def _changes(running: Running, old: Service, new: Service) -> Iterator[Command]:

@@ -23,7 +23,7 @@ def _without_azure(settings: Settings) -> Iterator[str]:
             if getattr(tls, name) is not None:
                 yield (
                     f"router.tls.{name} = {getattr(tls, name)} without azure: it is Azure's; give domains, "
-                    "and certificate and key as secrets"
+                    "and certificate or secrets"
                 )
 
 
