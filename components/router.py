@@ -23,8 +23,13 @@ ADMIN_PORT = 8081
 RUN_DIR = "/run/slipway"
 GRACE_SECONDS = 2 * MAX_TIMEOUT_MS // 1000 + 150
 """The longest wait and scoring that a web service can ask for, and the slowest upload and answer."""
-API_SERVER_BY_NAME = {"kubernetes.azure.com/set-kube-service-host-fqdn": "true"}
-"""AKS then tells the pod the API server's name, which a firewall can let pass; nobody else reads it."""
+ANNOTATIONS = {
+    # AKS then tells the pod the API server's name, which a firewall can let pass; nobody else reads it.
+    "kubernetes.azure.com/set-kube-service-host-fqdn": "true",
+    # What a Prometheus, Azure's too, is commonly set up to look for.
+    "prometheus.io/scrape": "true",
+    "prometheus.io/port": str(ADMIN_PORT),
+}
 RIGHTS = {
     ("", "pods"): ("list", "watch"),
     ("apps", "deployments"): ("list", "watch"),
@@ -84,7 +89,7 @@ class Router(pulumi.ComponentResource):
                 selector=k8s.meta.v1.LabelSelectorArgs(match_labels=selector),
                 strategy=pods.rolling_update(),
                 template=k8s.core.v1.PodTemplateSpecArgs(
-                    metadata=k8s.meta.v1.ObjectMetaArgs(labels=labels, annotations=API_SERVER_BY_NAME),
+                    metadata=k8s.meta.v1.ObjectMetaArgs(labels=labels, annotations=ANNOTATIONS),
                     spec=_pod(args, selector, volume),
                 ),
             ),
@@ -227,6 +232,7 @@ def _pod(
         "PORT": str(settings.port),
         "ADMIN_PORT": str(ADMIN_PORT),
         "MINIMUM_UPLOAD_RATE": str(settings.minimum_upload_rate),
+        "ACCESS_LOG_RATE": str(settings.access_log_rate),
         "SLIPWAY_RUN_DIR": RUN_DIR,
         "TMPDIR": RUN_DIR,
     }

@@ -19,6 +19,7 @@ from slipway.cli.common import table, typed
 from slipway.cli.place import Where, place_options, run_on
 from slipway.local.state import LocalError
 from slipway.spec import KEY_LENGTH, KEY_RULE, MAX_TIMEOUT_MS, WEBSERVICE, is_key
+from slipway.versions import MODEL_DEPLOYMENT
 
 if TYPE_CHECKING:
     from slipway.kube.folder import Object
@@ -33,6 +34,7 @@ KEY_VARIABLE = "SLIPWAY_KEY"
 @click.command()
 @click.argument("name")
 @click.option("--data", "file", type=click.File("rb"), required=True, help="A file with the request, or -.")
+@click.option("--version", help="Only by this version of it; else by one that chance chooses.")
 @click.option("--content-type", default="application/json", show_default=True)
 @click.option("--url", help="The router's address, where its Service has none that is reached from here.")
 @click.option(
@@ -42,7 +44,14 @@ KEY_VARIABLE = "SLIPWAY_KEY"
 )
 @place_options
 def score(
-    *, name: str, file: IO[bytes], content_type: str, url: str | None, key_file: Path | None, where: Where
+    *,
+    name: str,
+    file: IO[bytes],
+    version: str | None,
+    content_type: str,
+    url: str | None,
+    key_file: Path | None,
+    where: Where,
 ) -> None:
     """Send a request to web service NAME and print its answer."""
     key = (
@@ -52,26 +61,29 @@ def score(
         raise LocalError(f"what --key-file or {KEY_VARIABLE} gives is no key: {KEY_RULE}")
     seconds = 2 * MAX_TIMEOUT_MS / 1000
     if url is None or key is None:
-        url, key, seconds = run_on(where, lambda backend: _way(backend, name, url, key))
+        way = run_on(where, lambda backend: _way(backend, name, version, url, key))
+        (name, version), url, key, seconds = way
     headers = {"Content-Type": content_type, **({"Authorization": f"Bearer {key}"} if key else {})}
+    headers |= {MODEL_DEPLOYMENT: version} if version is not None else {}
     answer = _post(url, name, file.read(), headers, seconds + ANSWER_SECONDS)
     click.echo(answer, nl=not answer.endswith(b"\n"))
 
 
 async def _way(
-    backend: Backend, name: str, url: str | None, key: str | None
-) -> tuple[str, str | None, float]:
-    """Find out what is not given: the router's address, a key if there is one, how long an answer takes."""
+    backend: Backend, name: str, version: str | None, url: str | None, key: str | None
+) -> tuple[tuple[str, str | None], str, str | None, float]:
+    """Find out what is called, and what is not given: the router's address, a key, how long an answer takes."""
     from slipway.running import backend as running
 
     url = url or await backend.url()
     if url is None:
         raise backend.no_address(name)
-    serving = running.serving(running.webservice(await backend.deployments(), name))
+    called = running.called(await backend.deployments(), name, version)
+    serving = running.serving(called.deployment)
     if key is None and serving.get("auth_enabled", True):
-        key = running.keys(await _secret(backend, name))["primary"]
+        key = running.keys(await _secret(backend, called.endpoint))["primary"]
     milliseconds = serving.get("scoring_timeout_ms", 60_000) + serving.get("max_request_wait_time", 500)
-    return url, key, milliseconds / 1000
+    return called[:2], url, key, milliseconds / 1000
 
 
 def _post(url: str, name: str, body: bytes, headers: dict[str, str], seconds: float) -> bytes:
@@ -107,7 +119,7 @@ def keys(name: str, regen: str | None, where: Where) -> None:
 async def _keys(backend: Backend, name: str, regen: str | None) -> dict[str, str]:
     from slipway.running import backend as running
 
-    running.webservice(await backend.deployments(), name)
+    name = running.called(await backend.deployments(), name).endpoint
     secret = await _secret(backend, name)
     if regen:
         alphabet = string.ascii_letters + string.digits

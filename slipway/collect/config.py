@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Dict, List, Mapping, Optional, Tuple
 
+from slipway.collect.rows import Place
+
 ENABLED = "AML_MODEL_DC_STORAGE_ENABLED"
 """v1's switch: `collect_model_data`."""
 SPOOL = "MODEL_DATA_SPOOL"
@@ -49,6 +51,11 @@ class Config:
     def model(self) -> Tuple[str, str]:
         """The model, if there is one and no other, with its version."""
         return next(iter(self.models.items())) if len(self.models) == 1 else (DEFAULT, DEFAULT)
+
+    @property
+    def place(self) -> Place:
+        """Whose rows those are that no collector says more of."""
+        return Place(self.workspace_id, self.service, *self.model)
 
 
 def from_environment(environment: Mapping[str, str], mistakes: List[str]) -> Optional[Config]:

@@ -1,64 +1,89 @@
 """How rows lie in a file of the spool: frames, each with its length and checksum.
 
 A process may end in the middle of a write, so reading ends at the first frame that is not whole. A blob's
-name and header come once a file, in a frame of their own with no rows; those with rows refer to it by number.
+name and header, or the place of requests, come once a file, in a frame of their own with no rows; those with
+rows refer to it by number. A request lies there as it was: its rows are made when it is read.
 """
 
 from __future__ import annotations
 
 import struct
 import zlib
-from typing import Dict, Iterator, List, NamedTuple, Tuple
+from typing import Dict, Iterator, List, Tuple, Union
 
-HEAD = struct.Struct(">IHII")
-"""Checksum of all that follows, number of the blob in this file, rows (0: a name), bytes of the content."""
+from slipway.collect.rows import Entry, Place, Request, entries_of
 
-
-class Entry(NamedTuple):
-    """Some rows for the end of one blob, which begins with `header`; each ends with the end of its line."""
-
-    name: str
-    header: bytes
-    rows: int
-    data: bytes
+HEAD = struct.Struct(">HII")
+"""Number of the title in this file, rows (0: a title), bytes of the content. A checksum comes before."""
+REQUEST = struct.Struct(">dHHI")
+"""When, status, bytes of the id, bytes of the body."""
 
 
 class Encoder:
-    """Writes the entries of one file."""
+    """Writes the frames of one file."""
 
     def __init__(self) -> None:
-        self._numbers: Dict[str, int] = {}
+        self._numbers: Dict[Union[str, Place], int] = {}
 
-    def encode(self, entry: Entry) -> bytes:
-        """Give an entry's frame, after that of its name where this file does not have it yet."""
-        number = self._numbers.get(entry.name)
-        named = b""
-        if number is None:
-            number = self._numbers[entry.name] = len(self._numbers)
-            named = _frame(number, 0, entry.name.encode() + b"\0" + entry.header)
-        return named + _frame(number, entry.rows, entry.data)
+    def encode(self, one: Union[Entry, Request]) -> List[bytes]:
+        """Give the pieces of a frame, after those of its title where this file does not have it yet."""
+        if isinstance(one, Request):
+            identity = one.identity.encode("utf-8", "replace")
+            told = REQUEST.pack(one.when, one.status, len(identity), len(one.body)) + identity
+            title, rows, content = one.place, 2, (told, one.body, one.answer)
+        else:
+            title, rows, content = one.name, one.rows, (one.data,)
+        number = self._numbers.get(title)
+        if number is not None:
+            return _frame(number, rows, *content)
+        number = self._numbers[title] = len(self._numbers)
+        return _frame(number, 0, _title(one)) + _frame(number, rows, *content)
 
 
 def decode(content: bytes) -> Iterator[Entry]:
     """Read the entries of a file up to its end, or to the first frame that is not whole."""
-    names: List[Tuple[str, bytes]] = []
+    titles: List[Union[Place, Tuple[str, bytes]]] = []
     at = 0
-    while at + HEAD.size <= len(content):
-        head: Tuple[int, int, int, int] = HEAD.unpack_from(content, at)
-        checksum, number, rows, size = head
-        end = at + HEAD.size + size
-        if end > len(content) or zlib.crc32(content[at + 4 : end]) != checksum:
+    while (begin := at + 4 + HEAD.size) <= len(content):
+        head: Tuple[int, int, int] = HEAD.unpack_from(content, at + 4)
+        number, rows, size = head
+        end = begin + size
+        if end > len(content) or zlib.crc32(content[at + 4 : end]).to_bytes(4, "big") != content[at : at + 4]:
             return
-        data = content[at + HEAD.size : end]
+        data = content[begin:end]
         at = end
         if rows == 0:
-            title, _, header = data.partition(b"\0")
-            names.append((title.decode(), header))
+            titles.append(_titled(data))
         else:
-            name, header = names[number]
-            yield Entry(name, header, rows, data)
+            title = titles[number]
+            yield from entries_of(
+                _request(title, data) if isinstance(title, Place) else Entry(*title, rows, data)
+            )
 
 
-def _frame(number: int, rows: int, data: bytes) -> bytes:
-    rest = HEAD.pack(0, number, rows, len(data))[4:] + data
-    return zlib.crc32(rest).to_bytes(4, "big") + rest
+def _frame(number: int, rows: int, *content: bytes) -> List[bytes]:
+    pieces = [HEAD.pack(number, rows, sum(map(len, content))), *content]
+    checksum = 0
+    for piece in pieces:
+        checksum = zlib.crc32(piece, checksum)
+    return [checksum.to_bytes(4, "big"), *pieces]
+
+
+def _title(one: Union[Entry, Request]) -> bytes:
+    """Give a blob's name and header, or no name and a place."""
+    if isinstance(one, Entry):
+        return one.name.encode() + b"\0" + one.header
+    return "\0".join(("", *one.place)).encode("utf-8", "replace")
+
+
+def _titled(data: bytes) -> Union[Place, Tuple[str, bytes]]:
+    name, _, rest = data.partition(b"\0")
+    return (name.decode(), rest) if name else Place(*rest.decode().split("\0"))
+
+
+def _request(place: Place, data: bytes) -> Request:
+    lengths: Tuple[float, int, int, int] = REQUEST.unpack_from(data)
+    when, status, identity, body = lengths
+    middle = REQUEST.size + identity
+    end = middle + body
+    return Request(place, data[REQUEST.size : middle].decode(), when, status, data[middle:end], data[end:])

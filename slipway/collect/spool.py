@@ -1,6 +1,7 @@
 """The writer of a spool: a bounded queue in memory, and one thread that empties it into files.
 
-Whoever offers rows never waits for a disk and never fails: what finds no room is dropped and counted. A file
+Whoever offers rows never waits for a disk and never fails: what finds no room is dropped and counted. While
+rows come, the thread looks for them now and then, so that no request pays for waking it. A file
 is closed when it is large or old; from then on the uploader takes it. What was in memory when a process is
 killed is found missing by the journal's numbers.
 """
@@ -12,14 +13,14 @@ import shutil
 import threading
 import time
 import uuid
-from collections import deque
 from contextlib import suppress
 from pathlib import Path
-from typing import Callable, Deque, Iterable, List, NamedTuple, Optional, Tuple
+from typing import Callable, List, NamedTuple, Optional, Sequence, Union
 
 from slipway.collect import journal
-from slipway.collect.frames import Encoder, Entry
+from slipway.collect.frames import Encoder
 from slipway.collect.journal import ACCEPTED, QUEUE, REFUSED, SPOOL, Counts
+from slipway.collect.rows import Entry, Request, entries_of
 
 MEMORY_BYTES = 16 * 2**20
 """What may wait in memory."""
@@ -30,18 +31,21 @@ ITEM_BYTES = 2 * ROW_BYTES
 FILE_BYTES = 4 * 2**20
 FILE_SECONDS = 60.0
 """A file is closed when it holds so much or was begun so long ago; a day's blob takes 50,000 of them."""
-BATCH_SECONDS = 0.02
-"""Rows are written together, so that a request wakes no thread."""
-WRITE_BYTES = 2**18
+OVERHEAD = 1024
+"""Bytes that an item takes in memory beside its content, at most."""
+BATCH_SECONDS = 0.05
+"""How often the thread looks for rows while they come."""
+WRITE_BYTES = 2**14
+"""What is written at once, about: requests have the interpreter's lock between one write and the next."""
 REPORT_SECONDS = 60.0
 
 
 class Item(NamedTuple):
-    """Rows that are collected or dropped together; `make` writes them out, in the writer's thread."""
+    """What is collected or dropped together: its number of rows, and its bytes in memory."""
 
+    content: Sequence[Union[Entry, Request]]
     rows: int
     size: int
-    make: Callable[[], Iterable[Entry]]
 
 
 class Spool:
@@ -63,8 +67,8 @@ class Spool:
         """Begin anew, in a child process too: what its parent began is the parent's."""
         self._page: Optional[object] = None
         self._cells = journal.cells_of(None)
-        self._lock = threading.Lock()
-        self._queue: Deque[Item] = deque()
+        self._lock = threading.RLock()
+        self._queue: List[Item] = []
         self._size = 0
         self._wake = threading.Event()
         self._closing = threading.Event()
@@ -78,20 +82,22 @@ class Spool:
     def counts(self) -> Counts:
         return journal.counts_of(self._cells)
 
-    def offer(self, item: Item) -> bool:
-        """Collect these rows, or drop them; say which. Never waits."""
+    def offer(self, content: Sequence[Union[Entry, Request]], rows: int, size: int) -> bool:
+        """Collect what has so many rows and bytes, all of it or nothing; say which. Never waits."""
+        size += OVERHEAD
         with self._lock:
-            self._cells[ACCEPTED] += item.rows
-            fits = item.size <= ITEM_BYTES
-            taken = fits and self._size + item.size <= self._memory and not self._closing.is_set()
-            if taken:
-                self._queue.append(item)
-                self._size += item.size
-            else:
-                self._cells[QUEUE if fits else REFUSED] += item.rows
             if self._thread is None:
+                self._open_journal()  # here, so that already these rows are counted if the process is killed
                 self._thread = threading.Thread(target=self._work, name="collect", daemon=True)
                 self._thread.start()
+            self._cells[ACCEPTED] += rows
+            fits = size <= ITEM_BYTES
+            taken = fits and self._size + size <= self._memory and not self._closing.is_set()
+            if taken:
+                self._queue.append(Item(content, rows, size))
+                self._size += size
+            else:
+                self._cells[QUEUE if fits else REFUSED] += rows
         if not self._wake.is_set():
             self._wake.set()
         return taken
@@ -104,13 +110,14 @@ class Spool:
             self._thread.join(timeout)
 
     def _work(self) -> None:
+        found = True
         while not self._closing.is_set():
-            due = None if self._file is None else self._file.due - time.monotonic()
-            self._wake.wait(None if due is None else max(due, 0))
-            if self._wake.is_set():
-                self._closing.wait(BATCH_SECONDS)
-            self._wake.clear()
-            self._empty()
+            if not found:
+                due = None if self._file is None else self._file.due - time.monotonic()
+                self._wake.wait(None if due is None else max(due, 0))
+                self._wake.clear()
+            time.sleep(BATCH_SECONDS)
+            found = self._empty()
             if self._file is not None and time.monotonic() >= self._file.due:
                 self._finish()
             self._tell()
@@ -118,34 +125,32 @@ class Spool:
         self._finish()
         self._tell(now=True)
 
-    def _empty(self) -> None:
+    def _empty(self) -> bool:
+        """Write what waits; tell whether there was anything."""
         with self._lock:
-            items, self._queue = self._queue, deque()
+            items, self._queue = self._queue, []
         if items and self._folder is None:
             self._open_journal()
-        batch: List[Tuple[Item, List[Entry]]] = []
+        batch: List[Item] = []
         size = 0
         for item in items:
-            entries = _made(item)
-            if not entries:
+            if not _fits(item):
                 self._forget([item], REFUSED)
                 continue
-            batch.append((item, entries))
-            size += sum(len(entry.data) for entry in entries)
+            batch.append(item)
+            size += item.size
             if size >= WRITE_BYTES:
                 self._write(batch)
                 batch, size = [], 0
-            time.sleep(0)  # let go of the interpreter's lock: requests come first
-        self._write(batch)
+        if batch:
+            self._write(batch)
+        return bool(items)
 
-    def _write(self, batch: "List[Tuple[Item, List[Entry]]]") -> None:
-        if not batch:
-            return
-        items = [item for item, _ in batch]
+    def _write(self, items: List[Item]) -> None:
         try:
             if self._file is None:
                 self._file = self._next_file()
-            self._file.write([entry for _, entries in batch for entry in entries])
+            self._file.write(items)
         except OSError:  # full: of names written before this file may lack some, so another one follows
             self._finish()
             self._forget(items, SPOOL)
@@ -204,9 +209,10 @@ class _File:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         self._descriptor = os.open(path.with_suffix(".open"), flags, 0o600)
 
-    def write(self, entries: List[Entry]) -> None:
+    def write(self, items: List[Item]) -> None:
         """Append them all or none. Raises OSError, after which it can only be closed."""
-        data = memoryview(b"".join(map(self._encoder.encode, entries)))
+        encode = self._encoder.encode
+        data = memoryview(b"".join(piece for item in items for one in item.content for piece in encode(one)))
         if self.size + len(data) > self._room:
             raise OSError("the spool is full")
         done = 0
@@ -224,14 +230,11 @@ class _File:
             self._path.with_suffix(".open").rename(self._path.with_suffix(".spool"))
 
 
-def _made(item: Item) -> List[Entry]:
-    """Write an item's rows out; give none if one is too large, or cannot be written whatever the reason."""
-    try:
-        entries = list(item.make())
-        sizes = [len(one.name.encode()) + len(one.header) + len(one.data) for one in entries]
-    except Exception:  # this thread must go on
-        return []
-    return entries if max(sizes, default=0) <= ROW_BYTES else []
+def _fits(item: Item) -> bool:
+    """Tell whether one append takes what there will be for each blob: at most twice as much, by quotes."""
+    return 2 * item.size <= ROW_BYTES or all(
+        len(entry.header) + len(entry.data) <= ROW_BYTES for one in item.content for entry in entries_of(one)
+    )
 
 
 def used(root: Path) -> int:

@@ -15,22 +15,22 @@ from itertools import groupby
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from slipway.collect import collection
-from slipway.collect.collection import (
+from slipway.collect.collection import Collection
+from slipway.collect.config import DEFAULT
+from slipway.collect.request import request_id, sampled
+from slipway.collect.rows import (
     CORRELATIONS,
     MODEL,
-    OVERHEAD,
     SERVICE,
     TIMESTAMP,
     VERSION,
     WORKSPACE,
-    Collection,
-    csv_row,
+    Entry,
+    Place,
+    blob,
+    correlations,
     csv_rows,
 )
-from slipway.collect.config import DEFAULT
-from slipway.collect.frames import Entry
-from slipway.collect.request import request_id, sampled
-from slipway.collect.spool import Item
 
 DESIGNATIONS = ("inputs", "predictions", "labels", "signals", "general")
 NO_WORKSPACE = "default/default/default"
@@ -76,6 +76,7 @@ class ModelDataCollector:
         )
         self.workspace = config.workspace_id if workspace == NO_WORKSPACE else workspace.lower()
         self.service_name = config.service if webservice_name == DEFAULT else webservice_name
+        self._own = Place(self.workspace, self.service_name, model_name, self.model_version)
         named = self._designation in ("signals", "general") and collection_name != DEFAULT
         self._file = f"{collection_name}.csv" if named else "data.csv"
         self._collection = found
@@ -89,16 +90,16 @@ class ModelDataCollector:
         now = datetime.now(timezone.utc)
         values: Optional[Dict[str, Any]] = None
         if self._designation == "inputs":
-            values = self._correlations(found, user_correlation_id, now)
+            values = self._correlations(user_correlation_id, now)
             input_data = self.add_correlations(input_data, values)
         table = _table(input_data, self._columns())
         if table is None:
             warnings.warn("collect failed: input data must be list, numpy array or data frame", stacklevel=2)
             return None
         if table.rows and sampled(request_id.get() or str(uuid.uuid4()), found.config.sampling_rate):
-            entries = list(self._entries(found, table, now))
-            size = sum(len(entry.data) for entry in entries) + OVERHEAD
-            found.spool.offer(Item(len(table.rows), size, lambda: entries))
+            entries = list(self._entries(table, now))
+            size = sum(len(entry.header) + len(entry.data) for entry in entries)
+            found.spool.offer(entries, len(table.rows), size)
         return values
 
     def add_correlations(self, input_data: Any, correlations: Optional[Dict[str, Any]]) -> Any:
@@ -119,49 +120,32 @@ class ModelDataCollector:
             return array([[*row, *values] for row in table.rows], dtype=object) if table else input_data
         return input_data
 
-    def _correlations(self, found: Collection, user: str, now: datetime) -> Dict[str, Any]:
+    def _correlations(self, user: str, now: datetime) -> Dict[str, Any]:
         correlation = f"{user}-{uuid.uuid4()}" if user else str(uuid.uuid4())
         identity = request_id.get() or NO_REQUEST
-        values = collection.correlations(
-            found.config, (self.model_name, self.model_version), correlation, identity, now
-        )
-        return {**values, WORKSPACE: self.workspace, SERVICE: self.service_name}
+        return dict(zip(CORRELATIONS, correlations(self._own, correlation, identity, now)))
 
     def _columns(self) -> Optional[List[str]]:
         if self._features is None:
             return None
         return [*self._features, *(CORRELATIONS if self._correlated else ())]
 
-    def _entries(self, found: Collection, table: Table, now: datetime) -> Iterator[Entry]:
+    def _entries(self, table: Table, now: datetime) -> Iterator[Entry]:
         """Write rows for the blob of their day, which is the inputs' where they are correlated with these."""
-        header = csv_row(table.columns) if table.columns is not None else b""
-        for place, rows in groupby(table.rows, lambda row: self._place(table.columns or [], row, now)):
-            when, workspace, service, model, version = place
-            name = found.blob(
-                self._designation,
-                when,
-                self._file,
-                workspace=workspace,
-                service=service,
-                model=model,
-                version=version,
-            )
+        header = csv_rows([table.columns]) if table.columns is not None else b""
+        columns = table.columns or []
+        for (place, when), rows in groupby(table.rows, lambda row: self._place(columns, row, now)):
             lines = list(rows)
+            name = blob(place, self._designation, when, self._file)
             yield Entry(name, header, len(lines), csv_rows(lines))
 
-    def _place(
-        self, columns: List[str], row: Sequence[Any], now: datetime
-    ) -> Tuple[datetime, str, str, str, str]:
+    def _place(self, columns: List[str], row: Sequence[Any], now: datetime) -> Tuple[Place, datetime]:
         known: Dict[str, Any] = {}
         if self._designation in ("predictions", "labels", "signals"):
             known = {name: value for name, value in zip(columns, row) if name in CORRELATIONS}
-        return (
-            _day(known.get(TIMESTAMP), now),
-            str(known.get(WORKSPACE, self.workspace)),
-            str(known.get(SERVICE, self.service_name)),
-            str(known.get(MODEL, self.model_name)),
-            str(known.get(VERSION, self.model_version)),
-        )
+        names = (WORKSPACE, SERVICE, MODEL, VERSION)
+        place = Place(*(str(known.get(name, own)) for name, own in zip(names, self._own)))
+        return place, _day(known.get(TIMESTAMP), now)
 
 
 def _table(data: Any, columns: Optional[List[str]]) -> Optional[Table]:

@@ -13,10 +13,9 @@ from datetime import datetime, timezone
 from typing import Any, Callable, Dict, Optional
 
 from slipway.collect import collection
-from slipway.collect.collection import OVERHEAD, Collection
-from slipway.collect.frames import Entry
+from slipway.collect.collection import Collection
 from slipway.collect.request import request_id, sampled
-from slipway.collect.spool import Item
+from slipway.collect.rows import Entry, blob
 
 
 class CorrelationContext:
@@ -74,8 +73,8 @@ class Collector:
             return context
         line = self._line(found, data.to_json(orient="records"), context)
         when = datetime.fromtimestamp(context.get_timestamp(), timezone.utc)
-        entry = Entry(found.blob(self.name, when, "data.jsonl"), b"", 1, line)
-        if not found.spool.offer(Item(1, len(line) + OVERHEAD, lambda: [entry])):
+        entry = Entry(blob(found.config.place, self.name, when, "data.jsonl"), b"", 1, line)
+        if not found.spool.offer([entry], 1, len(line)):
             self._on_drop(Exception("the row was dropped: it is too large, or too many wait to be written"))
         return context
 

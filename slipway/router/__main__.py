@@ -6,6 +6,7 @@ could not start, and why is on stderr.
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 import os
 import resource
@@ -41,7 +42,7 @@ def main() -> int:
         options = from_environment(os.environ)
         haproxy = HAProxy(binary.find())
         os.umask(0o077)
-        _allow_files()
+        options = dataclasses.replace(options, files=_allow_files(options.files))
         options.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.chdir(options.directory)  # HAProxy's sockets have relative names
         asyncio.run(_run(options, haproxy))
@@ -85,11 +86,12 @@ async def _place(options: Options) -> AsyncGenerator[tuple[Feed, Writer]]:
         yield feed, ClusterWriter(client)
 
 
-def _allow_files() -> None:
-    """Allow as many open files as may be: each service takes two here, for its queue's sake."""
+def _allow_files(enough: int) -> int:
+    """Allow as many open files as may be, since clients and services need them, and give how many."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(ValueError, OSError):  # macOS has a lower limit that it does not tell
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    return enough if most == resource.RLIM_INFINITY else min(most, enough)
 
 
 def _claim(address: str, port: int) -> None:

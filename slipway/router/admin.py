@@ -14,12 +14,13 @@ from urllib.parse import parse_qs
 from slipway.router.control import Router
 from slipway.router.haproxy import HAProxy, HAProxyError
 from slipway.router.load import Load
+from slipway.router.metrics import exposition
 from slipway.router.scaling import Scaler
 
 REQUEST = re.compile(rb"GET (/\S*) HTTP/1\.[01]\r\n")
 REQUEST_SECONDS = 5.0
-EXPIRY = "slipway_router_certificate_expiry_timestamp_seconds"
 TEXT = "text/plain; charset=utf-8"
+METRICS = "text/plain; version=0.0.4; charset=utf-8"
 
 
 async def serve(router: Router, haproxy: HAProxy, scaler: Scaler, address: str, port: int) -> asyncio.Server:
@@ -57,7 +58,12 @@ async def _page(router: Router, haproxy: HAProxy, scaler: Scaler, target: str) -
         case "/status":
             kind, text = "application/json", json.dumps(await report(router, scaler), indent=2) + "\n"
         case "/metrics":
-            kind, text = "text/plain; version=0.0.4", await _metrics(router, haproxy, query)
+            kind, text = METRICS, exposition(scaler.facts())
+        case "/metrics/haproxy":
+            try:
+                kind, text = METRICS, await haproxy.metrics(f"/metrics?{query}")
+            except HAProxyError:
+                status, text = HTTPStatus.SERVICE_UNAVAILABLE, "HAProxy does not answer\n"
         case "/journal":
             service = parse_qs(query).get("service", [None])[0]
             kind, text = "application/jsonl", scaler.journal.text(service)
@@ -71,7 +77,7 @@ async def _page(router: Router, haproxy: HAProxy, scaler: Scaler, target: str) -
         case _:
             status, text = (
                 HTTPStatus.NOT_FOUND,
-                "Here are /, /ready, /status, /metrics, /journal and /loads\n",
+                "Here are /, /ready, /status, /metrics, /metrics/haproxy, /journal and /loads\n",
             )
     return status, kind, text
 
@@ -109,25 +115,3 @@ async def report(router: Router, scaler: Scaler) -> dict[str, object]:
         "restarts": router.restarts,
         "haproxy_pid": router.pid,
     }
-
-
-async def _metrics(router: Router, haproxy: HAProxy, query: str) -> str:
-    own = "".join(
-        f"# TYPE slipway_router_{name}_total counter\nslipway_router_{name}_total {number}\n"
-        for name, number in (
-            ("reloads", router.reloads),
-            ("commands", router.commands),
-            ("restarts", router.restarts),
-        )
-    )
-    if certificates := router.certificates:
-        own += f"# TYPE {EXPIRY} gauge\n"
-        own += "".join(
-            f'{EXPIRY}{{source="{place}"}} {one.ends.timestamp():.0f}\n'
-            for place, one in certificates.items()
-        )
-    try:
-        exported = await haproxy.metrics(f"/metrics?{query}" if query else "/metrics")
-        return own + await haproxy.metrics("/refusals") + exported
-    except HAProxyError:
-        return own

@@ -10,17 +10,20 @@ Each service has one queue, its backend's, because each server has `maxconn`. A 
 keeps that queue alive while there is no replica; its only slot is always taken (see `hold`).
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from string import Template
 
 from slipway.router.options import Options
 from slipway.router.state import Replica, Service, State
+from slipway.versions import MODEL_DEPLOYMENT, WHOLE, VersionOf, shares
 
 CONFIG = "haproxy.cfg"
 ROUTES = "routes.map"
 KEYS = "keys.map"
 ACME = "acme.map"
+VERSIONS = "versions.map"
 LUA = Path(__file__).with_name("router.lua")
 SHARED = Template(Path(__file__).with_name(CONFIG).read_text(encoding="utf-8"))
 
@@ -30,6 +33,8 @@ CONTROL_SOCKET = "control.sock"
 HOLD_SOCKET = "hold.sock"
 HOLD = "_hold"
 
+CLIENTS = 10_000
+"""Connections that are served at once, where the process may open as many files as that takes."""
 LARGEST_BODY = 104_857_600
 UPLOAD_BUFFER = 1_048_576
 HEADERS = 65_536
@@ -39,6 +44,8 @@ STALL_MS = 5_000
 """Time that a larger body may stop for."""
 OVER_TIMEOUT_MS = 5_000
 """How long after `scoring_timeout_ms` HAProxy answers if the replica does not."""
+TRACEPARENT = "^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$"
+"""W3C Trace Context, version 00."""
 PATHS = ("score", "swagger.json")
 HTTP = {
     "serve": "",
@@ -51,18 +58,26 @@ HTTP = {
 def render(state: State, options: Options) -> dict[str, str]:
     """Give each file's text by its name."""
     services = _sorted(state)
+    files, clients = connections(len(services), options.files)
     shared = SHARED.substitute(
+        access_log="\n  ".join(_access_log(options.access_log_rate)),
         binds="\n  ".join(_binds(state, options)),
         buffer_size=UPLOAD_BUFFER + HEADERS,
+        clients=clients,
+        files=files,
+        kept_clients=clients * 9 // 10,
         largest_body=LARGEST_BODY,
         http=HTTP[options.tls.http if options.tls is not None else "serve"],
         longest_ms=longest_ms(services),
         lua=LUA,
+        refused_clients=clients * 11 // 10,
         reuse=_reuse(options),
         stall_ms=STALL_MS,
         upload_buffer=UPLOAD_BUFFER,
         upload_ms=UPLOAD_MS,
         upload_rate=options.minimum_upload_rate,
+        version_header=MODEL_DEPLOYMENT,
+        whole=WHOLE,
     )
     config = shared + "".join(_backend(service) for service in services)
     files = {CONFIG: config} | {name: _lines(entries) for name, entries in maps(state).items()}
@@ -80,10 +95,28 @@ def certificate_file(name: str) -> str:
 def maps(state: State) -> dict[str, dict[str, str]]:
     """Give each map's values by key, by the map's file. None has spaces; all change by commands."""
     services = _sorted(state)
+    routed = [one for one in services if one.routed]
     return {
-        ROUTES: {f"/api/v1/service/{one.name}/{path}": one.name for one in services for path in PATHS},
-        KEYS: {f"{key}:{one.name}": "key" for one in services for key in sorted(one.keys)},
+        ROUTES: {f"/api/v1/service/{one.endpoint}/{path}": one.endpoint for one in routed for path in PATHS},
+        VERSIONS: _versions(routed),
+        KEYS: {f"{key}:{one.endpoint}": "key" for one in services for key in sorted(one.keys)},
         ACME: {"account": state.account} if state.account else {},
+    }
+
+
+def _versions(services: Iterable[Service]) -> dict[str, str]:
+    """Give for each web service with versions how its requests are shared, and the way to each version.
+
+    Shares are written `SERVICE=PARTS,...`, the default first.
+    """
+    found: dict[str, dict[str, VersionOf]] = defaultdict(dict)
+    for one in services:
+        if one.version is not None:
+            found[one.endpoint][one.name] = one.version
+    ways = {f"{of.endpoint}:{of.name}": name for of_one in found.values() for name, of in of_one.items()}
+    return ways | {
+        endpoint: ",".join(f"{name}={part}" for name, part in shares(of_one).items())
+        for endpoint, of_one in found.items()
     }
 
 
@@ -102,6 +135,17 @@ def server(service: Service, replica: Replica) -> str:
         "check inter 1s fastinter 250ms downinter 250ms fall 2 rise 1 "
         "observe layer4 error-limit 1 on-error mark-down"
     )
+
+
+def connections(services: int, most_files: int) -> tuple[int, int]:
+    """Give how many files HAProxy may open, and how many clients it then serves at once.
+
+    A connection of a client takes two, and a tenth more clients are let in to be told that they are too many;
+    a service takes four, for its held slot and for checks of its replicas; the rest is HAProxy's own.
+    """
+    own = 200 + 4 * services
+    files = min(most_files, own + 2 * CLIENTS * 11 // 10)
+    return files, max((files - own) // 2 * 10 // 11, 1)
 
 
 def longest_ms(services: Iterable[Service]) -> int:
@@ -130,6 +174,25 @@ def _binds(state: State, options: Options) -> list[str]:
     return [*plain, f"bind {target} ssl {crt} alpn h2,http/1.1"]
 
 
+def _access_log(rate: int) -> list[str]:
+    """Give the rules by which a frontend writes a line for `rate` requests a second, and for a share of more.
+
+    What is refused or fails has its own share (`router.lua`). A `txn.trace` is the id of a valid traceparent.
+    """
+    trace = "req.fhdr(traceparent)"
+    sampled = [
+        f"http-request set-var(txn.sample) fe_req_rate,sub(1),div({rate}),add(1)",
+        "http-request set-log-level err",
+        "http-request set-log-level silent unless { rand,mod(txn.sample) -m int 0 }",
+    ]
+    return [
+        *(sampled if rate else ["http-request set-log-level silent"]),
+        f"http-request set-var(txn.trace) {trace},field(2,-) if {{ {trace} -m reg {TRACEPARENT} }}",
+        "http-after-response set-log-level err if { var(txn.logged) -m bool }",
+        "http-after-response set-log-level silent if { var(txn.logged) -m int 0 }",
+    ]
+
+
 def _reuse(options: Options) -> str:
     if options.reuse == "never":  # by itself it still reuses a connection for the same client
         return "option http-server-close\n  http-reuse never"
@@ -144,11 +207,13 @@ def _backend(service: Service) -> str:
         f"timeout server {limits.timeout_ms + OVER_TIMEOUT_MS}ms",
     ]
     if limits.auth:
-        known = f"http_auth_bearer,sha2(256),hex,concat(:{service.name}),map({KEYS}) -m found"
+        known = f"http_auth_bearer,sha2(256),hex,concat(:{service.endpoint}),map({KEYS}) -m found"
         lines += [
             f"http-request use-service lua.refuse_key unless {{ {known} }} || {{ fe_id 2 }}",
             "http-request del-header authorization",
         ]
+    if service.version is not None:
+        lines.append(f"http-after-response set-header {MODEL_DEPLOYMENT} {service.version.name}")
     lines += [f"use-server {HOLD} if {{ fe_id 2 }}", f"server {HOLD} unix@{HOLD_SOCKET} backup maxconn 1"]
     lines += [f"server {one.server} {server(service, one)}" for one in sorted(service.replicas)]
     return "\n" + "\n  ".join(lines) + "\n"

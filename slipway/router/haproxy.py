@@ -121,14 +121,26 @@ class HAProxy:
         return [row for found in (await self.workers()).values() for row in found]
 
     async def workers(self) -> dict[str, list[Row]]:
-        """Give the rows by worker process; none for an old one that does not answer."""
+        """Give the rows by worker process, the current one first; none for an old one that is silent."""
+        return {pid: rows(said) for pid, said in (await self._ask_each("show stat -1 6 -1")).items()}
+
+    async def refusals(self) -> dict[str, dict[tuple[str, str], int]]:
+        """Count what was refused by worker process, and by service (empty: by none) and reason."""
+        found: dict[str, dict[tuple[str, str], int]] = {}
+        for pid, said in (await self._ask_each("show refusals")).items():
+            lines = (line.split() for line in said.splitlines() if line)
+            found[pid] = {(name.strip("_"), reason): int(count) for name, reason, count in lines}
+        return found
+
+    async def _ask_each(self, command: str) -> dict[str, str]:
+        """Give each worker's reply, the current one's first; an empty one for an old one that gives none."""
         shown = await _ask(MASTER_SOCKET, "show proc")
         pids = [line.split()[0] for line in shown.splitlines() if line.split()[1:2] == ["worker"]]
-        found: dict[str, list[Row]] = {}
-        for pid in pids:  # the current one is the first
-            found[pid] = []
+        found: dict[str, str] = {}
+        for pid in pids:
+            found[pid] = ""
             with contextlib.suppress(HAProxyError) if pid != pids[0] else contextlib.nullcontext():
-                found[pid] = rows(await _ask(MASTER_SOCKET, f"@!{pid} show stat -1 6 -1", WORKER_SECONDS))
+                found[pid] = await _ask(MASTER_SOCKET, f"@!{pid} {command}", WORKER_SECONDS)
         return found
 
     async def metrics(self, path: str) -> str:

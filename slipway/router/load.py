@@ -16,6 +16,7 @@ COLUMNS = (
     "svname",
     "status",
     *("qcur", "scur", "stot", "connect", "reuse", "wretr", "econ", "rtime"),
+    *("hrsp_2xx", "hrsp_3xx", "hrsp_4xx", "hrsp_5xx", "hrsp_other"),
 )
 LONGEST_MEAN = 512
 """Requests that HAProxy's own means are about (TIME_STATS_SAMPLES)."""

@@ -61,8 +61,12 @@ class Options:
     a client's connection close without an answer when a replica dies on a connection that served before."""
     minimum_upload_rate: int = 1_048_576
     """Bytes a second that a body must keep up once it is larger than the upload buffer."""
+    access_log_rate: int = 100
+    """Requests a second that all get a line in the access log; of more a share does, of 0 only what fails."""
     tls: Tls | None = None
     """HTTPS, beside HTTP on `port`."""
+    files: int = 1_048_576
+    """How many files its processes may open each; not a variable, the system says it."""
 
     @property
     def ports(self) -> list[int]:
@@ -74,12 +78,12 @@ def from_environment(environment: Mapping[str, str]) -> Options:
     """Read the variables, or raise `Problems`."""
     mistakes: list[str] = []
 
-    def number(name: str, default: int, most: int) -> int:
+    def number(name: str, default: int, most: int, least: int = 1) -> int:
         text = environment.get(name, str(default))
-        if text.isascii() and text.isdigit() and 1 <= int(text) <= most:
+        if text.isascii() and text.isdigit() and least <= int(text) <= most:
             return int(text)
         mistakes.append(
-            problem(name, text, f"must be a whole number from 1 to {most}", "correct the variable")
+            problem(name, text, f"must be a whole number from {least} to {most}", "correct the variable")
         )
         return default
 
@@ -139,6 +143,7 @@ def from_environment(environment: Mapping[str, str]) -> Options:
         pod=environment.get("POD_NAME", ""),
         reuse=reuse,
         minimum_upload_rate=number("MINIMUM_UPLOAD_RATE", Options.minimum_upload_rate, 2**31),
+        access_log_rate=number("ACCESS_LOG_RATE", Options.access_log_rate, 100_000, least=0),
         tls=tls,
     )
     if mistakes:

@@ -134,13 +134,16 @@ class Peers:
     def __init__(self, pod: str, port: int) -> None:
         self.pod = pod
         self.run = uuid4().hex
+        self.changes = 0
+        """How often routers came or went, and with them the ownership of some services."""
         self._port = port
         self._pods = Pods()
         self._sum = Sum()
 
     def find(self, slices: Iterable[Object]) -> None:
         """Take the EndpointSlices of the router's own Service."""
-        self._pods = router_pods(slices) if self.pod else Pods()
+        before, self._pods = self._pods, router_pods(slices) if self.pod else Pods()
+        self.changes += bool(before.ready) and before.ready.keys() != self._pods.ready.keys()
 
     def owner(self, service: str) -> str:
         """Name the router that scales a service: never one that is not ready while others are."""

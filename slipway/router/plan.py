@@ -99,7 +99,7 @@ def without_reload(running: State, wanted: State) -> State:
 
     def reachable(old: Service) -> Service:
         new = wanted.services.get(old.name, old)
-        return new if new.limits == old.limits else replace(old, replicas=new.replicas)
+        return new if new.fixed == old.fixed else replace(old, replicas=new.replicas)
 
     services = {name: reachable(old) for name, old in running.services.items()}
     return replace(wanted, services=services, certificates=running.certificates)
@@ -112,7 +112,7 @@ def _reasons(running: State, wanted: State) -> Iterator[str]:
             yield f"service {name} is new"
         elif new is None:
             yield f"service {name} is gone"
-        elif old.limits != new.limits:
+        elif old.fixed != new.fixed:
             yield f"limits of service {name} changed"
     for name in sorted(wanted.certificates.keys() - running.certificates.keys()):
         yield f"certificate {name} is new"

@@ -6,9 +6,11 @@ local largest_body, minimum_rate -- bytes, and bytes a second: the arguments of 
 local SENTENCES = {
   unknown_path = "This path leads nowhere. Web services answer on /api/v1/service/<name>/score and /api/v1/service/<name>/swagger.json.",
   unknown_service = "There is no web service of this name, or it cannot be served.",
+  unknown_version = "This web service has no version of the name in the header `azureml-model-deployment`.",
   method_not_allowed = "Web services answer GET, POST and OPTIONS only.",
   key_missing = "This web service needs a key. Send one in the header `Authorization: Bearer <key>`.",
   key_wrong = "This is not a valid key of this web service. It may have been regenerated.",
+  too_many_clients = "As many connections are open as the router serves at once.",
   body_too_large = "The body is larger than 104,857,600 bytes, the most that a web service takes.",
   body_unreadable = "The body could not be read: it ended early, or its framing is wrong.",
   upload_too_slow = "The body arrived too slowly: a large body must keep up a minimum rate, and none may stop for long.",
@@ -25,12 +27,24 @@ local BY_STATUS = { ["400"] = "body_unreadable", ["408"] = "upload_too_slow", ["
   ["502"] = "replica_failed", ["504"] = "scoring_timeout" }
 
 local counts = {}
+local LINES = 100 -- of refused and failed requests, in the access log a second
+local second, told = 0, 0
 
-local function count(service, reason)
-  -- A name that anybody made up must not become a label.
-  local known = core.backends[service] and service or ""
-  local key = string.format('service="%s",reason="%s"', known, reason)
-  counts[key] = (counts[key] or 0) + 1
+-- Count a request that was refused or failed, and say whether it gets a line in the access log: of the first LINES a
+-- second each does, then fewer and fewer; txn.sample is how many one stands for.
+local function tell(request, service, reason)
+  if reason then
+    -- A name that anybody made up must not become a label.
+    local place = (core.backends[service] and service or "_") .. " " .. reason
+    counts[place] = (counts[place] or 0) + 1
+    request:set_var("txn.refused", reason)
+  end
+  local now = core.now().sec
+  if now ~= second then second, told = now, 0 end
+  told = told + 1
+  local sample = math.ceil(told / LINES)
+  request:set_var("txn.sample", sample)
+  request:set_var("txn.logged", math.random(sample) == 1)
 end
 
 -- A request is seen either as a transaction or, by a service that answers it, as an applet.
@@ -73,13 +87,14 @@ end
 local function refusal(request, given)
   local service, proxy = service_of(request)
   local reason = reason_of(request, given, proxy)
-  count(service or "", reason)
+  tell(request, service, reason)
   -- Refused before it got to its backend, as a body that is too large.
   proxy = proxy or service and service:match("^%l") and core.backends[service]
   local name = service and #service <= 63 and ('"' .. service .. '"') or "null"
   local queued = proxy and request.f:queue(service) or 0
-  return string.format('{"reason":"%s","message":"%s","service":%s,"replicas":%d,"queued":%d}',
-    reason, SENTENCES[reason], name, proxy and proxy:get_srv_act() or 0, queued)
+  local pinned = reason == "unknown_version" and request:get_var("txn.pinned"):match("^[%w%-]+$")
+  return string.format('{"reason":"%s","message":"%s","service":%s,%s"replicas":%d,"queued":%d}', reason, SENTENCES[reason],
+    name, pinned and #pinned <= 63 and ('"version":"' .. pinned .. '",') or "", proxy and proxy:get_srv_act() or 0, queued)
 end
 
 -- %[lua.refusal(REASON)]: the body of a refusal. REASON is a reason, or a status that HAProxy chose.
@@ -110,8 +125,10 @@ local function refuse(status, given, header, value)
 end
 
 core.register_service("refuse_unknown", "http", refuse(404, "unknown"))
+core.register_service("refuse_version", "http", refuse(404, "unknown_version"))
 core.register_service("refuse_method", "http", refuse(405, "method_not_allowed", "allow", "GET, POST, OPTIONS"))
 core.register_service("refuse_key", "http", refuse(401, "key", "www-authenticate", "Bearer"))
+core.register_service("refuse_clients", "http", refuse(503, "too_many_clients", "retry-after", "1"))
 core.register_service("refuse_size", "http", refuse(413, "body_too_large"))
 core.register_service("refuse_http", "http", refuse(403, "https_required"))
 
@@ -129,8 +146,8 @@ core.register_service("redirect", "http", refuse(308, "https_required", "locatio
 -- queue. Before the slot of its `_hold` is taken they would get it themselves; and a worker that is replaced never hears
 -- of a replica that comes, so the next one gets them.
 core.register_action("await_hold", { "http-req" }, function(txn)
-  local service = service_of(txn)
-  local proxy, left = service and core.backends[service], 2000
+  local service = txn:get_var("txn.service")
+  local proxy, left = service:match("^%l") and core.backends[service], 2000
   while proxy and left > 0 and proxy:get_srv_act() == 0 and not is_true(txn:get_var("proc.held")) do
     if is_true(txn.f:stopping()) then
       txn:set_var("txn.again", true)
@@ -141,23 +158,45 @@ core.register_action("await_hold", { "http-req" }, function(txn)
   end
 end)
 
--- http-response lua.run_failed: the replica explains this one itself; here it gets its status and is counted.
-core.register_action("run_failed", { "http-res" }, function(txn)
-  txn.http:res_set_status(502)
-  count(txn.f:be_name(), "run_failed")
+-- DRAW:SERVICE=PARTS,...,lua.version: the version to which a request goes. The parts sum up to the whole out of which
+-- DRAW is. A version without a replica that is up gets nothing: its part goes to the default, which is the first; if
+-- that has none itself, to the others in proportion; if none has any, to the default, where it waits.
+core.register_converters("version", function(text)
+  local draw, list = text:match("^(%d+):(.*)$")
+  local names, parts, whole, up, default = {}, {}, 0, 0, nil
+  for name, part in list:gmatch("([^=,]+)=(%d+)") do
+    default, part = default or name, tonumber(part)
+    whole = whole + part
+    local proxy = core.backends[name]
+    if proxy and proxy:get_srv_act() > 0 then
+      names[#names + 1], parts[#parts + 1] = name, part
+      up = up + part
+    end
+  end
+  if names[1] == default then parts[1], up = parts[1] + whole - up, whole end
+  local place = tonumber(draw) * up // whole
+  for index, name in ipairs(names) do
+    place = place - parts[index]
+    if place < 0 then return name end
+  end
+  return default
 end)
 
-core.register_service("refusals", "http", function(applet)
-  local lines = { "# TYPE slipway_router_refusals_total counter" }
-  for labels, number in pairs(counts) do
-    lines[#lines + 1] = string.format("slipway_router_refusals_total{%s} %d", labels, number)
+-- http-response lua.failed: the replica explains this one itself; here it is counted, and gets v1's status.
+core.register_action("failed", { "http-res" }, function(txn)
+  local reason = txn.f:status() == 504 and "scoring_timeout" or nil
+  if (txn.f:res_hdr("x-ms-run-function-failed") or ""):lower() == "true" then
+    txn.http:res_set_status(502)
+    reason = "run_failed"
   end
-  local body = table.concat(lines, "\n") .. "\n"
-  applet:set_status(200)
-  applet:add_header("content-length", #body)
-  applet:add_header("content-type", "text/plain; version=0.0.4")
-  applet:start_response()
-  applet:send(body)
+  tell(txn, txn.f:be_name(), reason)
+end)
+
+-- `show refusals` on a worker's command socket: a line for each service and reason, `_` for no service.
+core.register_cli({ "show", "refusals" }, "show refusals : refused and failed requests", function(applet)
+  local lines = {}
+  for place, number in pairs(counts) do lines[#lines + 1] = place .. " " .. number .. "\n" end
+  applet:send(table.concat(lines))
 end)
 
 -- filter lua.upload LARGEST RATE: refuses a body above LARGEST bytes, whatever its headers said, and one that comes

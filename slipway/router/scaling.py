@@ -10,7 +10,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -19,6 +19,8 @@ from slipway.router.control import Router
 from slipway.router.feed import EventType, Objects, WriteError, Writer
 from slipway.router.haproxy import HAProxy, HAProxyError
 from slipway.router.journal import SCALED, Entry, Journal
+from slipway.router.load import Row
+from slipway.router.metrics import Facts, Totals, answers
 from slipway.router.peers import Loads, Peers, Services, since, total
 from slipway.router.sampling import Sampler, Seen
 from slipway.router.state import Reason, Service
@@ -67,6 +69,9 @@ class Scaler:
         self._writer = writer
         self._peers = peers
         self._sampler = Sampler()
+        self._workers: Mapping[str, Sequence[Row]] = {}
+        """Their statistics at the last look; none while HAProxy does not answer."""
+        self._requests, self._refusals = Totals(), Totals()
         self._looking = asyncio.Lock()
         self._loads = self._before = Loads(pod=peers.pod, run=peers.run, services={})
         self._memories: dict[str, _Memory] = {}
@@ -83,9 +88,12 @@ class Scaler:
                 began = time.monotonic()
                 try:
                     self._take_objects()
+                    loads = await self.loads()
+                    await self._count()
                     if self._has_work:
-                        await self._tick()
+                        await self._tick(loads)
                 except HAProxyError as error:
+                    self._workers = {}
                     log.debug("no sample: %s", error)
                 except Exception:  # one look must not be the last
                     log.exception("scaling")
@@ -98,7 +106,8 @@ class Scaler:
     async def loads(self) -> Loads:
         """Look now, whoever asks, and tell what was seen since this process began. Raises HAProxyError."""
         async with self._looking:  # else a later look might be taken for an earlier one
-            seen = self._sampler.look(await self._haproxy.workers())
+            self._workers = await self._haproxy.workers()
+            seen = self._sampler.look(self._workers)
             self._loads = self._loads.model_copy(update={"services": total(self._loads.services, seen)})
             return self._loads
 
@@ -117,8 +126,31 @@ class Scaler:
                 self._forget(name)
             self._peers.find(self._objects.routers)
 
-    async def _tick(self) -> None:
-        loads = await self.loads()
+    async def _count(self) -> None:
+        """Count answers and refusals, for `/metrics`."""
+        services = self._router.state.services
+        self._requests.add({one: answers(rows) for one, rows in self._workers.items()}, services)
+        self._refusals.add(await self._haproxy.refusals(), services)
+
+    def facts(self) -> Facts:
+        """Give what `/metrics` tells, as of the last look."""
+        router, services = self._router, self._router.state.services
+        behind = router.behind
+        return Facts(
+            seen={name: one for name, one in self._loads.services.items() if self._workers},
+            desired={name: one.replicas for name, one in self._targets.items()},
+            concurrency={name: one.limits.concurrency for name, one in services.items()},
+            requests=self._requests.counts,
+            refusals=self._refusals.counts,
+            reloads=router.reloads,
+            restarts=router.restarts,
+            refused=router.refusal is not None,
+            behind_seconds=(datetime.now(UTC) - behind.since).total_seconds() if behind is not None else 0,
+            ownership_changes=self._peers.changes,
+            certificates={place: one.ends.timestamp() for place, one in router.certificates.items()},
+        )
+
+    async def _tick(self, loads: Loads) -> None:
         own, self._before = since(self._before.services, loads.services), loads
         now = time.monotonic()
         self._look(*await self._peers.look(own, now), now)

@@ -12,6 +12,7 @@ from ipaddress import ip_address
 from typing import Literal
 
 from slipway.spec import Serving
+from slipway.versions import VersionOf
 
 SERVICE_NAME = re.compile(r"[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?")
 KEY_HASH = re.compile(r"[0-9A-F]{64}")
@@ -79,10 +80,26 @@ class Service:
     deployment: tuple[str, str] = ("", "")
     """Namespace and name."""
     serving: Serving = field(default_factory=Serving)
+    version: VersionOf | None = None
+    """Of which web service it is one; None: it is one itself."""
+    routed: bool = True
+    """Whether requests get to it: not if its address is another's, which came first."""
+
+    @property
+    def endpoint(self) -> str:
+        """Name the web service whose address and keys it has."""
+        return self.version.endpoint if self.version is not None else self.name
+
+    @property
+    def fixed(self) -> tuple[object, ...]:
+        """Give what only a new configuration can change."""
+        return self.limits, self.endpoint, self.version.name if self.version is not None else None
 
     def __post_init__(self) -> None:
         if SERVICE_NAME.fullmatch(self.name) is None:
             raise ValueError(f"{self.name!r} is no name of a service")
+        if self.version is not None and self.version.service != self.name:
+            raise ValueError(f"{self.name!r} is not {self.version.service!r}")
         if not all(KEY_HASH.fullmatch(key) for key in self.keys):
             raise ValueError("a key is held as SHA-256 in capitals, never as itself")
 

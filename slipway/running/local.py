@@ -28,7 +28,7 @@ from slipway.running.backend import (
     routed,
     sorted_deployments,
 )
-from slipway.spec import ROUTER_NAMESPACE, SERVING, Serving
+from slipway.spec import ROUTER_NAMESPACE, SERVING, Served
 
 LOOK_SECONDS = 0.1
 READ_SECONDS = 0.2
@@ -160,7 +160,7 @@ def scaled(wanted: Object, state: State) -> Object:
     metadata = wanted["metadata"]
     if wanted["kind"] != "Deployment" or SERVING not in metadata.get("annotations", {}):
         return wanted
-    serving = Serving.model_validate_json(metadata["annotations"][SERVING])
+    serving = Served.model_validate_json(metadata["annotations"][SERVING])
     current = state.objects.get("Deployment", metadata["namespace"], metadata["name"])
     if current is None or not serving.autoscale_enabled:
         return wanted

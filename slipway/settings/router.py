@@ -64,11 +64,6 @@ class Tls(Checked):
                 )
         elif not self.domains:
             mistakes.append("domains or leaf_domain_label: TLS needs a name; give one of them")
-        elif not (self.certificate or self.key_vault_certificate or self.secrets):
-            mistakes.append(
-                f"domains = {', '.join(self.domains)} without a certificate: give certificate and its key, "
-                "secrets, or key_vault_certificate"
-            )
         if self.acme_account is not None and not self.secrets:
             mistakes.append(
                 f"acme_account = {self.acme_account} without secrets: name those that its certificates go to"
@@ -114,5 +109,7 @@ class Router(Checked):
     """gigabytes of at least 0.001; what cluster_purpose needs without it, and 0.5 without Azure"""
     minimum_upload_rate: Annotated[int, Field(gt=0)] = 1_048_576
     """bytes a second above 0, below which a long upload is cut off"""
+    access_log_rate: Annotated[int, Field(ge=0)] = 100
+    """requests a second that all get a line in the access log; of more a share does, of 0 only what fails"""
     image: str | None = None
     """the reference of an image that exists already; then Slipway builds none"""

@@ -1,4 +1,4 @@
-"""An open-loop client: it sends at a steady rate whatever the answers, as independent users do."""
+"""An open-loop client: it sends when it is time, whatever the answers, as independent users do."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import asyncio
 import threading
 import time
 from collections import Counter
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from itertools import count
 
 import httpx
 
@@ -48,7 +49,8 @@ def load(url: str, headers: Mapping[str, str], rate: float) -> Generator[Answers
     All of them are answered, or have failed, when it ends.
     """
     answers, ends = Answers(), threading.Event()
-    worker = threading.Thread(target=lambda: asyncio.run(_send(url, headers, rate, answers, ends)))
+    times = (sent / rate for sent in count())
+    worker = threading.Thread(target=lambda: asyncio.run(_send(url, headers, times, 0.02, answers, ends)))
     worker.start()
     try:
         yield answers
@@ -57,25 +59,40 @@ def load(url: str, headers: Mapping[str, str], rate: float) -> Generator[Answers
         worker.join()
 
 
+def play(url: str, times: Iterable[float], seconds: float) -> Answers:
+    """Send a request at each of these times, in seconds from now, that takes so many in a replica."""
+    answers = Answers()
+    asyncio.run(_send(url, {}, times, seconds, answers, threading.Event()))
+    return answers
+
+
 async def _send(
-    url: str, headers: Mapping[str, str], rate: float, answers: Answers, ends: threading.Event
+    url: str,
+    headers: Mapping[str, str],
+    times: Iterable[float],
+    seconds: float,
+    answers: Answers,
+    ends: threading.Event,
 ) -> None:
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
     async with (
         httpx.AsyncClient(trust_env=False, timeout=PATIENCE, limits=limits) as client,
         asyncio.TaskGroup() as tasks,
     ):
-        begin, sent = time.monotonic(), 0
-        while not ends.is_set():
-            tasks.create_task(_one(client, url, headers, answers))
-            sent += 1
-            await asyncio.sleep(max(0, begin + sent / rate - time.monotonic()))
+        begin = time.monotonic()
+        for at in times:
+            await asyncio.sleep(max(0, begin + at - time.monotonic()))
+            if ends.is_set():
+                break
+            tasks.create_task(_one(client, url, headers, seconds, answers))
 
 
-async def _one(client: httpx.AsyncClient, url: str, headers: Mapping[str, str], answers: Answers) -> None:
+async def _one(
+    client: httpx.AsyncClient, url: str, headers: Mapping[str, str], seconds: float, answers: Answers
+) -> None:
     sent = time.monotonic()
     try:
-        response = await client.post(url, json={"seconds": 0.02}, headers=headers)
+        response = await client.post(url, json={"seconds": seconds}, headers=headers)
     except httpx.TransportError as error:
         said = type(error).__name__
     else:

@@ -4,21 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Generator
+import random
+import statistics
+from collections.abc import Generator, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
 
 from slipway.images.cache import Cache
+from slipway.router.journal import Entry
+from slipway.router.replay import Policy, read, recorded
+from slipway.router.simulation import simulate
+from slipway.spec import ROUTER_NAMESPACE
 from tests.cluster.debian import push_base
 from tests.cluster.kubernetes.cluster import Cluster
 from tests.cluster.kubernetes.stack import Stack, push_router, router_url
+from tests.cluster.load import play
 from tests.cluster.processes import until
 from tests.local.router_parts import statuses
 
 SERVICE = "scaled"
+TRACED = "traced"
 NAMESPACE = "slipway-scaled"
+TRACE = ((10, 2.0), (30, 20.0), (50, 2.0))
+"""A step and back: seconds, and requests a second."""
+TRACE_SECONDS = sum(seconds for seconds, _ in TRACE)
+SERVICE_SECONDS = 0.2
+"""What a request of the trace takes in a replica."""
+SIZES = {"cpu_cores": 0.05, "memory_gb": 0.25}
 Json = dict[str, Any]
 
 
@@ -58,17 +73,15 @@ class Scaled:
 def scaled(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Generator[Scaled]:
     base = push_base(cluster.registry, Cache())
     router = {"replicas": 1, "image": push_router(cluster, base)}
-    service = {
-        "name": SERVICE,
+    echo = {
         "namespace": NAMESPACE,
         "source_directory": "examples/echo",
         "entry_script": "score.py",
         "auth_enabled": False,
-        "autoscale_min_replicas": 0,
-        "autoscale_max_replicas": 3,
-        "max_request_wait_time": 60_000,
     }
-    stack = Stack(cluster, tmp_path_factory.mktemp("scaled") / "project", base, router, [service])
+    bounds = {"autoscale_min_replicas": 0, "autoscale_max_replicas": 3, "max_request_wait_time": 60_000}
+    services = [{"name": SERVICE} | echo | bounds, {"name": TRACED} | echo | SIZES]
+    stack = Stack(cluster, tmp_path_factory.mktemp("scaled") / "project", base, router, services)
     one = Scaled(stack)
     stack.write()
     stack.apply()
@@ -100,7 +113,7 @@ def test_a_burst_scales_to_its_size_and_the_same_stack_applied_again_leaves_it(s
 
 
 def test_the_journal_is_played_again_from_where_the_router_runs(scaled: Scaled) -> None:
-    said = scaled.stack.slipway("replay", "--set", "autoscale_min_replicas=1")
+    said = scaled.stack.slipway("replay", "--service", SERVICE, "--set", "autoscale_min_replicas=1")
     assert said.startswith(f"{SERVICE}: ")
     assert "autoscale_min_replicas=1 " in said
 
@@ -113,3 +126,68 @@ def test_where_another_autoscaler_has_the_deployment_the_router_gives_way_and_sa
     assert set(asyncio.run(scaled.score(40, 0.3))) == {200}
     assert scaled.replicas == 2
     scaled.kubectl("delete", "horizontalpodautoscaler", "other")
+
+
+def test_a_step_and_back_costs_and_misses_what_the_simulation_says(scaled: Scaled) -> None:
+    """The same requests in both; docs/scaling.md tells the bounds, and what was seen."""
+    began = datetime.now(UTC)
+    answers = play(f"{scaled.url}/api/v1/service/{TRACED}/score", arrivals(), SERVICE_SECONDS)
+    failed = answers.failed()
+    assert set(failed) <= {"queue_timeout"}
+    journal = scaled.stack.cluster.kubectl("get", "--raw", f"{router_admin(scaled)}/journal?service={TRACED}")
+    end = began + timedelta(seconds=TRACE_SECONDS)
+    entries = [one for one in read(journal.splitlines())[TRACED] if began <= one.time <= end]
+    real, missed = recorded(entries), sum(failed.values())
+
+    first, serving, startup = min(answers.all)[0], entries[0].serving, startup_seconds(entries)
+    seconds = entries[-1].service_seconds or 0.0  # a request's way through the server, too
+    requests = [(sent - first, seconds) for sent, _ in sorted(answers.all)]
+    policy = Policy(serving, startup)
+    simulated = simulate(
+        requests,
+        policy,
+        seconds=TRACE_SECONDS,
+        slots=serving.replica_max_concurrent_requests,
+        wait_seconds=serving.max_request_wait_time / 1000,
+        startup_seconds=startup,
+        replicas=entries[0].replicas,
+        step_seconds=1.0,
+    )
+    peak, simulated_peak = (max(count for _, count in curve) for curve in (real.replicas, policy.curve))
+    print(f"{len(requests)} requests of {seconds:.3f} s, a replica starts in {startup:.1f} s")
+    print(f"real: {missed} missed, {real.replica_seconds:.0f} replica-seconds, up to {peak}")
+    print(
+        f"simulated: {simulated.missed} missed, {simulated.replica_seconds:.0f} replica-seconds, "
+        f"up to {simulated_peak}"
+    )
+    assert peak > real.replicas[-1][1], "up and down again"
+    assert abs(peak - simulated_peak) <= 1
+    assert simulated.replica_seconds == pytest.approx(real.replica_seconds, rel=0.15)
+    assert abs(missed - simulated.missed) <= 0.05 * len(requests)
+
+
+def startup_seconds(entries: Sequence[Entry]) -> float:
+    """Give the mean time from when a replica was asked for to when it took requests."""
+    added = range(entries[0].replicas + 1, max(one.ready for one in entries) + 1)
+    asked = (next(one.time for one in entries if one.wanted >= number) for number in added)
+    ready = (next(one.time for one in entries if one.ready >= number) for number in added)
+    return statistics.mean((end - begin).total_seconds() for begin, end in zip(asked, ready, strict=True))
+
+
+def arrivals() -> list[float]:
+    """Draw when the trace's requests come: at chance, as independent users send them."""
+    chance, begin, times = random.Random(6), 0.0, list[float]()
+    for seconds, rate in TRACE:
+        at = begin
+        begin += seconds
+        while (at := at + chance.expovariate(rate)) < begin:
+            times.append(at)
+    return times
+
+
+def router_admin(scaled: Scaled) -> str:
+    """Give the path at the API server that leads to the one router's admin port."""
+    selector = "--selector=app.kubernetes.io/name=slipway-router"
+    get = ["get", "pods", f"--namespace={ROUTER_NAMESPACE}", selector, "--output=name"]
+    (pod,) = scaled.stack.cluster.kubectl(*get).split()
+    return f"/api/v1/namespaces/{ROUTER_NAMESPACE}/{pod.replace('pod/', 'pods/')}:8081/proxy"

@@ -96,7 +96,7 @@ class Router:
 
     async def requests_to(self, server: str) -> int | None:
         """Give how many requests a replica ever got; None: the process that takes requests has it no more."""
-        text = (await self.admin.get("/metrics", params={"scope": "server"})).text
+        text = (await self.admin.get("/metrics/haproxy", params={"scope": "server"})).text
         start = f'haproxy_server_sessions_total{{proxy="echo",server="{server}"}} '
         counts = (int(line.removeprefix(start)) for line in text.splitlines() if line.startswith(start))
         return next(counts, None)

@@ -12,14 +12,15 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Mapping
 from pathlib import Path
 from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
 import httpx
+from prometheus_client.parser import text_string_to_metric_families
 
 from slipway.kube.folder import Folder
-from slipway.spec import Serving
+from slipway.spec import Served
 
 KEY = "k" * 32
 SECONDS = 10.0
@@ -161,10 +162,14 @@ class RouterProcess:
         self.process: subprocess.Popen[bytes] | None = None
         self.admin = httpx.AsyncClient(base_url=f"http://{self.address}:{self.admin_port}", trust_env=False)
 
-    def start(self) -> None:
+    def start(self, stdout: int | None = None) -> None:
+        """Start it; its log, and what it writes on stdout unless that goes elsewhere, is `log`."""
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "slipway.router"], env=self.environment, stdout=log, stderr=log
+                [sys.executable, "-m", "slipway.router"],
+                env=self.environment,
+                stdout=stdout or log,
+                stderr=log,
             )
 
     @property
@@ -175,11 +180,16 @@ class RouterProcess:
         return f"http://{self.address}:{self.port}/api/v1/service/{service}/{path}"
 
     def deploy(
-        self, name: str, *replicas: HasPort, keys: tuple[str, str] | None = (KEY, "2" * 32), **serving: object
+        self,
+        name: str,
+        *replicas: HasPort,
+        keys: tuple[str, str] | None = (KEY, "2" * 32),
+        created: str | None = None,
+        **serving: object,
     ) -> None:
         """Write a service's Deployment, slices and Secret."""
         labels = {"slipway/webservice": name}
-        values = Serving.model_validate({"num_replicas": 1, "autoscale_enabled": False, **serving})
+        values = Served.model_validate({"num_replicas": 1, "autoscale_enabled": False, **serving})
         self.folder.put(
             {
                 "kind": "Deployment",
@@ -188,6 +198,7 @@ class RouterProcess:
                     "namespace": NAMESPACE,
                     "labels": labels,
                     "annotations": {"slipway/serving": values.model_dump_json()},
+                    **({"creationTimestamp": created} if created is not None else {}),
                 },
                 "spec": {},
             }
@@ -230,6 +241,26 @@ class RouterProcess:
 
     async def status(self) -> Json:
         return (await self.admin.get("/status")).json()
+
+    async def metrics(self) -> dict[tuple[str, ...], float]:
+        """Give what `/metrics` says, by its name and the values of its labels."""
+        families = text_string_to_metric_families((await self.admin.get("/metrics")).text)
+        return {(one.name, *one.labels.values()): one.value for family in families for one in family.samples}
+
+    async def until_metrics(self, expected: Mapping[tuple[str, ...], float]) -> dict[tuple[str, ...], float]:
+        """Wait until metrics have these values, and give all."""
+        found: dict[tuple[str, ...], float] = {}
+
+        async def look() -> bool | None:
+            found.update(await self.metrics())
+            return expected.items() <= found.items() or None
+
+        await until(look, SECONDS, lambda: f"{found}\n{self.log}")
+        return found
+
+    def access_log(self) -> list[Json]:
+        """Give the lines of the access log."""
+        return [json.loads(line) for line in self.log.splitlines() if line.startswith("{")]
 
     async def until(self, condition: Callable[[Json], bool], seconds: float = SECONDS) -> Json:
         """Wait until the status fulfils a condition and return it."""

@@ -130,8 +130,12 @@ async def test_http_is_refused_or_redirected_but_for_the_pods_own_loopback(tmp_p
                 f"http://127.0.0.1:{router.port}{path}", json={}
             )  # kubectl port-forward
             assert forwarded.status_code == 200
-            metrics = (await router.admin.get("/metrics")).text
-            assert 'slipway_router_refusals_total{service="echo",reason="https_required"} 2' in metrics
+            refused = 'slipway_refusals_total{service="echo",reason="https_required"} 2\n'
+
+            async def counted(page: str = refused) -> bool | None:
+                return page in (await router.admin.get("/metrics")).text or None
+
+            await until(counted, SECONDS, lambda: router.log)
 
 
 @scenario

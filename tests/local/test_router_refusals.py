@@ -205,27 +205,6 @@ async def test_when_the_only_replica_is_gone_unnoticed_then_the_request_waits_fo
 
 
 @scenario
-async def test_when_refusals_are_counted_then_the_metric_has_their_reasons_and_no_made_up_names(
-    tmp_path: Path,
-) -> None:
-    async with running(tmp_path) as router, replicas() as [replica], client() as http:
-        router.deploy("echo", replica)
-        router.start()
-        await router.up("echo", 1)
-        for _ in range(2):
-            await http.post(router.uri("nobody"))
-        await http.post(router.uri("echo"), json={"raise": True})
-        metrics = (await router.admin.get("/metrics")).text
-        name = "slipway_router_refusals_total"
-        assert f'{name}{{service="",reason="unknown_service"}} 2\n' in metrics
-        assert f'{name}{{service="echo",reason="run_failed"}} 1\n' in metrics
-        assert "nobody" not in metrics
-        assert 'haproxy_backend_status{proxy="echo"' in metrics
-        scoped = (await router.admin.get("/metrics?scope=frontend")).text
-        assert "haproxy_backend_status" not in scoped
-
-
-@scenario
 async def test_when_the_admin_port_is_asked_anything_else_then_it_says_what_there_is(tmp_path: Path) -> None:
     async with running(tmp_path) as router:
         router.start()

@@ -150,7 +150,7 @@ DOMAINS = {"tls": {"domains": ["models.example.com"], "key_vault_certificate": "
         (
             {},
             {"tls": {"domains": ["a.example.com", "b.example.com"]}},
-            "router.tls: domains = a.example.com, b.example.com without a certificate",
+            "router.tls.domains = a.example.com, b.example.com without a certificate",
             "give certificate and its key, secrets, or key_vault_certificate",
         ),
         (
@@ -238,7 +238,7 @@ def test_a_certificate_has_its_key_and_is_for_the_domains() -> None:
 def test_a_platform_needs_no_certificate_of_a_router_that_is_another_stacks() -> None:
     own = {"tls": {"domains": ["models.example.com"]}}
     assert lines({}, router=own, layer="platform") == []
-    assert len(lines({}, router=own, layer="services", platform_stack="a/b/c")) == 2
+    assert len(lines({}, router=own, layer="services", platform_stack="a/b/c")) == 1
 
 
 def test_two_layers_are_two_stacks() -> None:

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slipway.collect import Collector, ModelDataCollector, collection, names
-from slipway.collect.collection import CORRELATIONS, csv_row, text_of
 from slipway.collect.config import Config, from_environment
 from slipway.collect.frames import decode
 from slipway.collect.request import request_id
+from slipway.collect.rows import CORRELATIONS, csv_rows, text_of
 from slipway.collect.spool import ROW_BYTES
 from slipway.collect.v2 import CorrelationContext
 
@@ -75,7 +75,7 @@ def test_a_request_and_its_answer_lie_in_v1s_paths_with_v1s_columns(found: colle
 
 @given(st.binary(max_size=50), st.text(max_size=20))
 def test_any_body_and_any_id_is_one_row_that_reads_back(body: bytes, identity: str) -> None:
-    row = csv_row([text_of(body), identity])
+    row = csv_rows([[text_of(body), identity]])
     assert next(csv.reader(io.StringIO(row.decode(), newline="")))[0] == text_of(body)
     assert row.endswith(b"\r\n")
 

@@ -1,9 +1,11 @@
 """The spool from the writer to an uploader, with a storage in memory that can fail at any call."""
 
 import fcntl
+import subprocess
+import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -11,24 +13,34 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slipway.collect import journal, spool
-from slipway.collect.frames import Encoder, Entry, decode
+from slipway.collect.frames import Encoder, decode
 from slipway.collect.journal import Counts
 from slipway.collect.request import sampled
-from slipway.collect.spool import ROW_BYTES, Item, Spool
+from slipway.collect.rows import Entry, Place, Request, entries_of
+from slipway.collect.spool import OVERHEAD, ROW_BYTES, Spool
 from slipway.storage.blob import Exists, StorageError
 from slipway.storage.spool import Spool as Uploads
 from slipway.storage.spool import Totals, numbered, parts
 
-ENTRIES = st.lists(
-    st.builds(
-        Entry,
-        st.sampled_from(["a/data.csv", "b/é/data.csv"]),
-        st.just(b"x,y\r\n"),
-        st.integers(1, 5),
-        st.binary(max_size=40),
-    ),
-    max_size=12,
+ENTRY = st.builds(
+    Entry,
+    st.sampled_from(["a/data.csv", "b/é/data.csv"]),
+    st.just(b"x,y\r\n"),
+    st.integers(1, 5),
+    st.binary(max_size=40),
 )
+PLACES = [Place("s/g/w", "svc", "é", "1"), Place("", "", "", "")]
+REQUEST = st.builds(
+    Request,
+    st.sampled_from(PLACES),
+    st.text(st.characters(max_codepoint=255), max_size=5),
+    st.floats(0, 2**32),
+    st.integers(200, 599),
+    st.binary(max_size=40),
+    st.binary(max_size=40),
+)
+ENTRIES = st.lists(ENTRY, max_size=12)
+KEPT = st.lists(ENTRY | REQUEST, max_size=12)
 
 
 class Memory:
@@ -57,9 +69,9 @@ class Memory:
         return at + len(data)
 
 
-def item(number: int, name: str = "m/data.csv", size: int = 0) -> Item:
+def offer(writer: Spool, number: int, size: int = 0) -> bool:
     data = f"{number}{'x' * size}\r\n".encode()
-    return Item(1, len(data) + 100, lambda: [Entry(name, b"n\r\n", 1, data)])
+    return writer.offer([Entry("m/data.csv", b"n\r\n", 1, data)], 1, len(data))
 
 
 def numbers(blob: bytes) -> list[int]:
@@ -69,21 +81,25 @@ def numbers(blob: bytes) -> list[int]:
     return [int(line.rstrip("x")) for line in lines[1:-1]]
 
 
-@given(ENTRIES)
-def test_what_is_written_in_frames_is_read_back(entries: list[Entry]) -> None:
+def encoded(kept: Sequence[Entry | Request]) -> bytes:
     encoder = Encoder()
-    assert list(decode(b"".join(map(encoder.encode, entries)))) == entries
+    return b"".join(piece for one in kept for piece in encoder.encode(one))
 
 
-@given(ENTRIES, st.data())
+@given(KEPT)
+def test_what_is_written_in_frames_is_read_back_as_rows(kept: list[Entry | Request]) -> None:
+    assert list(decode(encoded(kept))) == [entry for one in kept for entry in entries_of(one)]
+
+
+@given(KEPT, st.data())
 def test_a_file_that_is_cut_anywhere_gives_its_whole_frames_and_no_more(
-    entries: list[Entry], data: st.DataObject
+    kept: list[Entry | Request], data: st.DataObject
 ) -> None:
-    encoder = Encoder()
-    content = b"".join(map(encoder.encode, entries))
+    content = encoded(kept)
     cut = data.draw(st.integers(0, len(content)))
     found = list(decode(content[:cut] + b"\0" * data.draw(st.integers(0, 30))))
-    assert found == entries[: len(found)]
+    rows = [entries_of(one) for one in kept]
+    assert found in [[entry for made in rows[:number] for entry in made] for number in range(len(rows) + 1)]
 
 
 @given(ENTRIES)
@@ -111,7 +127,7 @@ def test_a_rate_is_the_part_of_ids_that_is_sampled() -> None:
 def test_all_rows_arrive_in_order_below_one_header(tmp_path: Path) -> None:
     writer = Spool(tmp_path, 2**20, lambda _: None)
     for number in range(1000):
-        assert writer.offer(item(number))
+        assert offer(writer, number)
     writer.close()
     store = Memory()
     uploads = Uploads(tmp_path, store)
@@ -122,8 +138,8 @@ def test_all_rows_arrive_in_order_below_one_header(tmp_path: Path) -> None:
 
 def test_a_full_queue_drops_and_counts_and_never_waits(tmp_path: Path) -> None:
     told: list[Counts] = []
-    writer = Spool(tmp_path, 2**20, told.append, memory=1000)
-    taken = [writer.offer(item(number)) for number in range(100)]
+    writer = Spool(tmp_path, 2**20, told.append, memory=10 * OVERHEAD)
+    taken = [offer(writer, number) for number in range(100)]
     writer.close()
     assert 0 < sum(taken) < 100
     assert writer.counts == Counts(100, 100 - sum(taken), 0, 0)
@@ -132,32 +148,34 @@ def test_a_full_queue_drops_and_counts_and_never_waits(tmp_path: Path) -> None:
 
 def test_a_row_that_no_append_takes_is_refused_and_those_behind_it_arrive(tmp_path: Path) -> None:
     writer = Spool(tmp_path, 2**30, lambda _: None)
-    assert not writer.offer(item(1, size=2 * ROW_BYTES))
-    quoted = b'"' * ROW_BYTES  # as large as that only once it is written
-    assert writer.offer(Item(1, 10, lambda: [Entry("m/data.csv", b"n\r\n", 1, quoted + b"\r\n")]))
-    assert writer.offer(Item(1, 10, lambda: [Entry("\ud800", b"", 1, b"\r\n")])), "no blob is named so"
-    assert writer.offer(Item(1, 10, lambda: [Entry(str(1 / 0), b"", 1, b"")]))
-    assert writer.offer(item(2))
+    assert not offer(writer, 1, size=2 * ROW_BYTES)
+    quoted, plain = b'"' * (ROW_BYTES // 2), b"x" * (ROW_BYTES // 2)
+    for body in (quoted, plain):  # of which the first is too large only once it is a row
+        assert writer.offer([Request(PLACES[0], "id", 0, 200, body, b"")], 2, len(body))
+    assert offer(writer, 2)
     writer.close()
     store = Memory()
     Uploads(tmp_path, store).ship()
     assert numbers(store.blobs["m/data.csv"]) == [2]
-    assert writer.counts.refused == 4
+    blobs = {name.split("/")[6]: blob for name, blob in store.blobs.items() if name != "m/data.csv"}
+    assert [blob.count(b"\r\n") for blob in (blobs["inputs"], blobs["predictions"])] == [2, 2]
+    assert plain in blobs["inputs"]
+    assert writer.counts.refused == 3
 
 
 def test_a_full_spool_drops_until_there_is_room_again(tmp_path: Path) -> None:
     writer = Spool(tmp_path, 3 * journal.SIZE, lambda _: None)
-    writer.offer(item(1, size=2000))
+    offer(writer, 1, size=2000)
     deadline = time.monotonic() + 10
     number = 1
     while not writer.counts.spool and time.monotonic() < deadline:
         number += 1
-        writer.offer(item(number, size=2000))
+        offer(writer, number, size=2000)
         time.sleep(0.01)
     store = Memory()
     uploads = Uploads(tmp_path, store)
     uploads.ship()
-    writer.offer(item(10_000))
+    offer(writer, 10_000)
     writer.close()
     uploads.ship()
     arrived = numbers(store.blobs["m/data.csv"])
@@ -170,7 +188,7 @@ def test_a_full_spool_drops_until_there_is_room_again(tmp_path: Path) -> None:
 def test_where_nothing_can_be_written_rows_are_dropped_and_counted(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     writer = Spool(tmp_path / "file" / "spool", 2**20, lambda _: None)
-    writer.offer(item(1))
+    offer(writer, 1)
     writer.close()
     assert writer.counts == Counts(1, 0, 1, 0)
 
@@ -185,9 +203,8 @@ def test_rows_arrive_once_whatever_call_fails_and_whenever_the_uploader_starts_a
     page = journal.create(folder)
     cells = journal.cells_of(page)
     for number in range(3):
-        encoder = Encoder()
         rows = [Entry(f"{n % 2}/data.csv", b"n\r\n", 1, f"{number * 4 + n}\r\n".encode()) for n in range(4)]
-        (folder / f"{number + 1:08d}.spool").write_bytes(b"".join(map(encoder.encode, rows)))
+        (folder / f"{number + 1:08d}.spool").write_bytes(encoded(rows))
     cells[journal.ACCEPTED] = 12
     store = Memory(lambda: bool(failures) and failures.pop(), most=5)
     for attempt in range(60):
@@ -216,7 +233,7 @@ def test_a_full_blob_is_followed_by_another(tmp_path: Path) -> None:
     uploads = Uploads(tmp_path, store)
     for number in range(3):
         writer = Spool(tmp_path, 2**20, lambda _: None)
-        writer.offer(item(number))
+        offer(writer, number)
         writer.close()
         uploads.ship()
     assert {name: numbers(blob) for name, blob in store.blobs.items()} == {
@@ -231,7 +248,7 @@ def test_an_uploader_that_dies_between_counting_a_writer_and_forgetting_it_count
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writer = Spool(tmp_path, 2**20, lambda _: None)
-    writer.offer(item(1))
+    offer(writer, 1)
     writer.close()
     del writer
     store = Memory()
@@ -256,7 +273,7 @@ def test_an_uploader_that_dies_between_counting_a_writer_and_forgetting_it_count
 
 def test_a_living_writers_open_file_is_left_alone(tmp_path: Path) -> None:
     writer = Spool(tmp_path, 2**20, lambda _: None)
-    writer.offer(item(1))
+    offer(writer, 1)
     deadline = time.monotonic() + 10
     while not list(tmp_path.glob("*/*.open")) and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -266,6 +283,18 @@ def test_a_living_writers_open_file_is_left_alone(tmp_path: Path) -> None:
     assert store.blobs == {}
     assert uploads.waits
     writer.close()
+
+
+def test_rows_of_a_process_that_is_killed_at_its_first_ones_are_counted(tmp_path: Path) -> None:
+    script = (
+        "import os, signal, sys; from pathlib import Path; from slipway.collect.spool import Spool\n"
+        "Spool(Path(sys.argv[1]), 2**20, print).offer([], 3, 10)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False)
+    uploads = Uploads(tmp_path, Memory())
+    uploads.ship()
+    assert uploads.totals() == Totals(accepted=3, crash=3)
 
 
 def test_the_lock_of_a_journal_lasts_as_long_as_its_page(tmp_path: Path) -> None:
@@ -280,7 +309,7 @@ def test_the_lock_of_a_journal_lasts_as_long_as_its_page(tmp_path: Path) -> None
 def test_a_file_is_closed_when_it_is_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spool, "FILE_SECONDS", 0.05)
     writer = Spool(tmp_path, 2**20, lambda _: None)
-    writer.offer(item(1))
+    offer(writer, 1)
     deadline = time.monotonic() + 10
     while not list(tmp_path.glob("*/*.spool")):
         assert time.monotonic() < deadline

@@ -24,6 +24,7 @@ def test_when_all_is_given_then_all_is_read() -> None:
         "PORT": "80",
         "ADMIN_PORT": "81",
         "MINIMUM_UPLOAD_RATE": "1000",
+        "ACCESS_LOG_RATE": "0",
         "SLIPWAY_HTTP_REUSE": "safe",
     }
     assert from_environment(given) == Options(
@@ -36,6 +37,7 @@ def test_when_all_is_given_then_all_is_read() -> None:
         pod="router-1",
         reuse="safe",
         minimum_upload_rate=1000,
+        access_log_rate=0,
     )
 
 
@@ -46,6 +48,7 @@ def test_when_all_is_given_then_all_is_read() -> None:
         ("PORT", "0", "whole number"),
         ("ADMIN_PORT", "65536", "whole number"),
         ("MINIMUM_UPLOAD_RATE", "-1", "whole number"),
+        ("ACCESS_LOG_RATE", "", "whole number from 0"),
         ("POD_IP", "localhost", "must be a plain IP address"),
         ("POD_IP", "fe80::1%a b", "must be a plain IP address"),
         ("SLIPWAY_HTTP_REUSE", "often", "must be one of never, safe, aggressive, always"),
@@ -87,7 +90,7 @@ def test_when_half_of_https_is_given_then_the_other_is_asked_for(given: dict[str
         from_environment(GIVEN | given)
 
 
-@pytest.mark.parametrize("names", [(), ("tls.key",), ("models.ocsp", "models.issuer")])
+@pytest.mark.parametrize("names", [(), ("tls.key",)])
 def test_when_a_folder_has_no_certificate_then_the_error_says_what_belongs_there(
     names: tuple[str, ...], tmp_path: Path
 ) -> None:

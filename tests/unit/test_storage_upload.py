@@ -7,8 +7,8 @@ from typing import BinaryIO
 import pytest
 from azure.core.exceptions import ClientAuthenticationError
 
-from slipway.collect.frames import Entry
-from slipway.collect.spool import Item, Spool
+from slipway.collect.rows import Entry
+from slipway.collect.spool import Spool
 from slipway.storage.blob import Account, Refused, SignedOut, StorageError, connect
 from slipway.storage.outputs import Outputs
 from slipway.storage.spool import Spool as Uploads
@@ -47,7 +47,7 @@ class Store:
 def collected(root: Path, *names: str) -> None:
     writer = Spool(root, 2**20, lambda _: None)
     for name in names:
-        assert writer.offer(Item(1, 10, lambda name=name: [Entry(name, b"", 1, b"row\n")]))
+        assert writer.offer([Entry(name, b"", 1, b"row\n")], 1, 10)
     writer.close()
 
 

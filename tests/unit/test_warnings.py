@@ -178,8 +178,9 @@ def test_the_plan_says_when_a_certificate_of_its_file_ends(ends: datetime.date, 
     end = datetime.datetime.combine(ends, datetime.time(), datetime.UTC)
     public, _ = certificate("a.example.com", begins=end - 365 * DAY, ends=end)
     router = {"tls": {"domains": ["a.example.com"], "certificate": public.decode()}}
+    stack = {"kubernetes": {"context": "kind"}, "router": router}
     on = datetime.date(2026, 11, 21)
-    assert said({}, on, router=router) == (
+    assert warnings(Settings.model_validate(stack), on) == (
         [f"router.tls.certificate for a.example.com, 127.0.0.1: {line}"] if line else []
     )
 

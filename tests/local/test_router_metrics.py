@@ -1,0 +1,91 @@
+"""What `/metrics` says of real requests, also over reloads, restarts and HAProxy's end."""
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+from tests.local.router_parts import client, replicas, running, scenario
+
+
+@scenario
+async def test_when_requests_end_then_metrics_count_them_by_service_status_and_reason(tmp_path: Path) -> None:
+    async with running(tmp_path) as router, replicas() as [replica], client() as http:
+        router.deploy("echo", replica, max_request_wait_time=200)
+        router.start()
+        await router.up("echo", 1)
+        for body in ({}, {}, {"raise": True}):
+            await http.post(router.uri("echo"), json=body)
+        await asyncio.gather(*(http.post(router.uri("echo"), json={"sleep": 0.5}) for _ in range(3)))
+        for _ in range(2):
+            await http.post(router.uri("nobody"))
+        found = await router.until_metrics(
+            {
+                ("slipway_requests_total", "echo", "2xx"): 3,
+                ("slipway_requests_total", "echo", "4xx"): 0,
+                ("slipway_requests_total", "echo", "5xx"): 3,
+                ("slipway_refusals_total", "echo", "run_failed"): 1,
+                ("slipway_refusals_total", "echo", "queue_timeout"): 2,
+                ("slipway_refusals_total", "", "unknown_service"): 2,
+                ("slipway_replicas_ready", "echo"): 1,
+                ("slipway_replicas_desired", "echo"): 1,
+                ("slipway_replica_max_concurrent_requests", "echo"): 1,
+            }
+        )
+        assert "nobody" not in str(found)
+
+
+@scenario
+async def test_when_requests_run_and_wait_then_metrics_say_how_many(tmp_path: Path) -> None:
+    async with running(tmp_path) as router, replicas() as [replica], client() as http:
+        router.deploy("echo", replica, max_request_wait_time=10_000)
+        router.start()
+        await router.up("echo", 1)
+        asked = asyncio.gather(*(http.post(router.uri("echo"), json={"sleep": 2}) for _ in range(3)))
+        await router.until_metrics(
+            {("slipway_requests_running", "echo"): 1, ("slipway_queue_length", "echo"): 2}
+        )
+        await asked
+        await router.until_metrics({("slipway_queue_length", "echo"): 0})
+
+
+@scenario
+async def test_when_haproxy_reloads_or_is_killed_then_counts_go_on(tmp_path: Path) -> None:
+    async with running(tmp_path) as router, replicas() as [replica], client() as http:
+        router.deploy("echo", replica)
+        router.start()
+        await router.up("echo", 1)
+
+        async def count(number: int) -> None:
+            await http.post(router.uri("echo"), json={})
+            await http.post(router.uri("echo"), json={"raise": True})
+            await router.until_metrics(
+                {
+                    ("slipway_requests_total", "echo", "2xx"): number,
+                    ("slipway_refusals_total", "echo", "run_failed"): number,
+                }
+            )
+
+        await count(1)
+        router.deploy("other", replica)
+        await router.until_metrics({("slipway_router_reloads_total",): 1})
+        await router.up("other", 1)
+        await count(2)
+        os.kill((await router.status())["haproxy_pid"], signal.SIGKILL)
+        await router.until_metrics({("slipway_router_restarts_total",): 1})
+        await router.up("echo", 1)
+        await count(3)
+
+
+@scenario
+async def test_when_it_is_asked_for_then_there_is_haproxys_own_exporter(tmp_path: Path) -> None:
+    async with running(tmp_path) as router, replicas() as [replica]:
+        router.deploy("echo", replica)
+        router.start()
+        await router.up("echo", 1)
+        everything = (await router.admin.get("/metrics/haproxy")).text
+        assert 'haproxy_backend_status{proxy="echo"' in everything
+        scoped = (await router.admin.get("/metrics/haproxy?scope=frontend")).text
+        assert "haproxy_frontend_status" in scoped
+        assert "haproxy_backend_status" not in scoped
+        assert "haproxy_" not in (await router.admin.get("/metrics")).text
