@@ -16,11 +16,12 @@ from datetime import UTC, datetime
 
 from slipway.certificates import Certificate
 from slipway.kube.watch import Behind
+from slipway.router.authority import Member
 from slipway.router.certificates import Complaint, complaints, fingerprint, secured, served
-from slipway.router.config import certificate_file, longest_ms, render
+from slipway.router.config import longest_ms, render
 from slipway.router.discovery import discover
 from slipway.router.feed import Feed, Objects
-from slipway.router.haproxy import HAProxy, HAProxyError
+from slipway.router.haproxy import HAProxy, HAProxyError, NoReply
 from slipway.router.hold import Holds
 from slipway.router.load import Load, loads, requests
 from slipway.router.options import Options
@@ -33,9 +34,9 @@ from slipway.router.plan import (
     after_commands,
     forget,
     plan,
-    renewal,
     without_reload,
 )
+from slipway.router.renewals import Renewals
 from slipway.router.state import State
 
 log = logging.getLogger(__name__)
@@ -59,23 +60,24 @@ class Router:
         self._haproxy = haproxy
         self._feed = feed
         self._holds = Holds()
+        self._member = Member(options.pod)
         self._objects = Objects()
         self._wanted = State()
         self._installed = State()  # what the files say; differs from what runs only while a command is sent
         self._running = Running()
         self._refused: State | None = None
-        self._unfit: dict[str, str] = {}  # certificates that HAProxy refused
+        self._renewals = Renewals(haproxy)
         self._files: Hashable = None  # of a folder of certificates, as they were read
         self._stranded_since: float | None = None
         self._started_at = 0.0
         self._reloaded_at = -math.inf
         self._waits = False
+        self._in_doubt = False  # whether HAProxy took the files of a reload
         self._pause = BUSY_SECONDS
         self._stopping = False
         self.first = State()
         """What HAProxy did first."""
         self.error: str | None = None
-        self.certificate_error: str | None = None
         self.reloads = 0
         self.commands = 0
         self.restarts = 0
@@ -109,6 +111,11 @@ class Router:
     def behind(self) -> Behind | None:
         """Since when, and why, the objects may be old."""
         return self._feed.behind
+
+    @property
+    def certificate_error(self) -> str | None:
+        """Why HAProxy does not take a new certificate, and goes on with the one before."""
+        return self._renewals.error
 
     @property
     def certificates(self) -> Mapping[str, Certificate]:
@@ -171,11 +178,18 @@ class Router:
             stopped.cancel()
 
     def _discover(self, objects: Objects) -> None:
-        found, options = discover(objects), self._options
+        found, options = discover(objects, self._options.pod), self._options
         if (tls := options.tls) is not None:
             self._files = fingerprint(tls.folder) if tls.folder is not None else None
             found = secured(objects, found, tls, options.namespace, self._wanted.certificates)
         self._objects, self._wanted = objects, found
+        self._identify()
+
+    def _identify(self) -> None:
+        """Take the certificate by which other routers know this one; who has no name is alone."""
+        if self._options.pod:
+            identity = self._member.look(self._objects.secrets, datetime.now(UTC))
+            self._wanted = replace(self._wanted, identity=identity)
 
     async def _serve(self, stop: asyncio.Event, now: asyncio.Event) -> None:
         """Keep HAProxy equal to the feed until told to stop, and a little longer."""
@@ -200,10 +214,12 @@ class Router:
                 if snapshot.done():
                     self._discover(snapshot.result())
                     snapshot = asyncio.create_task(self._feed.next(), name="feed")
+                else:
+                    self._identify()  # its time may be up
                 try:
                     await self._converge()
                 except HAProxyError:
-                    pass  # it has ended: the next turn starts it again
+                    pass  # it has ended, or did not answer: the next turn starts it again, or goes on
                 except OSError as error:  # no room for a file or a process: the next turn tries again
                     log.error("%s", error)  # noqa: TRY400 - its text says it all
         finally:
@@ -220,6 +236,7 @@ class Router:
         await self._haproxy.start()
         self._running = Running(self._installed)
         self._refused = None
+        self._in_doubt = False
         await self._hold()
         self._started_at = time.monotonic()
 
@@ -255,6 +272,8 @@ class Router:
         if self._waits or (isinstance(action, Reload) and target == self._refused):
             target = without_reload(self._running.state, target)
             action = plan(self._running, target)
+        if self._in_doubt and not await self._must_wait():
+            action = Reload(("HAProxy did not say whether it took a configuration",))
         match action:
             case Noop():
                 pass
@@ -269,29 +288,11 @@ class Router:
         await self._hold()
 
     async def _renew(self) -> None:
-        """Hand new certificates over; one that HAProxy does not take is never tried again."""
-        for name, old in self._running.state.certificates.items():
-            new = self._wanted.certificates.get(name, old)
-            if new in (old, self._unfit.get(name)):
-                continue
-            try:
-                for command in renewal(name, new):
-                    await self._haproxy.tell(command)
-            except HAProxyError as error:
-                if self.pid is None:
-                    raise
-                self._unfit[name] = new
-                self.certificate_error = f"{name}: {error}; the certificate before is used on"
-                log.error("%s", self.certificate_error)  # noqa: TRY400 - its text says it all
-                with contextlib.suppress(HAProxyError):
-                    await self._haproxy.ask(f"abort ssl cert {certificate_file(name)}")
-                continue
-            log.info("certificate %s is renewed", name)
-            self._unfit.pop(name, None)
-            self.certificate_error = None
-            renewed = {**self._running.state.certificates, name: new}
-            self._running = replace(self._running, state=replace(self._running.state, certificates=renewed))
-            await self._install(self._running.state, check=False)
+        """Hand new certificates over."""
+        state = await self._renewals.apply(self._running.state, self._wanted.certificates)
+        if state != self._running.state:
+            self._running = replace(self._running, state=state)
+            await self._install(state, check=False)
 
     async def _command(self, commands: Sequence[Command], target: State) -> None:
         await self._install(target, check=False)
@@ -314,6 +315,10 @@ class Router:
             self._waits = patient and await self._strands()  # since it was looked at before the check
             if not self._waits:
                 await self._haproxy.reload()
+        except NoReply as error:
+            self.error, self._in_doubt = str(error), True
+            log.error("%s", error)  # noqa: TRY400 - its text says it all
+            raise  # the next turn tries again
         except HAProxyError as error:
             if self.pid is None:
                 raise
@@ -326,6 +331,7 @@ class Router:
             return
         self.reloads += 1
         self._reloaded_at = time.monotonic()
+        self._in_doubt = False
         self.error = self._refused = self._stranded_since = None
         self._running = Running(target)
         self._holds.retire(_queues_end(before))

@@ -20,7 +20,8 @@ from slipway.kube.folder import Object
 from slipway.problems import explain, shown
 from slipway.router import endpoints
 from slipway.router.feed import Objects
-from slipway.router.state import SERVICE_NAME, Ignored, Limits, Replica, Service, State, hashed
+from slipway.router.ownership import router_pods
+from slipway.router.state import SERVICE_NAME, Ignored, Limits, Replica, Routers, Service, State, hashed
 from slipway.spec import SERVING, WEBSERVICE, Served, Serving, is_key
 
 FOREVER = datetime.max.replace(tzinfo=UTC)
@@ -45,8 +46,11 @@ class _Secret(BaseModel):
     data: dict[str, str] | None = None
 
 
-def discover(objects: Objects) -> State:
-    """Read all that web services are made of; never raises."""
+def discover(objects: Objects, pod: str = "") -> State:
+    """Read all that web services and other routers are made of; never raises.
+
+    Without its own `pod`'s name a router is alone.
+    """
     errors: dict[str, list[str]] = defaultdict(list)
     ignored: list[Ignored] = []
     services: dict[str, Service] = {}
@@ -66,7 +70,9 @@ def discover(objects: Objects) -> State:
     for name in _unrouted(services, owners, ignored):
         services[name] = replace(services[name], routed=False)
     lines = {name: "; ".join(found) for name, found in errors.items() if found}
-    return State(services, lines, tuple(ignored))
+    ready = {name: one.entry("peer") for name, one in router_pods(objects.routers).ready.items()}
+    routers = Routers(pod, ready) if pod else Routers()
+    return State(services, lines, tuple(ignored), routers=routers)
 
 
 def _age(deployment: _Metadata) -> tuple[datetime, str, str]:

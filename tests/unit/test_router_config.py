@@ -31,7 +31,7 @@ GREEN = replace(
 )
 
 
-@pytest.mark.parametrize("name", ["haproxy.cfg", "routes.map", "versions.map", "keys.map"])
+@pytest.mark.parametrize("name", ["haproxy.cfg", "routes.map", "versions.map", "names.map", "keys.map"])
 def test_when_three_services_one_with_versions_are_rendered_then_the_files_are_these(
     name: str, golden: Callable[[str, str], None]
 ) -> None:
@@ -58,7 +58,7 @@ def test_when_keys_are_rendered_then_no_key_is_among_them() -> None:
 )
 def test_when_reuse_is_chosen_then_the_configuration_says_so(reuse: str, lines: list[str]) -> None:
     options = Options(objects=Path("/objects"), directory=Path("/run"), reuse=reuse)
-    config = render(state_of(), options)["haproxy.cfg"]
+    config = render(state_of(), options)["haproxy.cfg"].partition("frontend")[0]
     found = [line.strip() for line in config.splitlines() if "reuse" in line or "server-close" in line]
     assert found == lines
 
@@ -93,12 +93,12 @@ def test_when_there_is_a_certificate_then_requests_come_in_by_tls_and_http_is_a_
     options = Options(objects=Path("/objects"), directory=Path("/run"), address="fd00::1", tls=tls)
     state = State(certificates={"a": "PEM of a", "b": "PEM of b"})
     lines = frontend(state, options)
-    bind = "bind [fd00::1]:8443,[::1]:8443 ssl crt a.pem crt b.pem alpn h2,http/1.1"
+    bind = "bind [fd00::1]:8443,[::1]:8443 ssl crt tls-a.pem crt tls-b.pem alpn h2,http/1.1"
     assert bind in lines
     assert [line for line in lines if "so_name http" in line and "use-service" in line] == (
         [rule] if rule else []
     )
-    assert render(state, options)["b.pem"] == "PEM of b"
+    assert render(state, options)["tls-b.pem"] == "PEM of b"
     assert not any(" ssl " in line for line in frontend(State(), options))
 
 
