@@ -32,6 +32,7 @@ local SENTENCES = {
   replica_failed = "The replica ended without an answer. The request may have been run, so it was not sent again.",
   owner_failed = "The router pod that this request was handed to ended, or did not answer in time. The request may have been run, so it was not sent again.",
   scoring_timeout = "The replica did not answer within scoring_timeout_ms.",
+  https_required = "This name takes HTTPS only. A key that came with this request could be read on its way: regenerate it.",
   router_error = "The router could not carry this request.",
 }
 
@@ -124,6 +125,11 @@ core.register_fetches("refusal", refusal)
 -- connection is closed while a body comes in, the client is reset and may never see the answer.
 local function refuse(status, given, header, value)
   return function(applet)
+    local status, value = status, value
+    if type(value) == "function" then
+      value = value(applet)
+      if not value then status = 403 end
+    end
     local body = refusal(applet, given)
     local read = 0
     repeat
@@ -133,7 +139,7 @@ local function refuse(status, given, header, value)
     applet:set_status(status)
     applet:add_header("content-type", "application/json")
     applet:add_header("content-length", #body)
-    if header then applet:add_header(header, value) end
+    if value then applet:add_header(header, value) end
     applet:start_response()
     applet:send(body)
   end
@@ -146,6 +152,17 @@ core.register_service("refuse_token_method", "http", refuse(405, "method_not_all
 core.register_service("refuse_unauthorized", "http", refuse(401, "401", "www-authenticate", "Bearer"))
 core.register_service("refuse_clients", "http", refuse(503, "too_many_clients", "retry-after", "1"))
 core.register_service("refuse_size", "http", refuse(413, "body_too_large"))
+core.register_service("refuse_http", "http", refuse(403, "https_required"))
+
+-- The same by HTTPS, where that has its own port; nil if the request does not say which host it wants.
+local function by_https(applet)
+  local hosts = applet.headers["host"]
+  local host = hosts and hosts[0]:gsub(":%d*$", ""):match("^[%w%.%-%[%]:]+$")
+  if not host then return nil end
+  return "https://" .. host .. applet.path .. (applet.qs ~= "" and "?" .. applet.qs or "")
+end
+
+core.register_service("redirect", "http", refuse(308, "https_required", "location", by_https))
 
 -- http-request lua.await_hold: around a start or a reload, keep requests for a service without replicas out of its
 -- queue. Before the slot of its `_hold` is taken they would get it themselves; and a worker that is replaced never hears
