@@ -20,6 +20,7 @@ from slipway.spec import MAX_TIMEOUT_MS, ROUTER_NAMESPACE
 NAME = "slipway-router"
 TLS_PORT = 8443
 ADMIN_PORT = 8081
+PEER_PORT = 8444
 RUN_DIR = "/run/slipway"
 GRACE_SECONDS = 2 * MAX_TIMEOUT_MS // 1000 + 150
 """The longest wait and scoring that a web service can ask for, and the slowest upload and answer."""
@@ -34,6 +35,8 @@ RIGHTS = {
     ("", "pods"): ("list", "watch"),
     ("apps", "deployments"): ("list", "watch"),
     ("apps", "deployments/scale"): ("patch",),
+    ("authentication.k8s.io", "tokenreviews"): ("create",),
+    ("authorization.k8s.io", "subjectaccessreviews"): ("create",),
     ("autoscaling", "horizontalpodautoscalers"): ("list", "watch"),
     ("discovery.k8s.io", "endpointslices"): ("list", "watch"),
     ("events.k8s.io", "events"): ("create", "patch"),
@@ -95,7 +98,8 @@ class Router(pulumi.ComponentResource):
             ),
             opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=needed)),
         )
-        ports = {"http": 80} | ({"https": 443} if args.certificate is not None else {})
+        encrypts = args.settings.tls is not None and args.settings.tls.encrypts
+        ports = {"http": 80} | ({"https": 443} if encrypts else {})
         service = k8s.core.v1.Service(
             name,
             metadata=pods.metadata(NAME, ROUTER_NAMESPACE, labels, _load_balancer(args)),
@@ -105,6 +109,20 @@ class Router(pulumi.ComponentResource):
                 ports=[
                     k8s.core.v1.ServicePortArgs(name=port, port=number, target_port=port)
                     for port, number in ports.items()
+                ],
+            ),
+            opts=child,
+        )
+        # The routers find each other, and their ports, by its EndpointSlices; it has no address.
+        k8s.core.v1.Service(
+            f"{name}-peers",
+            metadata=pods.metadata(f"{NAME}-peers", ROUTER_NAMESPACE, labels),
+            spec=k8s.core.v1.ServiceSpecArgs(
+                cluster_ip="None",
+                selector=selector,
+                ports=[
+                    k8s.core.v1.ServicePortArgs(name=port, port=number, target_port=port)
+                    for port, number in {"admin": ADMIN_PORT, "peer": PEER_PORT}.items()
                 ],
             ),
             opts=child,
@@ -134,11 +152,15 @@ class Router(pulumi.ComponentResource):
                         from_=[_cluster_services(), router_peer()],  # who tell each other their loads
                         ports=[k8s.networking.v1.NetworkPolicyPortArgs(port="admin", protocol="TCP")],
                     ),
+                    k8s.networking.v1.NetworkPolicyIngressRuleArgs(  # requests, to who owns their service
+                        from_=[router_peer()],
+                        ports=[k8s.networking.v1.NetworkPolicyPortArgs(port="peer", protocol="TCP")],
+                    ),
                 ],
             ),
             opts=child,
         )
-        scheme = "http" if args.certificate is None else "https"
+        scheme = "https" if encrypts else "http"
         host = args.host
         self.url = (
             service.status.apply(router_url)
@@ -230,19 +252,19 @@ def _pod(
     variables = {
         "PORT": str(settings.port),
         "ADMIN_PORT": str(ADMIN_PORT),
+        "PEER_PORT": str(PEER_PORT),
         "MINIMUM_UPLOAD_RATE": str(settings.minimum_upload_rate),
         "ACCESS_LOG_RATE": str(settings.access_log_rate),
         "SLIPWAY_RUN_DIR": RUN_DIR,
         "TMPDIR": RUN_DIR,
     }
-    ports = {"http": settings.port, "admin": ADMIN_PORT}
+    ports = {"http": settings.port, "admin": ADMIN_PORT, "peer": PEER_PORT}
     memory = k8s.core.v1.EmptyDirVolumeSourceArgs(medium="Memory")
     volumes = [k8s.core.v1.VolumeArgs(name="run", empty_dir=memory)]
     mounts = [k8s.core.v1.VolumeMountArgs(name="run", mount_path=RUN_DIR)]
-    if args.certificate is not None:
-        source = {"TLS_SECRET": tls.NAME} if certificates is None else {"TLS_DIR": tls.FOLDER}
-        variables |= {"TLS_PORT": str(TLS_PORT), **source}
+    if settings.tls is not None and settings.tls.encrypts:
         ports["https"] = TLS_PORT
+        variables |= tls.variables(settings.tls, args.host, TLS_PORT)
     if certificates is not None:
         volumes.append(certificates)
         mounts.append(k8s.core.v1.VolumeMountArgs(name="tls", mount_path=tls.FOLDER, read_only=True))

@@ -1,10 +1,11 @@
 """HAProxy's configuration as a pure function of the state: `render(state, options) -> files`.
 
 What all services share is in `haproxy.cfg` beside this module, a template; each service adds a backend of
-its name. The way of a request: `_router` looks its path up in `routes.map` and hands it to that backend. A
-body that does not fit into the upload buffer, or whose size is not known, takes a detour through `_upload`,
-where a filter watches it; so the filter costs other requests nothing. Names of services begin with a
-letter, ours with an underscore.
+its name. The way of a request: `_router` looks its path up in `routes.map` and hands it to that backend, or
+to the router that owns the service (`owners.map`), where it comes in by `_peer`. A body that does not fit
+into the upload buffer, or whose size is not known, takes a detour through `_upload`, where a filter watches
+it; so the filter costs other requests nothing. Names of services begin with a letter, ours with an
+underscore.
 
 Each service has one queue, its backend's, because each server has `maxconn`. A backup server `_hold`
 keeps that queue alive while there is no replica; its only slot is always taken (see `hold`).
@@ -15,16 +16,21 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from string import Template
 
+from slipway.router import auth
+from slipway.router.auth import KEYS, public_file
 from slipway.router.options import Options
+from slipway.router.ownership import before
 from slipway.router.state import Replica, Service, State
 from slipway.versions import MODEL_DEPLOYMENT, WHOLE, VersionOf, shares
 
 CONFIG = "haproxy.cfg"
 ROUTES = "routes.map"
-KEYS = "keys.map"
+ACME = "acme.map"
 VERSIONS = "versions.map"
-CERTIFICATE = "tls.pem"
-"""With chain and key. Like all of these it lies in the working directory, which in a cluster is memory."""
+NAMES = "names.map"
+OWNERS = "owners.map"
+IDENTITY = "peer.pem"
+AUTHORITIES = "authorities.pem"
 LUA = Path(__file__).with_name("router.lua")
 SHARED = Template(Path(__file__).with_name(CONFIG).read_text(encoding="utf-8"))
 
@@ -32,7 +38,18 @@ MASTER_SOCKET = "master.sock"
 WORKER_SOCKET = "worker.sock"
 CONTROL_SOCKET = "control.sock"
 HOLD_SOCKET = "hold.sock"
+TOKEN_SOCKET = "token.sock"  # noqa: S105 - a name, as the next
+TOKEN = "_token"  # noqa: S105
+"""The backend that hands out tokens."""
 HOLD = "_hold"
+PEERS = "_peers"
+UNKNOWN_VERSION = "_unknown_version"
+CHECK = (
+    "check inter 1s fastinter 250ms downinter 250ms fall 2 rise 1 "
+    "observe layer4 error-limit 1 on-error mark-down"
+)
+MUTUAL = f"ssl crt {IDENTITY} ca-file {AUTHORITIES} verify required ssl-min-ver TLSv1.3"
+"""How routers know each other: who made a certificate counts, since it is made for nobody else."""
 
 CLIENTS = 10_000
 """Connections that are served at once, where the process may open as many files as that takes."""
@@ -48,6 +65,12 @@ OVER_TIMEOUT_MS = 5_000
 TRACEPARENT = "^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$"
 """W3C Trace Context, version 00."""
 PATHS = ("score", "swagger.json")
+HTTP = {
+    "serve": "",
+    "refuse": "http-request use-service lua.refuse_http if { so_name http }",
+    "redirect": "http-request use-service lua.redirect if { so_name http }",
+}
+"""What becomes of requests without TLS, by `router.tls.http`."""
 
 
 def render(state: State, options: Options) -> dict[str, str]:
@@ -58,34 +81,65 @@ def render(state: State, options: Options) -> dict[str, str]:
         access_log="\n  ".join(_access_log(options.access_log_rate)),
         binds="\n  ".join(_binds(state, options)),
         buffer_size=UPLOAD_BUFFER + HEADERS,
+        failures=auth.FAILURES,
+        failure_seconds=auth.FAILURE_SECONDS,
         clients=clients,
         files=files,
         kept_clients=clients * 9 // 10,
         largest_body=LARGEST_BODY,
+        http=HTTP[options.tls.http if options.tls is not None else "serve"],
         longest_ms=longest_ms(services),
         lua=LUA,
         refused_clients=clients * 11 // 10,
+        peer_binds="\n  ".join(_peer_binds(state, options)),
         reuse=_reuse(options),
         stall_ms=STALL_MS,
+        token_socket=TOKEN_SOCKET,
         upload_buffer=UPLOAD_BUFFER,
         upload_ms=UPLOAD_MS,
         upload_rate=options.minimum_upload_rate,
         version_header=MODEL_DEPLOYMENT,
         whole=WHOLE,
     )
-    config = shared + "".join(_backend(service) for service in services)
+    backends = servers(state)
+    config = shared + _servers(backends[PEERS])
+    config += "".join(
+        _backend(service, state.token_keys) + _servers(backends[service.name]) for service in services
+    )
     files = {CONFIG: config} | {name: _lines(entries) for name, entries in maps(state).items()}
-    return files | {CERTIFICATE: state.certificate} if state.certificate else files
+    files |= {public_file(kid): pem for kid, pem in state.token_keys.items()}
+    if state.identity is not None:
+        files |= {IDENTITY: state.identity.certificate, AUTHORITIES: state.identity.authorities}
+    return files | {certificate_file(name): pem for name, pem in state.certificates.items()}
+
+
+def certificate_file(name: str) -> str:
+    """Name our file of a certificate with chain and key.
+
+    Like all of these it lies in the working directory, which in a cluster is memory.
+    """
+    return f"tls-{name}.pem"
 
 
 def maps(state: State) -> dict[str, dict[str, str]]:
     """Give each map's values by key, by the map's file. None has spaces; all change by commands."""
     services = _sorted(state)
+    owners = {one.name: before(one.name, state.routers) for one in services} if state.identity else {}
     routed = [one for one in services if one.routed]
+    tokens = {f"/api/v1/service/{one.endpoint}/token": TOKEN for one in routed if one.limits.auth == "token"}
     return {
-        ROUTES: {f"/api/v1/service/{one.endpoint}/{path}": one.endpoint for one in routed for path in PATHS},
+        ROUTES: {f"/api/v1/service/{one.endpoint}/{path}": one.endpoint for one in routed for path in PATHS}
+        | tokens,
         VERSIONS: _versions(routed),
-        KEYS: {f"{key}:{one.endpoint}": "key" for one in services for key in sorted(one.keys)},
+        NAMES: {name: name for name in (*(one.name for one in services), TOKEN, UNKNOWN_VERSION)},
+        OWNERS: {name: "/".join(one.server for one in found[:2]) for name, found in owners.items() if found},
+        KEYS: {
+            f"{key}:{one.endpoint}": "key"
+            for one in services
+            if one.limits.auth == "key"
+            for key in sorted(one.keys)
+        },
+        ACME: {"account": state.account} if state.account else {},
     }
 
 
@@ -113,13 +167,19 @@ def _sorted(state: State) -> list[Service]:
     return [state.services[name] for name in sorted(state.services)]
 
 
-def server(service: Service, replica: Replica) -> str:
-    """Give a replica's arguments, the same in a configuration and in `add server`."""
-    return (
-        f"{replica.target} maxconn {service.limits.concurrency} "
-        "check inter 1s fastinter 250ms downinter 250ms fall 2 rise 1 "
-        "observe layer4 error-limit 1 on-error mark-down"
-    )
+def servers(state: State) -> dict[str, dict[Replica, str]]:
+    """Give the servers that come and go by commands, by backend, each with its arguments."""
+    found = {
+        one.name: dict.fromkeys(one.replicas, f"maxconn {one.limits.concurrency} {CHECK}")
+        for one in state.services.values()
+    }
+    peers = state.routers.others if state.identity is not None else ()
+    # Without weight it gets what is meant for it, and nothing else.
+    return found | {PEERS: dict.fromkeys(peers, f"weight 0 {MUTUAL} {CHECK}")}
+
+
+def _servers(found: Mapping[Replica, str]) -> str:
+    return "".join(f"  server {one.server} {one.target} {found[one]}\n" for one in sorted(found))
 
 
 def connections(services: int, most_files: int) -> tuple[int, int]:
@@ -140,24 +200,28 @@ def longest_ms(services: Iterable[Service]) -> int:
 
 
 def _binds(state: State, options: Options) -> list[str]:
-    """Give where requests come in; of a folder's certificates the one for the name that a client asks for.
+    """Give where requests come in; by TLS with the certificate for the client's name, else the first.
 
-    That is the pod's address, and inside the pod its loopback, where `kubectl port-forward` comes from.
+    That is the pod's address, and inside the pod its loopback, where `kubectl port-forward` comes from; no
+    setting keeps that from speaking HTTP.
     """
     loopback = "::1" if ":" in options.address else "127.0.0.1"
-    addresses = sorted({options.address, loopback}, key=lambda one: one == loopback)
+    addresses = list(dict.fromkeys([options.address, loopback]))
+    plain = [f"bind {Replica(address, options.port).target} proto h1" for address in addresses]
+    plain[0] += " name http"
+    tls = options.tls
+    if tls is None:
+        return plain
+    if not state.certificates:  # an ACME server must be answered first
+        return plain
+    crt = " ".join(f"crt {certificate_file(name)}" for name in state.certificates)
+    target = ",".join(Replica(address, tls.port).target for address in addresses)
+    return [*plain, f"bind {target} ssl {crt} alpn h2,http/1.1"]
 
-    def target(port: int) -> str:
-        return ",".join(Replica(address, port).target for address in addresses)
 
-    plain = f"bind {target(options.port)} proto h1"
-    if options.tls is None:
-        return [plain]
-    source = options.tls.folder or CERTIFICATE
-    return [
-        plain,
-        f'bind {target(options.tls.port)} ssl crt "{source}" ssl-min-ver TLSv1.2 alpn http/1.1 proto h1',
-    ]
+def _peer_binds(state: State, options: Options) -> list[str]:
+    entry = Replica(options.address, options.peer_port).target
+    return [f"bind {entry} {MUTUAL}"] if state.identity is not None else []
 
 
 def _access_log(rate: int) -> list[str]:
@@ -185,21 +249,16 @@ def _reuse(options: Options) -> str:
     return f"http-reuse {options.reuse}"
 
 
-def _backend(service: Service) -> str:
+def _backend(service: Service, kids: Iterable[str]) -> str:
     limits = service.limits
     lines = [
         f"backend {service.name} from service",
         f"timeout queue {limits.wait_ms}ms",
         f"timeout server {limits.timeout_ms + OVER_TIMEOUT_MS}ms",
+        *auth.rules(service, kids),
     ]
-    if limits.auth:
-        known = f"http_auth_bearer,sha2(256),hex,concat(:{service.endpoint}),map({KEYS}) -m found"
-        lines += [
-            f"http-request use-service lua.refuse_key unless {{ {known} }} || {{ fe_id 2 }}",
-            "http-request del-header authorization",
-        ]
     if service.version is not None:
         lines.append(f"http-after-response set-header {MODEL_DEPLOYMENT} {service.version.name}")
+    lines.append("http-request del-header x-slipway- -m beg if { fe_id 3 4 }")
     lines += [f"use-server {HOLD} if {{ fe_id 2 }}", f"server {HOLD} unix@{HOLD_SOCKET} backup maxconn 1"]
-    lines += [f"server {one.server} {server(service, one)}" for one in sorted(service.replicas)]
     return "\n" + "\n  ".join(lines) + "\n"
