@@ -185,12 +185,13 @@ def _servers(found: Mapping[Replica, str]) -> str:
 def connections(services: int, most_files: int) -> tuple[int, int]:
     """Give how many files HAProxy may open, and how many clients it then serves at once.
 
-    A connection of a client takes two, and a tenth more clients are let in to be told that they are too many;
-    a service takes four, for its held slot and for checks of its replicas; the rest is HAProxy's own.
+    A client takes four where another router owns the service, else two, and a tenth more clients are let in
+    to be told that they are too many; a service takes four, for its held slot and for checks of its replicas;
+    the rest is HAProxy's own.
     """
     own = 200 + 4 * services
-    files = min(most_files, own + 2 * CLIENTS * 11 // 10)
-    return files, max((files - own) // 2 * 10 // 11, 1)
+    files = min(most_files, own + 4 * CLIENTS * 11 // 10)
+    return files, max((files - own) // 4 * 10 // 11, 1)
 
 
 def longest_ms(services: Iterable[Service]) -> int:
