@@ -60,7 +60,7 @@ def haproxy(binary: str, config: str, port: int, cores: Sequence[int]) -> Genera
         file.write(config)
         file.flush()
         with running([binary, "-db", "-f", file.name], cores) as process:
-            wait_for(lambda: _listens(port), "HAProxy")
+            wait_for(lambda: listens(port), "HAProxy")
             yield process
 
 
@@ -111,10 +111,9 @@ class Router:
         encoded = base64.b64encode(KEY.encode()).decode()
         data = {"primary": encoded, "secondary": base64.b64encode(b"second").decode()}
         self._put("Secret", "slipway", f"{name}-keys", labels, data=data)
-        self.scale(name, ports)
+        self._add(name, ports)
 
-    def scale(self, name: str, ports: Sequence[int]) -> None:
-        """Let exactly these be the replicas of a service."""
+    def _add(self, name: str, ports: Sequence[int]) -> None:
         for port in ports:
             self._put(
                 "EndpointSlice",
@@ -125,6 +124,10 @@ class Router:
                 ports=[{"name": "http", "port": port}],
                 endpoints=[{"addresses": ["127.0.0.1"], "conditions": {"ready": True}}],
             )
+
+    def scale(self, name: str, ports: Sequence[int]) -> None:
+        """Let exactly these be the replicas of a service."""
+        self._add(name, ports)
         for found in self.folder.list("EndpointSlice"):
             slice_name = found["metadata"]["name"]
             if slice_name.startswith(f"{name}-") and slice_name not in {f"{name}-{port}" for port in ports}:
@@ -155,23 +158,16 @@ class Router:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.admin_port}/status", timeout=SECONDS) as answer:
             return json.load(answer)
 
-    def up(self, name: str, replicas: int) -> None:
-        """Wait until a service has exactly so many replicas that are up."""
+    def up(self, *names: str, replicas: int, seconds: float = SECONDS) -> None:
+        """Wait until each of these services has exactly so many replicas that are up."""
 
         def look() -> bool:
             with contextlib.suppress(OSError):
-                return self.status()["services"].get(name, {}).get("up") == replicas
+                services = self.status()["services"]
+                return all(services.get(name, {}).get("up") == replicas for name in names)
             return False
 
-        wait_for(look, f"{replicas} replicas of {name}")
-
-    def processes(self) -> list[int]:
-        """Give the process ids of the control plane and of HAProxy's master and workers."""
-        return [
-            self.pid,
-            *children(self.pid),
-            *(one for child in children(self.pid) for one in children(child)),
-        ]
+        wait_for(look, f"{replicas} replicas of {', '.join(names)}", seconds)
 
 
 def cpu_seconds(pids: Sequence[int]) -> float:
@@ -183,8 +179,19 @@ def cpu_seconds(pids: Sequence[int]) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def children(pid: int) -> list[int]:
-    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()]
+def memory_mb(pids: Sequence[int]) -> float:
+    """Sum up what processes have in memory now, of what they share with others their part."""
+    kilobytes = 0
+    for pid in pids:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()
+        kilobytes += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    return kilobytes / 1024
+
+
+def tree(pid: int) -> list[int]:
+    """Give a process and all that it started."""
+    below = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+    return [pid, *(one for child in below for one in tree(int(child)))]
 
 
 def cores() -> tuple[list[int], list[int], list[int]]:
@@ -219,7 +226,7 @@ def wait_for(look: Callable[[], bool], what: str, seconds: float = SECONDS) -> N
         time.sleep(0.02)
 
 
-def _listens(port: int) -> bool:
+def listens(port: int) -> bool:
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
         return True
     return False

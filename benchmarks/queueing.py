@@ -152,7 +152,7 @@ def main() -> int:
         assert replicas.stdout is not None
         ports: list[int] = json.loads(replicas.stdout.readline())
         router.deploy("echo", ports, max_request_wait_time=60_000)
-        router.up("echo", REPLICAS)
+        router.up("echo", replicas=REPLICAS)
         for number in range(options.pairs):
             for load in LOADS:
                 print(f"run {number + 1} of {options.pairs} at {load:.0%}", file=sys.stderr)
@@ -179,7 +179,7 @@ def main() -> int:
             for service in range(1, 2 * added + 1, 2):
                 router.remove(f"service-{service}")
             router.scale("echo", ports)
-            router.up("echo", REPLICAS)
+            router.up("echo", replicas=REPLICAS)
     most = {f"{load:.0%}: p99, router / ideal": bar for load, bar in LOADS.items()}
     most |= {
         "steady: offered to a replica above N": 0,

@@ -1,26 +1,57 @@
-"""What the router costs: all its features on, against HAProxy alone with the same reuse of connections.
+"""What the router costs: all its features on, against HAProxy alone, and against other proxies.
 
-Both stand on one core and pass the same small POST to a replica that does nothing (HAProxy itself).
-Two modes: `close`, the router's default, opens a connection for each request; `reuse` keeps them.
+Each stands on one core and passes the same small POST to a replica that does nothing (HAProxy itself).
+Cases: `close`, the router's default, opens a connection to the replica for each request; `reuse` keeps them;
+`all on` adds HTTPS and 1,000 services, each with a replica, asked in turn (HAProxy alone has but one).
+`peers` are other proxies with a key and a limit, as far as they can; they keep connections.
 
-throughput: requests a second of a busy core. With fewer than three cores client and replica share one and
-may be the limit, so requests for each second of the proxy's own processor time count as well: the lower one
-is held against the bar. added p50: what one request after the other takes longer than without any proxy.
+throughput: requests a second of a busy core, by wrk. With fewer than three cores client and replica share one
+and may be the limit, so requests for each second of the proxy's own processor time count as well. added p50,
+p99, p99.9: what a proxy adds to the latency of the replica alone while requests come at half the rate at
+which bare HAProxy saturates a core, whatever became of those before (open loop); at less, where sender and
+replica alone cannot keep up with that; among the peers, at half of what the slowest of them can do.
+memory: of all processes, after all that.
 """
 
 import contextlib
+import datetime
+import functools
 import sys
 import tempfile
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
-from benchmarks.processes import KEY, Router, cores, cpu_seconds, free_port, haproxy
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from benchmarks import open_loop, router_peers
+from benchmarks.processes import (
+    KEY,
+    Router,
+    cores,
+    cpu_seconds,
+    free_port,
+    haproxy,
+    listens,
+    memory_mb,
+    running,
+    tree,
+    wait_for,
+)
 from benchmarks.report import Figure, arguments, finish
 from benchmarks.wrk import load, post
 from slipway.router import binary
 
 CONNECTIONS = 32
+SERVICES = 1000
+KEEPS_UP_MS = 0.5
+"""Half of the requests to the replica alone take less, or there are too many of them."""
+PATH = "/api/v1/service/model-{}/score"
+HEADERS = {"content-type": "application/json", "authorization": f"Bearer {KEY}"}
 BODY = '{"data": [[0.0380759064, 0.0506801187, 0.0616962065, 0.0218723855, -0.0442234984]]}'
 REPLICA = """
 global
@@ -42,113 +73,193 @@ defaults
   timeout connect 5s
   {reuse}
 frontend bare
-  bind 127.0.0.1:{port}
+  bind 127.0.0.1:{port} {tls}
   default_backend replica
 backend replica
   server replica 127.0.0.1:{replica}
 """
-MODES = {"close": ("never", "option http-server-close"), "reuse": ("always", "http-reuse always")}
 
 
 @dataclass(frozen=True)
-class Peer:
-    """Something that answers requests, and the processes that it consists of."""
+class Case:
+    """What is on. Tokens and several pods will be two more of these."""
 
-    port: int
-    processes: list[int]
+    name: str
+    reuse: bool = False
+    tls: bool = False
+    services: int = 1
+    peers: bool = False
+
+
+CASES = (
+    Case("close"),
+    Case("reuse", reuse=True),
+    Case("close, all on", tls=True, services=SERVICES),
+    Case("reuse, all on", reuse=True, tls=True, services=SERVICES),
+    Case("peers", reuse=True, peers=True),
+)
+PEERS = [peer.name for peer in router_peers.PEERS if peer.queues]
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """Something that answers requests, and the process that began it."""
+
+    url: str
+    pid: int
 
 
 @dataclass(frozen=True)
 class Run:
-    """What wrk said of one run."""
+    """What wrk said of one run, and how many requests a second of processor time was good for."""
 
-    requests: float
-    p50_ms: float
+    per_second: float
     per_cpu_second: float
 
 
 @contextlib.contextmanager
-def peers(mode: str, root: Path) -> Generator[dict[str, Peer]]:
-    """Start the router, HAProxy alone, and the replica that both pass requests to."""
-    reuse, option = MODES[mode]
+def proxies(case: Case, root: Path) -> Generator[dict[str, Proxy]]:
+    """Start the router, HAProxy alone, the other proxies, and the replica that all pass requests to."""
     proxy_cores, replica_cores, _ = cores()
     path, replica, bare = binary.find(), free_port(), free_port()
-    with (
-        haproxy(path, REPLICA.format(port=replica), replica, replica_cores) as alone,
-        haproxy(path, BARE.format(port=bare, replica=replica, reuse=option), bare, proxy_cores) as proxy,
-        Router(root / mode, proxy_cores, SLIPWAY_HTTP_REUSE=reuse) as router,
-    ):
-        router.deploy("diabetes", [replica], replica_max_concurrent_requests=1000)
-        router.up("diabetes", 1)
-        yield {
-            "direct": Peer(replica, [alone.pid]),
-            "bare": Peer(bare, [proxy.pid]),
-            "ours": Peer(router.port, router.processes()),
+    option = "http-reuse always" if case.reuse else "option http-server-close"
+    pem = root / "tls" / "tls.pem"
+    tls = f"ssl crt {pem} ssl-min-ver TLSv1.2 alpn http/1.1" if case.tls else ""
+    config = BARE.format(port=bare, replica=replica, reuse=option, tls=tls)
+    variables = {"SLIPWAY_HTTP_REUSE": "always" if case.reuse else "never"}
+    if case.tls:
+        variables |= {"TLS_PORT": str(free_port()), "TLS_DIR": str(pem.parent)}
+    router = Router(root / case.name, proxy_cores, **variables)
+    names = [f"model-{number}" for number in range(case.services)]
+    for name in names:
+        router.deploy(name, [replica], replica_max_concurrent_requests=router_peers.CONCURRENCY)
+    with contextlib.ExitStack() as stack:
+        alone = stack.enter_context(haproxy(path, REPLICA.format(port=replica), replica, replica_cores))
+        proxy = stack.enter_context(haproxy(path, config, bare, proxy_cores))
+        stack.enter_context(router).up(*names, replicas=1, seconds=120)
+        scheme, port = ("https", int(variables["TLS_PORT"])) if case.tls else ("http", router.port)
+        found = {
+            "direct": Proxy(f"http://127.0.0.1:{replica}{PATH}", alone.pid),
+            "bare": Proxy(f"{scheme}://127.0.0.1:{bare}{PATH}", proxy.pid),
+            "ours": Proxy(f"{scheme}://127.0.0.1:{port}{PATH}", router.pid),
         }
+        for peer in router_peers.PEERS if case.peers else ():
+            port = free_port()
+            command, environment = peer.prepare(root / peer.name, port, replica)
+            process = stack.enter_context(running(command, proxy_cores, environment=environment))
+            wait_for(lambda port=port: listens(port), peer.name)
+            found[peer.name] = Proxy(f"http://127.0.0.1:{port}{PATH}", process.pid)
+        yield found
 
 
-def measure(script: Path, peer: Peer, connections: int, seconds: float) -> Run:
-    """Load a peer, and count what it used meanwhile."""
-    before = cpu_seconds(peer.processes)
-    url = f"http://127.0.0.1:{peer.port}/api/v1/service/diabetes/score"
-    seen = load(script, url, connections, seconds, cores()[2])
-    used = cpu_seconds(peer.processes) - before
-    return Run(seen.per_second, seen.p50_ms, seen.total / max(used, 0.01))
+def measure(script: Path, proxy: Proxy, seconds: float) -> Run:
+    """Load a proxy, and count what it used meanwhile."""
+    before = cpu_seconds(tree(proxy.pid))
+    seen = load(script, proxy.url, CONNECTIONS, seconds, cores()[2])
+    used = cpu_seconds(tree(proxy.pid)) - before
+    return Run(seen.per_second, seen.total / max(used, 0.01))
+
+
+def compare(case: Case, found: Mapping[str, Proxy], root: Path, pairs: int, seconds: float) -> list[Figure]:
+    """Load each proxy in turn, as much as it can do, then at one rate; hold them against each other."""
+    script = post(root, BODY, HEADERS, [PATH.format(number) for number in range(case.services)])
+    loaded: dict[str, list[Run]] = {name: [] for name in found if name != "direct"}
+    late: dict[str, list[Mapping[str, float]]] = {name: [] for name in found}
+    for number in range(pairs):
+        print(f"{case.name}: throughput, {number + 1} of {pairs}", file=sys.stderr)
+        for name in list(loaded)[:: -1 if number % 2 else 1]:  # none is always the first
+            loaded[name].append(measure(script, found[name], seconds))
+    send = functools.partial(
+        open_loop.send, root / "sender", BODY, HEADERS, paths=case.services, seconds=seconds, cores=cores()[2]
+    )
+    most = {name: median(run.per_cpu_second for run in runs) for name, runs in loaded.items()}
+    rate = round((min(most.values()) if case.peers else most["bare"]) / 2)
+    while send(url=found["direct"].url, rate=rate)["p50"] > KEEPS_UP_MS:
+        rate = round(rate * 0.8)
+    for number in range(pairs):
+        print(f"{case.name}: latency at {rate} requests a second, {number + 1} of {pairs}", file=sys.stderr)
+        for name in list(late)[:: -1 if number % 2 else 1]:
+            late[name].append(send(url=found[name].url, rate=rate))
+    memory = {name: memory_mb(tree(found[name].pid)) for name in loaded}
+    return [
+        Figure(f"{case.name}: rate of the latencies", (rate,), "requests/s"),
+        Figure(f"{case.name}: the same / what a core does with bare HAProxy", (rate / most["bare"],)),
+        *throughput(case, loaded),
+        *latency(case, late),
+        *(Figure(f"{case.name}: {name} memory", (used,), "MB") for name, used in memory.items()),
+    ]
+
+
+def throughput(case: Case, loaded: Mapping[str, Sequence[Run]]) -> list[Figure]:
+    """Hold what ours can do, pair by pair, against bare HAProxy or the best that queues."""
+    others, what, least = (PEERS, "the best that queues", 1.0) if case.peers else (["bare"], "bare", 0.8)
+    lines: list[Figure] = []
+    for field, name, unit in (
+        ("per_second", "throughput", "requests/s"),
+        ("per_cpu_second", "requests for a CPU second", ""),
+    ):
+        values = {one: [getattr(run, field) for run in runs] for one, runs in loaded.items()}
+        lines += [Figure(f"{case.name}: {one} {name}", tuple(all_), unit) for one, all_ in values.items()]
+        best = map(max, *(values[one] for one in others), [0] * len(values["ours"]))
+        ratios = tuple(ours / theirs for ours, theirs in zip(values["ours"], best, strict=True))
+        lines.append(Figure(f"{case.name}: {name}, ours / {what}", ratios, at_least=least))
+    return lines
+
+
+def latency(case: Case, late: Mapping[str, Sequence[Mapping[str, float]]]) -> list[Figure]:
+    """Give what each adds to the replica's own latency, and hold ours against a bar."""
+    lines: list[Figure] = []
+    for share, most in (("p50", 0.3), ("p99", 3.0), ("p99.9", None)):
+        added = {
+            name: [run[share] - direct[share] for run, direct in zip(runs, late["direct"], strict=True)]
+            for name, runs in late.items()
+            if name != "direct"
+        }
+        for name, values in added.items():
+            bar = most if name == "ours" and not case.peers else None
+            lines.append(Figure(f"{case.name}: {name} added {share}", tuple(values), "ms", at_most=bar))
+        if case.peers and share == "p99":
+            least = map(min, *(added[name] for name in PEERS))
+            more = tuple(ours - theirs for ours, theirs in zip(added["ours"], least, strict=True))
+            lines.append(
+                Figure(f"{case.name}: added p99, ours - the best's that queues", more, "ms", at_most=0)
+            )
+    return lines
+
+
+def certificate(folder: Path) -> None:
+    """Write a certificate for this machine that signs itself, with its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.UTC)
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    builder = builder.serial_number(x509.random_serial_number()).not_valid_before(now)
+    signed = builder.not_valid_after(now + datetime.timedelta(days=1)).sign(key, hashes.SHA256())
+    pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain)
+    (folder / "tls").mkdir()
+    (folder / "tls" / "tls.pem").write_bytes(signed.public_bytes(pem) + private)
 
 
 def main() -> int:
-    options = arguments(__doc__, pairs=7, seconds=5).parse_args()
+    parser = arguments(__doc__, pairs=7, seconds=4)
+    names = [case.name for case in CASES]
+    parser.add_argument("--cases", nargs="+", choices=names, default=names, help="only these")
+    options = parser.parse_args()
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory() as folder:
-        script = post(Path(folder), BODY, authorization=f"Bearer {KEY}")
-        for mode in MODES:
-            loaded: dict[str, list[Run]] = {"bare": [], "ours": []}
-            alone: dict[str, list[Run]] = {"direct": [], "bare": [], "ours": []}
-            with peers(mode, Path(folder)) as found:
-                for number in range(options.pairs):
-                    print(f"{mode}: pair {number + 1} of {options.pairs}", file=sys.stderr)
-                    turn = -1 if number % 2 else 1  # no peer is always the first
-                    for name in list(loaded)[::turn]:
-                        loaded[name].append(measure(script, found[name], CONNECTIONS, options.seconds))
-                    for name in list(alone)[::turn]:
-                        alone[name].append(measure(script, found[name], 1, options.seconds / 2))
-            figures += table(mode, loaded, alone)
-    return finish("Router against bare HAProxy", figures, options)
-
-
-def table(mode: str, loaded: dict[str, list[Run]], alone: dict[str, list[Run]]) -> list[Figure]:
-    """Hold the runs of one mode against each other, pair by pair."""
-    pairs = list(zip(loaded["ours"], loaded["bare"], strict=True))
-    throughput = tuple(ours.requests / bare.requests for ours, bare in pairs)
-    efficiency = tuple(ours.per_cpu_second / bare.per_cpu_second for ours, bare in pairs)
-    lines = [
-        Figure(f"{mode}: {name} throughput", tuple(run.requests for run in runs), "requests/s")
-        for name, runs in loaded.items()
-    ]
-    lines += [
-        Figure(
-            f"{mode}: {name} for a second of its own CPU",
-            tuple(run.per_cpu_second for run in runs),
-            "requests",
-        )
-        for name, runs in loaded.items()
-    ]
-    lines += [
-        Figure(f"{mode}: {name} p50", tuple(run.p50_ms for run in runs), "ms") for name, runs in alone.items()
-    ]
-    added = {
-        name: tuple(
-            run.p50_ms - direct.p50_ms for run, direct in zip(alone[name], alone["direct"], strict=True)
-        )
-        for name in ("bare", "ours")
-    }
-    return [
-        *lines,
-        Figure(f"{mode}: bare added p50", added["bare"], "ms"),
-        Figure(f"{mode}: ours added p50", added["ours"], "ms", at_most=0.3),
-        Figure(f"{mode}: throughput, ours / bare", throughput, at_least=0.8),
-        Figure(f"{mode}: requests for a CPU second, ours / bare", efficiency, at_least=0.8),
-    ]
+        root = Path(folder)
+        certificate(root)
+        open_loop.build(root, "sender")
+        if any(case.peers and case.name in options.cases for case in CASES):
+            router_peers.install(root)
+        for case in CASES:
+            if case.name in options.cases:
+                with proxies(case, root) as found:
+                    figures += compare(case, found, root, options.pairs, options.seconds)
+    status = finish("Router against bare HAProxy and other proxies", figures, options)
+    print("\nWhat they do not do:", *(f"{peer.name}: {peer.lacks}" for peer in router_peers.PEERS), sep="\n")
+    return status
 
 
 if __name__ == "__main__":

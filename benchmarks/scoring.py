@@ -14,11 +14,11 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.processes import children, cores, cpu_seconds, free_port, running, wait_for
+from benchmarks.processes import cores, cpu_seconds, free_port, memory_mb, running, tree, wait_for
 from benchmarks.report import Figure, arguments, finish
 from benchmarks.scoring_peers import (
     AZUREML,
@@ -82,7 +82,7 @@ def server(peer: Peer, folder: Path, rounds: int, seen: Seen) -> Generator[Serve
         with running(command, cores()[0], environment=variables, stdout=log, stderr=log) as process:
             wait_for(scores, f"answer of {peer.name}", START_WITHIN)
             seen.start_s.append(time.monotonic() - began)
-            yield Server(process.pid, url, post(folder, peer.body))
+            yield Server(process.pid, url, post(folder, peer.body, {"content-type": "application/json"}))
 
 
 def compare(
@@ -100,25 +100,14 @@ def compare(
             for name in list(servers)[:: -1 if number % 2 else 1]:  # none is always the first
                 one = servers[name]
                 for connections in clients:
-                    before = cpu_seconds(list(_tree(one.pid)))
+                    before = cpu_seconds(tree(one.pid))
                     run = load(one.script, one.url, connections, options.seconds, cores()[2])
-                    used = cpu_seconds(list(_tree(one.pid))) - before
+                    used = cpu_seconds(tree(one.pid)) - before
                     seen[name].loads[connections].append(run)
                     seen[name].per_cpu_second[connections].append(run.total / max(used, 0.01))
         for name, one in servers.items():
-            seen[name].memory_mb.append(sum(map(_pss_mb, _tree(one.pid))))
+            seen[name].memory_mb.append(memory_mb(tree(one.pid)))
     return seen
-
-
-def _tree(pid: int) -> Iterable[int]:
-    yield pid
-    for child in children(pid):
-        yield from _tree(child)
-
-
-def _pss_mb(pid: int) -> float:
-    text = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
-    return sum(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:")) / 1024
 
 
 def calibrate() -> int:

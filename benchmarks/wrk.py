@@ -1,9 +1,10 @@
 """Load from `wrk`: as many requests as a number of connections can send, one after the other on each."""
 
+import json
 import math
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,17 +23,22 @@ class Load:
     p99_ms: float
 
 
-def post(folder: Path, body: str, **headers: str) -> Path:
-    """Write the script with which wrk sends one and the same POST; `_` in a header's name stands for `-`."""
-    lines = [
-        'wrk.method = "POST"',
-        f"wrk.body = '{body}'",
-        'wrk.headers["content-type"] = "application/json"',
-    ]
-    lines += [f'wrk.headers["{name.replace("_", "-")}"] = "{value}"' for name, value in headers.items()]
+def post(folder: Path, body: str, headers: Mapping[str, str], paths: Sequence[str] = ()) -> Path:
+    """Write the script with which wrk sends one and the same POST, to the URL or to these paths in turn."""
+    lines = ['wrk.method = "POST"', f"wrk.body = '{body}'"]
+    lines += [f'wrk.headers["{name}"] = "{value}"' for name, value in headers.items()]
+    if paths:
+        lines += [f"local paths = {{{', '.join(map(json.dumps, paths))}}}", *_IN_TURN]
     path = folder / "post.lua"
     path.write_text("\n".join(lines) + "\n", encoding="ascii")
     return path
+
+
+_IN_TURN = (
+    "local requests, number = {}, 0",
+    "function init() for i, path in ipairs(paths) do requests[i] = wrk.format(nil, path) end end",
+    "function request() number = number % #requests + 1 return requests[number] end",
+)
 
 
 def load(script: Path, url: str, connections: int, seconds: float, cores: Sequence[int]) -> Load:

@@ -84,7 +84,7 @@ class AzurePlatform(pulumi.ComponentResource):
         )
         self.outputs["registry"] = workspace.login_server
         self.registry = [workspace, *dns.ready]
-        if settings.layer == "platform" or any(spec.exports_to_workspace() for spec in settings.webservices):
+        if settings.layer == "platform" or any(spec.exports_to_workspace() for spec in settings.services):
             self.outputs["insights_connection_string"] = workspace.insights_connection_string
         if settings.layer == "platform":
             self.outputs[PLATFORM_GIVES] = asked(settings)
@@ -139,7 +139,7 @@ class AzurePlatform(pulumi.ComponentResource):
                 vault_id=workspace.vault_id if tls is not None and tls.key_vault_certificate else None,
                 storage_id=workspace.storage_id,
                 storage_namespaces=storage_namespaces(settings),
-                uploads=any(spec.uploads for spec in settings.webservices),
+                uploads=any(spec.uploads for spec in settings.services),
             ),
             pulumi.ResourceOptions(parent=self, depends_on=ready),
         )

@@ -64,7 +64,7 @@ class Platform(pulumi.ComponentResource):
     def __init__(self, name: str, args: PlatformArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         settings = args.settings
         architecture = settings.images.architecture
-        recipes, mistakes = webservice_recipes(settings.webservices, args.project, architecture)
+        recipes, mistakes = webservice_recipes(settings.services, args.project, architecture)
         if mistakes:
             raise Problems(mistakes)
         super().__init__("slipway:index:Platform", name, {"settings": _said(settings)}, opts)
@@ -88,7 +88,7 @@ class Platform(pulumi.ComponentResource):
             vault = tls is not None and tls.key_vault_certificate is not None
             names = PLATFORM_OUTPUTS + (CERTIFICATE_OUTPUTS if vault else ())
             names += STORAGE_OUTPUTS if storage_namespaces(settings) else ()
-            insights = any(spec.exports_to_workspace() for spec in settings.webservices)
+            insights = any(spec.exports_to_workspace() for spec in settings.services)
             names += (INSIGHTS_OUTPUT,) if insights else ()
             given = platform.get_output(PLATFORM_GIVES).apply(lambda given: _checked(settings, given))
             return {
@@ -140,7 +140,7 @@ class Platform(pulumi.ComponentResource):
         accounts: dict[str, pulumi.Resource] = {}
         workspace: Mapping[str, pulumi.Input[str]] = {}
         if settings.azure is not None:
-            if any(spec.collect_model_data for spec in settings.webservices):
+            if any(spec.collect_model_data for spec in settings.services):
                 workspace = _workspace(settings.azure, azure["cluster_id"])
             for namespace in storage_namespaces(settings):
                 client_id = azure["webservices_client_id"]
@@ -158,9 +158,12 @@ class Platform(pulumi.ComponentResource):
             within(ROUTER_NAMESPACE, after=[slipway]),
         )
         self._device_plugin(settings, in_cluster)
-        for spec in settings.webservices:
+        with_versions = [
+            spec for spec in settings.webservices if spec.versions
+        ]  # which have address and keys
+        for spec in (*with_versions, *settings.services):
             existing = spec.environment.image
-            own = image(spec.name, recipes[spec.name]) if existing is None else None
+            own = image(spec.name, recipes[spec.name]) if spec.name in recipes else None
             storing = [slipway, accounts.get(spec.namespace)] if spec.uses_storage else []
             Webservice(
                 spec.name,

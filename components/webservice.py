@@ -56,21 +56,44 @@ class WebserviceArgs:
 
 
 class Webservice(pulumi.ComponentResource):
-    """Deployment, Service, NetworkPolicy and, with keys, Secret of one web service."""
+    """Deployment, Service, NetworkPolicy and, with keys, Secret of one web service.
+
+    One that has versions is its Secret alone, and each version all of the rest.
+    """
 
     def __init__(self, name: str, args: WebserviceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("slipway:index:Webservice", name, {}, opts)
         spec = args.spec
         labels = pods.labels(spec.name, "webservice") | {WEBSERVICE: spec.name}
-        selector = {WEBSERVICE: spec.name}
         child = pods.children(self, opts)
+        if not spec.versions:
+            self._deploy(name, args, labels, child)
+        authenticated = spec.auth_enabled or spec.token_auth_enabled  # on one machine a token costs a key
+        if authenticated and spec.endpoint == spec.name:
+            k8s.core.v1.Secret(
+                f"{name}-keys",
+                metadata=pods.metadata(f"{spec.name}-keys", ROUTER_NAMESPACE, labels),
+                string_data={
+                    "primary": self._key(f"{name}-primary-key", args.primary_key, spec.primary_key),
+                    "secondary": self._key(f"{name}-secondary-key", args.secondary_key, spec.secondary_key),
+                },
+                opts=pulumi.ResourceOptions.merge(
+                    child, pulumi.ResourceOptions(ignore_changes=["data", "stringData"])
+                ),
+            )
+        self.register_outputs({})
+
+    def _deploy(
+        self, name: str, args: WebserviceArgs, labels: dict[str, str], child: pulumi.ResourceOptions
+    ) -> None:
+        """Make what runs, how it is found and who may reach it."""
+        spec = args.spec
+        selector = {WEBSERVICE: spec.name}
         storage = args.storage if spec.uses_storage else None
         if spec.uses_storage and storage is None:
             raise pulumi.RunError(
                 f"{spec.name}: models come from a storage and uploads go there; give `storage`"
             )
-        merge = pulumi.ResourceOptions.merge
-
         ignored = None if spec.num_replicas else ["spec.replicas"]
         k8s.apps.v1.Deployment(
             name,
@@ -87,7 +110,7 @@ class Webservice(pulumi.ComponentResource):
                     spec=_pod(args, selector, storage),
                 ),
             ),
-            opts=merge(child, pulumi.ResourceOptions(ignore_changes=ignored)),
+            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(ignore_changes=ignored)),
         )
         k8s.core.v1.Service(
             name,
@@ -121,17 +144,6 @@ class Webservice(pulumi.ComponentResource):
                 string_data={INSIGHTS: pulumi.Output.secret(args.insights)},
                 opts=child,
             )
-        if spec.auth_enabled:
-            k8s.core.v1.Secret(
-                f"{name}-keys",
-                metadata=pods.metadata(f"{spec.name}-keys", ROUTER_NAMESPACE, labels),
-                string_data={
-                    "primary": self._key(f"{name}-primary-key", args.primary_key, spec.primary_key),
-                    "secondary": self._key(f"{name}-secondary-key", args.secondary_key, spec.secondary_key),
-                },
-                opts=merge(child, pulumi.ResourceOptions(ignore_changes=["data", "stringData"])),
-            )
-        self.register_outputs({})
 
     def _key(
         self, name: str, given: pulumi.Input[str] | None, of_spec: SecretStr | None

@@ -11,7 +11,7 @@ from policies.graph import PLATFORM, Resource, Stack, at, known, many
 from policies.rule import resource_rule, stack_rule
 from policies.workloads import DEPLOYMENT, template
 from slipway.problems import problem
-from slipway.spec import ROUTER, SERVING, WEBSERVICE, Serving
+from slipway.spec import ROUTER, SERVING, WEBSERVICE, Served
 
 SERVICE = "kubernetes:core:Service"
 COMPONENT = "app.kubernetes.io/component"
@@ -66,6 +66,8 @@ def router_tls(resource: Resource, stack: Stack) -> Iterator[str]:
         return
     remedy = "set router.tls with domains and a certificate"
     if resource.type == SERVICE:
+        if at(resource.inputs, "spec", "clusterIP") == "None":
+            return  # the routers' own, through which nobody calls
         ports = [at(port, "port") for port in many(resource.inputs, "spec", "ports")]
         if 443 not in ports:
             yield problem("spec.ports", [f"{port:g}" for port in ports], "443 is not among them", remedy)
@@ -88,15 +90,16 @@ def authentication_said(deployment: Resource, stack: Stack) -> Iterator[str]:
         return
     field = f"metadata.annotations.{SERVING}"
     try:
-        serving = Serving.model_validate_json(str(text))
+        serving = Served.model_validate_json(str(text))
     except ValidationError:
         yield problem(field, text, "cannot be read", "make the web service with the `Webservice` component")
         return
     said = stack.settings.unauthenticated if stack.settings is not None else {}
-    if not (serving.auth_enabled or serving.token_auth_enabled or said.get(str(name))):
+    called = serving.version.endpoint if serving.version is not None else str(name)
+    if not (serving.auth_enabled or serving.token_auth_enabled or said.get(called)):
         yield (
-            f"{field}: auth_enabled and token_auth_enabled are false, so anyone may call `{name}`; "
-            f"turn one on, or give the reason in slipway:unauthenticated.{name}"
+            f"{field}: auth_enabled and token_auth_enabled are false, so anyone may call `{called}`; "
+            f"turn one on, or give the reason in slipway:unauthenticated.{called}"
         )
 
 

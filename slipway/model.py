@@ -7,6 +7,8 @@ A registered one is written as Azure ML v2 does, `azureml:NAME:VERSION`; a path 
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -53,3 +55,22 @@ def model_of(text: str) -> Model:
     if _VERSION.fullmatch(version) is None:
         raise ValueError(f"`{text}`: `{version}` is no version; give a whole number of at least 1")
     return Model(name, int(version))
+
+
+def mistakes(texts: Sequence[str]) -> list[str]:
+    """Name what models of one container cannot have together."""
+    found: dict[str, None] = {}
+    models = [model_of(text) for text in texts]
+    places = Counter(model.place for model in models)
+    for model in models:
+        if places[model.place] > 1:
+            twice = f"models: two models are named `{model.name}`; rename one of the files"
+            found[twice if model.path is not None else f"models: {model} is there twice; remove one"] = None
+    paths = [model for model in models if model.path is not None]
+    if paths and len(paths) < len(models):
+        one = paths[0]
+        found[
+            f"models: {one.path} is a path and others are registered, which lie where an image has its own; "
+            f"register it too: slipway models register {one.name} {one.path}"
+        ] = None
+    return list(found)

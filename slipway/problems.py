@@ -195,12 +195,19 @@ def _mistakes(value: Checked, right: Checked) -> list[str]:
 
 def _gone(value: object, right: object) -> Iterator[str]:
     """Give the names of the fields that are wrong, at any depth."""
-    if isinstance(value, Checked) and isinstance(right, Checked):
-        for name, item in vars(value).items():
-            if name in vars(right):
-                yield from _gone(item, vars(right)[name])
-            else:
-                yield name
+    match value, right:
+        case Checked(), Checked():
+            for name, item in vars(value).items():
+                if name in vars(right):
+                    yield from _gone(item, vars(right)[name])
+                else:
+                    yield name
+        case dict(), dict():
+            rights = cast("dict[object, object]", right)
+            for key, item in cast("dict[object, object]", value).items():
+                yield from _gone(item, rights[key])
+        case _:
+            pass
 
 
 def _holed(value: Model, wrong: Iterable[Location]) -> Model:
@@ -228,6 +235,8 @@ def _take_out(value: BaseModel, location: Location) -> None:
                 here = next(iter(cast("tuple[object, ...]", here)[step:]), None)
                 if isinstance(here, BaseModel):
                     owner, name = here, ""
+            case dict() if isinstance(found := cast("dict[object, object]", here).get(step), BaseModel):
+                owner, name, here = found, "", found
             case _:
                 break
     if name:

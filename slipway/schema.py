@@ -14,7 +14,8 @@ from pydantic_core import PydanticUndefined
 from slipway.problems import KEY_FIELDS, model_in
 from slipway.settings import PREFIX, Settings
 from slipway.settings.router import TLS_FIELDS
-from slipway.spec import ROUTER
+from slipway.spec import ROUTER, Version
+from slipway.versions import Traffic
 
 
 def schema() -> dict[str, object]:
@@ -72,7 +73,8 @@ def _sections(model: type[BaseModel], prefix: str) -> list[tuple[str, type[BaseM
     for name, field in model.model_fields.items():
         inner = model_in(field.annotation)
         if inner is not None and inner not in [other for _, other in found]:
-            many = "[]" if get_origin(field.annotation) is tuple else ""
+            outer = get_origin(field.annotation)
+            many = "[]" if outer is tuple else ".NAME" if outer is dict else ""
             found.append((f"`{prefix}{name}{many}`", inner))
             found += [
                 section
@@ -88,7 +90,8 @@ def _first_line(model: type[BaseModel]) -> str:
 
 def _table(model: type[BaseModel]) -> str:
     rows = ["| setting | default | what to give |", "|---|---|---|"]
-    for name, field in model.model_fields.items():
+    own = Traffic if model is Version else model  # all else of a version is a web service's
+    for name, field in own.model_fields.items():
         if name in KEY_FIELDS:
             continue
         default = "**required**" if field.is_required() else _default(field.default)

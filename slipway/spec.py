@@ -7,16 +7,17 @@ pass. `Serving` is the part that the router reads; it travels as the Deployment'
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated
 
 from pydantic import AfterValidator, Field, SecretStr, StringConstraints
 from pydantic_core import PydanticCustomError
 
-from slipway import variables
+from slipway import model, variables, versions
 from slipway.model import REGISTERED, Model, model_of
+from slipway.parts import MAX_TIMEOUT_MS, DataCollector, EgressHost, Environment, Load
 from slipway.problems import KEY_FIELDS, Checked, Many
+from slipway.versions import Traffic, VersionName, VersionOf
 
 SERVING = "slipway/serving"
 """Annotation of a web service's Deployment: its `Serving` as JSON."""
@@ -30,14 +31,10 @@ IMAGE = "slipway:index:Image"
 """Type of the component that makes an image."""
 AFTER_BUILD = "digest: after build"
 """How `slipway plan` shows an image that was not built yet."""
-NOT_YET = ("token_auth_enabled",)
-"""Parameters of v1 whose behaviour this version does not have."""
 ROUTER = "router"
 """What the router is called beside the web services, so none of them can have this name."""
 KEY_LENGTH = 32
 """Letters and digits of a key that is made at random."""
-MAX_TIMEOUT_MS = 300_000
-"""v1's server refuses a longer scoring timeout."""
 MAX_MODELS = 1_000
 """v1's limit of models in one container."""
 KEY_RULE = "a key is one or more visible ASCII characters without a space at either end; give another"
@@ -55,11 +52,6 @@ ComputeName = Annotated[
     str, StringConstraints(pattern=r"^[a-zA-Z][-a-zA-Z0-9]*$", min_length=3, max_length=24)
 ]
 ExtendedResource = Annotated[str, StringConstraints(pattern=r"^[a-z0-9.-]+/[A-Za-z0-9._-]+$")]
-VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-_COMPARED = r"([<>!=~]=|[<>])\d+(\.\d+)*(\.\*)?"
-PythonVersion = Annotated[
-    str, StringConstraints(pattern=rf"^(|\d+(\.\d+){{0,2}}|{_COMPARED}(, *{_COMPARED})*)$")
-]
 
 
 def _model_text(text: str) -> str:
@@ -135,73 +127,15 @@ class Serving(Checked):
         return mistakes
 
 
-class Environment(Checked):
-    """What the entry script runs in."""
+class Served(Serving):
+    """The annotation of a Deployment: of a web service, or of one of its versions."""
 
-    python_version: PythonVersion = ""
-    """a version such as "3.11" or a range such as ">=3.10,<3.13\""""
-    requirements: str | None = None
-    """the path of a requirements file, from `source_directory`"""
-    environment_variables: dict[VariableName, str] = Field(default_factory=dict)
-    """a mapping of names (letters, digits, _) to strings"""
-    image: str | None = None
-    """the reference of an image that exists already; then Slipway builds none"""
-    base_image: str | None = None
-    """the reference of an image with Python, for the packages to stand on; without it one by version"""
-    base_dockerfile: str | None = None
-    """the path of a Dockerfile, from `source_directory`, which makes the base image"""
-    conda_file: str | None = None
-    """the path of a conda environment's YAML, from `source_directory`"""
-
-    def mistakes(self) -> list[str]:
-        return [
-            f"{name} = {getattr(self, name)} with {other} = {getattr(self, other)}: {rule}; "
-            "remove one of the two"
-            for name, other, rule in (
-                ("base_image", "image", "an image that exists is not built on another"),
-                ("base_dockerfile", "image", "an image that exists is not built"),
-                ("conda_file", "image", "nothing is installed in an image that exists"),
-                ("base_dockerfile", "base_image", "a base image is made or it exists"),
-                ("requirements", "conda_file", "packages of pip stand in the conda file itself"),
-            )
-            if getattr(self, name) is not None and getattr(self, other) is not None
-        ]
+    version: VersionOf | None = None
 
 
-class EgressHost(Checked):
-    """A host outside the cluster that a model calls."""
+class Deployed(Serving):
+    """What one Deployment is made of: all of a web service but what its versions have in common."""
 
-    host: Annotated[str, Field(min_length=1)] = Field(examples=["example.com"])
-    """a host name such as api.example.com, or an address range"""
-    port: Annotated[int, Field(ge=1, le=65535)] = 443
-    """a port from 1 to 65535"""
-    protocol: Literal["HTTPS", "HTTP", "TCP", "UDP"] = "HTTPS"
-    """one of HTTPS, HTTP, TCP, UDP"""
-    reason: Annotated[str, Field(min_length=1)] = Field(examples=["example"])
-    """why the model calls it, for those who approve firewall rules"""
-
-
-class DataCollector(Checked):
-    """What is collected of a web service, in v2's terms."""
-
-    sampling_rate: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """the part of all requests that is collected, above 0 and up to 1"""
-
-
-class Load(Checked):
-    """What a web service will be asked for, in v1's terms."""
-
-    requests_per_second: Annotated[float, Field(gt=0)] = Field(examples=[1.0])
-    """requests a second above 0"""
-    seconds_per_request: Annotated[float, Field(gt=0, le=MAX_TIMEOUT_MS / 1000)] = Field(examples=[0.001])
-    """seconds that `run` takes, above 0"""
-
-
-class WebserviceSpec(Serving):
-    """One web service, as the stack file and v1's `deploy_configuration` write it."""
-
-    name: ServiceName = Field(examples=["service"])
-    """3 to 32 lower-case letters, digits and hyphens, a letter first and no hyphen last"""
     entry_script: str | None = None
     """the path of the Python file with `init` and `run`, from `source_directory`"""
     source_directory: str = "."
@@ -216,8 +150,6 @@ class WebserviceSpec(Serving):
     """gigabytes of a node's disk that registered models take; the pod asks for them"""
     environment: Environment = Environment()
     """a mapping: python_version, requirements, environment_variables, base_image, image, ..."""
-    namespace: Namespace = "slipway-services"
-    """a Kubernetes namespace: at most 63 lower-case letters, digits and hyphens"""
     cpu_cores: Quantity = 0.1
     """a number of cores of at least 0.001"""
     cpu_cores_limit: Quantity | None = None
@@ -258,18 +190,12 @@ class WebserviceSpec(Serving):
     """true or false: export traces, metrics and logs, to the workspace or where a variable says"""
     blobfuse_enabled: bool = True
     """true or false; v1's, without effect here: models are in the image or fetched before the start"""
-    primary_key: SecretStr | None = None
-    """a key, given from a program and never in a stack file"""
-    secondary_key: SecretStr | None = None
-    """a key, given from a program and never in a stack file"""
     tags: dict[str, str] = Field(default_factory=dict)
     """a mapping of strings to strings; v1's, without effect in a cluster"""
     properties: dict[str, str] = Field(default_factory=dict)
     """a mapping of strings to strings; v1's, without effect in a cluster"""
     description: str | None = None
     """a text; v1's, without effect in a cluster"""
-    compute_target_name: ComputeName | None = None
-    """a name of 3 to 24 letters, digits and hyphens; v1's, without effect: the stack is the target"""
 
     @property
     def registered_models(self) -> tuple[Model, ...]:
@@ -286,10 +212,6 @@ class WebserviceSpec(Serving):
         """Tell whether its pods fetch registered models or upload."""
         return bool(self.registered_models) or self.uploads
 
-    def serving(self) -> Serving:
-        """Give the part that the router reads."""
-        return Serving(**{name: getattr(self, name) for name in Serving.model_fields})
-
     def mistakes(self) -> list[str]:
         mistakes = super().mistakes() + [
             f"{limit} = {getattr(self, limit):g} is below {request} = {getattr(self, request):g}: "
@@ -298,26 +220,6 @@ class WebserviceSpec(Serving):
             if getattr(self, limit) is not None and getattr(self, limit) < getattr(self, request)
         ]
         mistakes += self._concurrency()
-        if self.secondary_key is not None and self.primary_key is None:
-            mistakes.append("secondary_key without primary_key: give primary_key too")
-        mistakes += [
-            f"{name}: {KEY_RULE}"
-            for name in KEY_FIELDS
-            if (key := getattr(self, name)) is not None and not is_key(key.get_secret_value())
-        ]
-        if self.name == ROUTER:
-            mistakes.append(f"name = {self.name} is the router's own: choose another")
-        if self.namespace == ROUTER_NAMESPACE:
-            mistakes.append(f"namespace = {self.namespace} is the router's own: choose another")
-        if self.namespace == DEVICE_PLUGIN_NAMESPACE:
-            mistakes.append(f"namespace = {self.namespace} is the device plugin's own: choose another")
-        if self.namespace == "default" or self.namespace.startswith("kube-"):
-            mistakes.append(f"namespace = {self.namespace} is Kubernetes' own: choose another")
-        mistakes += [
-            f"{name} = true is not available in this version: remove it"
-            for name in NOT_YET
-            if getattr(self, name)
-        ]
         if self.data_collector != DataCollector() and not self.collect_model_data:
             mistakes.append(
                 "data_collector without collect_model_data has no effect: set collect_model_data: true, or "
@@ -330,7 +232,7 @@ class WebserviceSpec(Serving):
             built=self.environment.image is None,
             fetched=any(text.startswith(REGISTERED) for text in self.models),
         )
-        return mistakes + _model_mistakes(self.models)
+        return mistakes + model.mistakes(self.models)
 
     def exports_to_workspace(self) -> bool:
         """Tell whether telemetry goes to the workspace's Application Insights: no variable says otherwise."""
@@ -364,26 +266,126 @@ class WebserviceSpec(Serving):
         return mistakes
 
 
+class Version(Deployed, Traffic):
+    """One version: also any setting above that is to be another for it, but those of names and keys."""
+
+    @classmethod
+    def derived(cls, given: Mapping[str, object]) -> dict[str, object]:
+        return {}
+
+    def mistakes(self) -> list[str]:
+        return []  # judged with what it has from its web service
+
+
+class WebserviceSpec(Deployed):
+    """One web service, as the stack file and v1's `deploy_configuration` write it."""
+
+    name: ServiceName = Field(examples=["service"])
+    """3 to 32 lower-case letters, digits and hyphens, a letter first and no hyphen last"""
+    versions: dict[VersionName, Version] = Field(default_factory=dict)
+    """a mapping of at most 6 names (lower-case letters, digits, hyphens; at most 30) to versions"""
+    namespace: Namespace = "slipway-services"
+    """a Kubernetes namespace: at most 63 lower-case letters, digits and hyphens"""
+    primary_key: SecretStr | None = None
+    """a key, given from a program and never in a stack file"""
+    secondary_key: SecretStr | None = None
+    """a key, given from a program and never in a stack file"""
+    compute_target_name: ComputeName | None = None
+    """a name of 3 to 24 letters, digits and hyphens; v1's, without effect: the stack is the target"""
+
+    @property
+    def endpoint(self) -> str:
+        """Name the web service in whose address this is found, and whose keys count."""
+        return self.name
+
+    @property
+    def at(self) -> str:
+        """Name the place in a stack file."""
+        return f"webservices[{self.name}]"
+
+    def deployed(self) -> tuple[WebserviceSpec, ...]:
+        """Give what has replicas: each version as a web service of its own, or without any itself."""
+        return tuple(map(self._version, self.versions)) or (self,)
+
+    def serving(self) -> Serving:
+        """Give the part that the router reads."""
+        return Serving(**{name: getattr(self, name) for name in Serving.model_fields})
+
+    def mistakes(self) -> list[str]:
+        mistakes: list[str] = []
+        if self.secondary_key is not None and self.primary_key is None:
+            mistakes.append("secondary_key without primary_key: give primary_key too")
+        mistakes += [
+            f"{name}: {KEY_RULE}"
+            for name in KEY_FIELDS
+            if (key := getattr(self, name)) is not None and not is_key(key.get_secret_value())
+        ]
+        if self.name == ROUTER:
+            mistakes.append(f"name = {self.name} is the router's own: choose another")
+        if self.namespace == ROUTER_NAMESPACE:
+            mistakes.append(f"namespace = {self.namespace} is the router's own: choose another")
+        if self.namespace == DEVICE_PLUGIN_NAMESPACE:
+            mistakes.append(f"namespace = {self.namespace} is the device plugin's own: choose another")
+        if self.namespace == "default" or self.namespace.startswith("kube-"):
+            mistakes.append(f"namespace = {self.namespace} is Kubernetes' own: choose another")
+        if not self.versions:
+            return mistakes + super().mistakes()
+        return mistakes + versions.mistakes(self.versions) + self._of_versions()
+
+    def _of_versions(self) -> list[str]:
+        """Give the mistakes of each version; what all of them have comes from here, and is said once."""
+        each = {name: self._of_version(name) for name in self.versions}
+        first, *others = each.values()
+        common = [line for line in first if others and all(line in lines for lines in others)]
+        own = [(name, line) for name, lines in each.items() for line in lines if line not in common]
+        return [*common, *(f"versions.{name}: {line}" for name, line in own)]
+
+    def _of_version(self, name: str) -> list[str]:
+        whole, own = self._version(name), self.versions[name]
+        lines = Deployed.mistakes(whole) + [
+            f"{field} is the web service's, the same for all versions: set it there, not here"
+            for field in ("auth_enabled", "token_auth_enabled")
+            if field in own.model_fields_set
+        ]
+        scaled = whole.autoscale_enabled and not whole.autoscale_min_replicas
+        if scaled and len(self.versions) > 1 and (own.traffic_percentile or own.is_default):
+            lines.append(
+                "autoscale_min_replicas = 0 with traffic: requests go to versions with replicas, so no "
+                "request would ever start the first one; set 1 or more"
+            )
+        return lines
+
+    def _version(self, name: str) -> VersionSpec:
+        own, fields = self.versions[name], Deployed.model_fields.keys()
+        common = {field: getattr(self, field) for field in self.model_fields_set & fields}
+        for field, value in self.derived(common).items():  # from others, of which a version may have its own
+            if common.get(field) == value:
+                del common[field]
+        given = common | {field: getattr(own, field) for field in own.model_fields_set & fields}
+        traffic = {field: getattr(own, field) for field in Traffic.model_fields}
+        traffic["is_default"] |= len(self.versions) == 1
+        version = VersionOf(endpoint=self.name, name=name, **traffic)
+        given = {**self.derived(given), **given, "name": version.service, "namespace": self.namespace}
+        return VersionSpec.model_construct(None, version=version, **given)
+
+
+class VersionSpec(WebserviceSpec):
+    """One version as a web service of its own, with all that it has from the one that it is a version of."""
+
+    version: VersionOf
+
+    @property
+    def endpoint(self) -> str:
+        return self.version.endpoint
+
+    @property
+    def at(self) -> str:
+        return f"webservices[{self.endpoint}].versions.{self.version.name}"
+
+    def serving(self) -> Serving:
+        return Served(**super().serving().model_dump(), version=self.version)
+
+
 def is_key(text: str) -> bool:
     """Tell whether a text can be a key: a header carries nothing but visible ASCII."""
     return bool(text) and text.isascii() and text.isprintable() and text == text.strip()
-
-
-def _model_mistakes(texts: Sequence[str]) -> list[str]:
-    mistakes: dict[str, None] = {}
-    models = [model_of(text) for text in texts]
-    places = Counter(model.place for model in models)
-    for model in models:
-        if places[model.place] > 1:
-            twice = f"models: two models are named `{model.name}`; rename one of the files"
-            mistakes[twice if model.path is not None else f"models: {model} is there twice; remove one"] = (
-                None
-            )
-    paths = [model for model in models if model.path is not None]
-    if paths and len(paths) < len(models):
-        one = paths[0]
-        mistakes[
-            f"models: {one.path} is a path and others are registered, which lie where an image has its own; "
-            f"register it too: slipway models register {one.name} {one.path}"
-        ] = None
-    return list(mistakes)

@@ -29,7 +29,7 @@ def up(stack: str) -> None:
     from slipway.local.realise import prune, prune_unused, realise
     from slipway.local.up import PortsBusy, verify
     from slipway.local.up import up as local_up
-    from slipway.running.backend import is_router, scoring_uri
+    from slipway.running.backend import endpoint, is_router, scoring_uri
     from slipway.running.local import Local, scaled
 
     project, state = find_project(stack)
@@ -49,9 +49,10 @@ def up(stack: str) -> None:
         say("waiting for the router to reach every replica")
         look, url = asyncio.run(_routable(Local(state), say))
         prune_unused(state)
-    names = sorted(one.name for one in look if not is_router(one.deployment))
+    deployments = {one.name: endpoint(one.deployment) for one in look if not is_router(one.deployment)}
+    names = sorted(set(deployments.values()))
     click.echo(table([(name, scoring_uri(url, name)) for name in names]), nl=False)
-    samples = {name: _sample(project, name, resolved) for name in names}
+    samples = {endpoint: _sample(project, name, resolved) for name, endpoint in deployments.items()}
     for name in sorted(names, key=lambda name: samples[name] is None)[:1]:
         click.echo(typed(f"\nnext: slipway score {name} --data {samples[name] or 'FILE'}"), err=True)
 

@@ -33,22 +33,27 @@ def status(where: Where) -> None:
 
 async def _status(backend: Backend) -> None:
     from slipway.kube.health import health
-    from slipway.running.backend import is_router, scoring_uri
+    from slipway.running.backend import endpoint, is_router, scoring_uri
 
     async with aclosing(backend.looks()) as looks:
         look = await anext(looks)
     if not look.rollouts:
         raise LocalError(f"nothing of the stack runs in {backend.place}", "pulumi up")
     url = await backend.url()
-    rows: list[Sequence[object]] = [("service", "state", "ready", "queued", "restarts", "image", "uri")]
+    traffic = _traffic(look.rollouts)
+    rows: list[Sequence[object]] = [
+        ("service", *(["traffic"] if traffic else []), "state", "ready", "queued", "restarts", "image", "uri")
+    ]
     reasons, bad = list[str](), list[str]()
     for rollout in look.rollouts:
         one, router = health(rollout.deployment, rollout.pods), is_router(rollout.deployment)
         restarts = f"{one.restarts} ({one.last_end})" if one.last_end else one.restarts
         queued = "" if router else look.loads.get(rollout.name, {}).get("queued", "-")
-        uri = (url or "-") if router else scoring_uri(url, rollout.name)
+        uri = (url or "-") if router else scoring_uri(url, endpoint(rollout.deployment))
         name = "(router)" if router else rollout.name
-        rows.append((name, one.state, f"{one.ready}/{one.wanted}", queued, restarts, image(rollout), uri))
+        share = [traffic.get(rollout.name, "")] if traffic else []
+        ready = f"{one.ready}/{one.wanted}"
+        rows.append((name, *share, one.state, ready, queued, restarts, image(rollout), uri))
         lines = _reasons(rollout, look.loads.get(rollout.name, {}).get("error"))
         reasons += lines
         if lines or one.state != "Healthy":
@@ -58,6 +63,24 @@ async def _status(backend: Backend) -> None:
         click.echo(line, err=True)
     if bad:
         click.echo(typed(f"\nhint: {', '.join(f'slipway logs {name}' for name in bad)}"), err=True)
+
+
+def _traffic(rollouts: Sequence[Rollout]) -> dict[str, str]:
+    """Say by Deployment which part of the requests each version gets while all are ready, and what it is."""
+    from slipway.running.backend import version_of
+    from slipway.versions import WHOLE, VersionOf, shares
+
+    found: dict[str, dict[str, VersionOf]] = {}
+    for one in rollouts:
+        if version := version_of(one.deployment):
+            found.setdefault(version["endpoint"], {})[one.name] = VersionOf.model_validate(version)
+    said: dict[str, str] = {}
+    for versions in found.values():
+        for name, part in shares(versions).items():
+            one = versions[name]
+            words = [f"{100 * part / WHOLE:g} %"] + ["default"] * one.is_default
+            said[name] = ", ".join(words + [one.type] * one.is_control_version_type)
+    return said
 
 
 def _reasons(rollout: Rollout, error: str | None) -> list[str]:

@@ -94,7 +94,7 @@ def webservice_recipe(spec: WebserviceSpec, project: Path, architecture: str = "
     source = project / spec.source_directory
     entry_script = spec.entry_script or ""
     environment = spec.environment
-    at = f"slipway:webservices[{spec.name}]"
+    at = f"slipway:{spec.at}"
     lines: list[str] = []
     if source.is_dir():
         named = {"entry_script": entry_script} | {

@@ -6,6 +6,7 @@ could not start, and why is on stderr.
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 import os
 import resource
@@ -18,13 +19,16 @@ from slipway.kube.client import ClusterError, in_cluster
 from slipway.kube.folder import Folder
 from slipway.problems import Problems
 from slipway.router import admin, binary
+from slipway.router.callers import Callers, ClusterCallers, LocalCallers
 from slipway.router.control import Router
 from slipway.router.events import Reporter
 from slipway.router.feed import Feed, FolderFeed, Writer
 from slipway.router.haproxy import HAProxy, HAProxyError
+from slipway.router.keeper import keep
 from slipway.router.options import Options, from_environment
 from slipway.router.peers import Peers
 from slipway.router.scaling import Scaler
+from slipway.router.tokens import Tokens
 from slipway.router.watches import ClusterFeed
 from slipway.router.writes import ClusterWriter, FolderWriter
 
@@ -41,7 +45,7 @@ def main() -> int:
         options = from_environment(os.environ)
         haproxy = HAProxy(binary.find())
         os.umask(0o077)
-        _allow_files()
+        options = dataclasses.replace(options, files=_allow_files(options.files))
         options.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.chdir(options.directory)  # HAProxy's sockets have relative names
         asyncio.run(_run(options, haproxy))
@@ -61,11 +65,16 @@ async def _run(options: Options, haproxy: HAProxy) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, told)
-    async with _place(options) as (feed, writer):
+    async with _place(options) as (feed, writer, callers):
         router = Router(options, haproxy, feed)
-        scaler = Scaler(router, haproxy, writer, Peers(options.pod, options.admin_port))
-        async with await admin.serve(router, haproxy, scaler, options.address, options.admin_port):
-            beside = [asyncio.create_task(one) for one in (scaler.run(), Reporter(router, writer).run())]
+        scaler = Scaler(router, haproxy, writer, Peers(options.pod))
+        tokens = Tokens(router, callers, writer, options.namespace)
+        admin_port = await admin.serve(router, haproxy, scaler, options.address, options.admin_port)
+        async with admin_port, await tokens.listen():
+            work = [scaler.run(), Reporter(router, writer).run(), tokens.run()]
+            if options.pod:
+                work.append(keep(router, writer, options.namespace))
+            beside = [asyncio.create_task(one) for one in work]
             try:
                 await router.run(stop, now)
             finally:
@@ -75,21 +84,22 @@ async def _run(options: Options, haproxy: HAProxy) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _place(options: Options) -> AsyncGenerator[tuple[Feed, Writer]]:
-    """Give where objects come from and where to write."""
+async def _place(options: Options) -> AsyncGenerator[tuple[Feed, Writer, Callers]]:
+    """Give where objects come from, where to write, and who knows callers."""
     if options.objects is not None:
         folder = Folder(options.objects)
-        yield FolderFeed(folder, options.namespace), FolderWriter(folder)
+        yield FolderFeed(folder, options.namespace), FolderWriter(folder), LocalCallers()
         return
     async with in_cluster() as client, ClusterFeed(client, options.namespace) as feed:
-        yield feed, ClusterWriter(client)
+        yield feed, ClusterWriter(client), ClusterCallers(client)
 
 
-def _allow_files() -> None:
-    """Allow as many open files as may be: each service takes two here, for its queue's sake."""
+def _allow_files(enough: int) -> int:
+    """Allow as many open files as may be, since clients and services need them, and give how many."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(ValueError, OSError):  # macOS has a lower limit that it does not tell
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    return enough if most == resource.RLIM_INFINITY else min(most, enough)
 
 
 def _claim(address: str, port: int) -> None:

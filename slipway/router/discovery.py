@@ -1,26 +1,39 @@
 """Kubernetes objects in, State out: the one parser, whatever feed the objects come from. Pure.
 
-A service is a Deployment with the label `slipway/webservice` and the annotation `slipway/serving`; its
-replicas are the ready endpoints of slices with that label in its namespace; its keys are the Secret
-`<service>-keys` in the router's namespace. Whoever can write one of these objects can break the service it
-belongs to, and no other: what cannot be read becomes a line in `State.errors` or `State.ignored`.
+A service is a Deployment with the label `slipway/webservice` and the annotation `slipway/serving`, which
+says too whether it is a version of another; its replicas are the ready endpoints of slices with that label
+in its namespace; its keys are the Secret `<service>-keys` in the router's namespace. Whoever can write one of
+these objects can break the service it belongs to, and no other: what cannot be read becomes a line in
+`State.errors` or `State.ignored`.
 """
 
 import base64
 import binascii
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
 from slipway.kube.folder import Object
 from slipway.problems import explain, shown
-from slipway.router import endpoints
+from slipway.router import endpoints, token_keys
 from slipway.router.certificates import bundle
 from slipway.router.feed import Objects
-from slipway.router.state import SERVICE_NAME, Ignored, Limits, Replica, Service, State, hashed
-from slipway.spec import SERVING, WEBSERVICE, Serving, is_key
+from slipway.router.ownership import router_pods
+from slipway.router.state import (
+    SERVICE_NAME,
+    Auth,
+    Ignored,
+    Limits,
+    Replica,
+    Routers,
+    Service,
+    State,
+    hashed,
+)
+from slipway.spec import SERVING, WEBSERVICE, Served, Serving, is_key
 
 FOREVER = datetime.max.replace(tzinfo=UTC)
 
@@ -44,23 +57,39 @@ class _Secret(BaseModel):
     data: dict[str, str] | None = None
 
 
-def discover(objects: Objects, certificate: str | None = None) -> State:
-    """Read all objects, and the Secret with the router's `certificate` if it has a name; never raises."""
+def discover(objects: Objects, certificate: str | None = None, pod: str = "") -> State:
+    """Read all objects, and the Secret with the router's `certificate` if it has a name; never raises.
+
+    Without its own `pod`'s name a router is alone.
+    """
     errors: dict[str, list[str]] = defaultdict(list)
     ignored: list[Ignored] = []
     services: dict[str, Service] = {}
     slices, secrets = _by_service(objects.slices), _by_service(objects.secrets)
     pods = _by_service(objects.pods)
-    for name, deployment in _owners(objects.deployments, errors, ignored).items():
-        serving = _serving(deployment, errors[name])
+    owners = _owners(objects.deployments, errors, ignored)
+    for name, deployment in owners.items():
+        serving = _serving(name, deployment, errors[name])
         if serving is not None:
+            endpoint = serving.version.endpoint if serving.version is not None else name
             replicas = _replicas(slices[name], pods[name], deployment.namespace, errors[name])
-            keys = _keys(name, secrets[name], errors[name]) if serving.auth_enabled else frozenset[str]()
+            keys = _keys(endpoint, secrets[endpoint], errors[name] if serving.auth_enabled else [])
             place = (deployment.namespace, deployment.name)
-            services[name] = Service(name, _limits(serving), replicas, keys, place, serving)
+            services[name] = Service(name, _limits(serving), replicas, keys, place, serving, serving.version)
+    for name in _unrouted(services, owners, ignored):
+        services[name] = replace(services[name], routed=False)
     pem = _certificate(certificate, objects.secrets, ignored) if certificate is not None else ""
+    takes_tokens = any(one.limits.auth == "token" for one in services.values())
+    public = _token_keys(objects.secrets, ignored) if takes_tokens else dict[str, str]()
     lines = {name: "; ".join(found) for name, found in errors.items() if found}
-    return State(services, lines, tuple(ignored), pem)
+    ready = {name: one.entry("peer") for name, one in router_pods(objects.routers).ready.items()}
+    routers = Routers(pod, ready) if pod else Routers()
+    return State(services, lines, tuple(ignored), pem, routers, token_keys=public)
+
+
+def _age(deployment: _Metadata) -> tuple[datetime, str, str]:
+    """Give what the oldest has least of."""
+    return deployment.created, deployment.namespace, deployment.name
 
 
 def _by_service(objects: Iterable[Object]) -> Mapping[str | None, list[Object]]:
@@ -97,7 +126,7 @@ def _owners(
             errors[name] += map(str, lines)
     owners: dict[str, _Metadata] = {}
     for name, candidates in found.items():
-        owner, *others = sorted(candidates, key=lambda one: (one.created, one.namespace, one.name))
+        owner, *others = sorted(candidates, key=_age)
         owners[name] = owner
         ignored += [
             Ignored(
@@ -110,19 +139,42 @@ def _owners(
     return owners
 
 
-def _serving(deployment: _Metadata, errors: list[str]) -> Serving | None:
+def _unrouted(
+    services: Mapping[str, Service], owners: Mapping[str, _Metadata], ignored: list[Ignored]
+) -> list[str]:
+    """Find the services whose address is another's: it is that of the oldest, with its versions beside it.
+
+    So a web service that gets versions goes on until its Deployment is gone, and the other way round.
+    """
+    found: dict[str, list[str]] = defaultdict(list)
+    for name, service in services.items():
+        found[service.endpoint].append(name)
+    lost: list[str] = []
+    for endpoint, names in found.items():
+        first, *others = sorted(names, key=lambda one: _age(owners[one]))
+        versions = services[first].version is not None
+        for name in others:
+            beside = services[name].version is not None and owners[name].namespace == owners[first].namespace
+            if not (versions and beside):
+                why = f"requests for {endpoint} go to Deployment {owners[first]}, which is older"
+                ignored.append(Ignored(f"Deployment {owners[name]}", why, "NameTaken"))
+                lost.append(name)
+    return lost
+
+
+def _serving(name: str, deployment: _Metadata, errors: list[str]) -> Served | None:
     annotation = (deployment.annotations or {}).get(SERVING)
     if annotation is None:
         errors.append(f"Deployment {deployment} has no annotation {SERVING}")
         return None
     try:
-        serving = Serving.model_validate_json(annotation)
+        serving = Served.model_validate_json(annotation)
     except ValidationError as error:
-        lines = explain(error, Serving, lambda place: ".".join(map(str, place)) or SERVING)
+        lines = explain(error, Served, lambda place: ".".join(map(str, place)) or SERVING)
         errors.append(f"Deployment {deployment}, annotation {SERVING}: {'; '.join(lines)}")
         return None
-    if serving.token_auth_enabled:
-        errors.append("token_auth_enabled is not available in this version: the service is not served")
+    if serving.version is not None and serving.version.service != name:
+        errors.append(f"Deployment {deployment}, annotation {SERVING}: it is of {serving.version.service}")
         return None
     return serving
 
@@ -132,8 +184,13 @@ def _limits(serving: Serving) -> Limits:
         concurrency=serving.replica_max_concurrent_requests,
         wait_ms=serving.max_request_wait_time,
         timeout_ms=serving.scoring_timeout_ms,
-        auth=serving.auth_enabled,
+        auth=_auth(serving),
     )
+
+
+def _auth(serving: Serving) -> Auth:
+    """Give what a request must bring."""
+    return "key" if serving.auth_enabled else "token" if serving.token_auth_enabled else "none"
 
 
 def _replicas(
@@ -168,6 +225,14 @@ def _keys(name: str, secrets: Iterable[Object], errors: list[str]) -> frozenset[
         return frozenset(hashed(key) for key in keys.values() if key)
     errors.append(f"{place} is missing: nobody can call the service")
     return frozenset()
+
+
+def _token_keys(secrets: Iterable[Object], ignored: list[Ignored]) -> Mapping[str, str]:
+    try:
+        return {key.kid: key.public for key in token_keys.read(token_keys.secret_of(secrets))}
+    except ValueError as error:
+        ignored.append(Ignored(f"Secret {token_keys.SECRET}", f"{error}: no token is given or taken"))
+        return {}
 
 
 def _certificate(name: str, secrets: Iterable[Object], ignored: list[Ignored]) -> str:

@@ -71,7 +71,7 @@ def facts(objects: Objects, wanted: State, running: State, refusal: str | None) 
         if service in wanted.errors:
             problems.add(Problem("Misconfigured", wanted.errors[service]))
         new, old = wanted.services.get(service), running.services.get(service)
-        if refusal is not None and new is not None and (old is None or old.limits != new.limits):
+        if refusal is not None and new is not None and (old is None or old.fixed != new.fixed):
             problems.add(Problem("ReloadRefused", refusal))
         replicas = len(old.replicas) if old is not None else None
         wait = old.limits.wait_ms if old is not None else 0

@@ -6,9 +6,23 @@ local largest_body, minimum_rate -- bytes, and bytes a second: the arguments of 
 local SENTENCES = {
   unknown_path = "This path leads nowhere. Web services answer on /api/v1/service/<name>/score and /api/v1/service/<name>/swagger.json.",
   unknown_service = "There is no web service of this name, or it cannot be served.",
-  method_not_allowed = "Web services answer GET, POST and OPTIONS only.",
+  unknown_version = "This web service has no version of the name in the header `azureml-model-deployment`.",
+  method_not_allowed = "This path does not answer this method. The header `allow` names those that it does.",
   key_missing = "This web service needs a key. Send one in the header `Authorization: Bearer <key>`.",
   key_wrong = "This is not a valid key of this web service. It may have been regenerated.",
+  token_missing = "This web service needs a token. Send one in the header `Authorization: Bearer <token>`; `slipway token` gets it.",
+  token_wrong = "No router of this cluster signed this token, or so long ago that its key is gone.",
+  token_expired = "This token has expired. Get a new one.",
+  token_not_yet_valid = "This token is not valid yet: the clocks of this cluster differ.",
+  token_of_another_service = "This token is another web service's.",
+  too_many_failures = "This request has no valid key or token, as many others from this address. One that has is let in.",
+  no_tokens = "This web service takes no tokens.",
+  login_missing = "A token is given to whom Kubernetes knows. Send your Kubernetes token (on AKS: Entra's) in the header `Authorization: Bearer <token>`; on this machine, a key.",
+  login_wrong = "Kubernetes does not know this login, or it has expired; on this machine, it is not a key of this web service.",
+  token_forbidden = "You lack the right to get a token: `create` on `webservices/token` in group `slipway`, for this name, in the namespace of the web service.",
+  tokens_busy = "Too many ask for tokens. Try again; tokens that are in use go on working.",
+  tokens_unavailable = "Kubernetes cannot be asked who you are. Try again; tokens that are in use go on working.",
+  too_many_clients = "As many connections are open as the router serves at once.",
   body_too_large = "The body is larger than 104,857,600 bytes, the most that a web service takes.",
   body_unreadable = "The body could not be read: it ended early, or its framing is wrong.",
   upload_too_slow = "The body arrived too slowly: a large body must keep up a minimum rate, and none may stop for long.",
@@ -16,6 +30,7 @@ local SENTENCES = {
   no_replica = "No replica of the web service was ready for as long as this request may wait (max_request_wait_time).",
   replica_unreachable = "The replica did not take the connection, so the request was not run.",
   replica_failed = "The replica ended without an answer. The request may have been run, so it was not sent again.",
+  owner_failed = "The router pod that this request was handed to ended, or did not answer in time. The request may have been run, so it was not sent again.",
   scoring_timeout = "The replica did not answer within scoring_timeout_ms.",
   router_error = "The router could not carry this request.",
 }
@@ -32,7 +47,7 @@ local second, told = 0, 0
 local function tell(request, service, reason)
   if reason then
     -- A name that anybody made up must not become a label.
-    local place = (core.backends[service] and service or "_") .. " " .. reason
+    local place = (service and core.backends[service] and service or "_") .. " " .. reason
     counts[place] = (counts[place] or 0) + 1
     request:set_var("txn.refused", reason)
   end
@@ -49,16 +64,22 @@ local function path_of(request)
   return request.path or request.f:path() or ""
 end
 
--- The service that a request is for: its backend, or what its path says.
+-- The service that a request is for: its backend, or what its path says, or said when it was read.
 local function service_of(request)
   local backend = request.f:be_name() or ""
   if backend:match("^%l") then return backend, core.backends[backend] end
-  return path_of(request):match("^/api/v1/service/([%w%-%._]+)/[^/]+$"), nil
+  return request:get_var("txn.endpoint") or path_of(request):match("^/api/v1/service/([%w%-%._]+)/[^/]+$"), nil
 end
 
 -- A boolean of HAProxy's is a number here.
 local function is_true(value)
   return value == true or value == 1
+end
+
+-- Whether a request was on its way to another router.
+local function handed_on(request)
+  local backend = request.f:be_name()
+  return backend == "_hop" or backend == "_peers"
 end
 
 local function reason_of(request, given, proxy)
@@ -67,9 +88,11 @@ local function reason_of(request, given, proxy)
   if given == "unknown" then
     local path = path_of(request)
     local known = path:match("^/api/v1/service/[^/]+/score$") or path:match("^/api/v1/service/[^/]+/swagger%.json$")
+    local of = path:match("^/api/v1/service/([^/]+)/token$")
+    if of then return core.backends[of] and of:match("^%l") and "no_tokens" or "unknown_service" end
     return known and "unknown_service" or "unknown_path"
-  elseif given == "key" then
-    return request.headers["authorization"] and "key_wrong" or "key_missing"
+  elseif handed_on(request) then
+    return "owner_failed"
   elseif given ~= "503" then
     return BY_STATUS[given] or given
   elseif not proxy then
@@ -84,13 +107,14 @@ end
 local function refusal(request, given)
   local service, proxy = service_of(request)
   local reason = reason_of(request, given, proxy)
-  tell(request, service, reason)
+  tell(request, service or "", reason)
   -- Refused before it got to its backend, as a body that is too large.
   proxy = proxy or service and service:match("^%l") and core.backends[service]
   local name = service and #service <= 63 and ('"' .. service .. '"') or "null"
   local queued = proxy and request.f:queue(service) or 0
-  return string.format('{"reason":"%s","message":"%s","service":%s,"replicas":%d,"queued":%d}',
-    reason, SENTENCES[reason], name, proxy and proxy:get_srv_act() or 0, queued)
+  local pinned = reason == "unknown_version" and request:get_var("txn.pinned"):match("^[%w%-]+$")
+  return string.format('{"reason":"%s","message":"%s","service":%s,%s"replicas":%d,"queued":%d}', reason, SENTENCES[reason],
+    name, pinned and #pinned <= 63 and ('"version":"' .. pinned .. '",') or "", proxy and proxy:get_srv_act() or 0, queued)
 end
 
 -- %[lua.refusal(REASON)]: the body of a refusal. REASON is a reason, or a status that HAProxy chose.
@@ -116,17 +140,22 @@ local function refuse(status, given, header, value)
 end
 
 core.register_service("refuse_unknown", "http", refuse(404, "unknown"))
+core.register_service("refuse_version", "http", refuse(404, "unknown_version"))
 core.register_service("refuse_method", "http", refuse(405, "method_not_allowed", "allow", "GET, POST, OPTIONS"))
-core.register_service("refuse_key", "http", refuse(401, "key", "www-authenticate", "Bearer"))
+core.register_service("refuse_token_method", "http", refuse(405, "method_not_allowed", "allow", "POST"))
+core.register_service("refuse_unauthorized", "http", refuse(401, "401", "www-authenticate", "Bearer"))
+core.register_service("refuse_clients", "http", refuse(503, "too_many_clients", "retry-after", "1"))
 core.register_service("refuse_size", "http", refuse(413, "body_too_large"))
 
 -- http-request lua.await_hold: around a start or a reload, keep requests for a service without replicas out of its
 -- queue. Before the slot of its `_hold` is taken they would get it themselves; and a worker that is replaced never hears
--- of a replica that comes, so the next one gets them.
+-- of a replica that comes, so the next one gets them. So does it get those for a service that this one does not know, if
+-- another router did.
 core.register_action("await_hold", { "http-req" }, function(txn)
-  local service = service_of(txn)
-  local proxy, left = service and core.backends[service], 2000
-  while proxy and left > 0 and proxy:get_srv_act() == 0 and not is_true(txn:get_var("proc.held")) do
+  local service, left = txn:get_var("txn.service"), 2000
+  local proxy = service:match("^%l") and core.backends[service] or nil
+  if not proxy and (txn.f:req_hdr("x-slipway-service") or "_unknown"):match("^_") then return end
+  while left > 0 and not (proxy and (proxy:get_srv_act() > 0 or is_true(txn:get_var("proc.held")))) do
     if is_true(txn.f:stopping()) then
       txn:set_var("txn.again", true)
       return
@@ -134,6 +163,30 @@ core.register_action("await_hold", { "http-req" }, function(txn)
     core.msleep(5)
     left = left - 5
   end
+end)
+
+-- DRAW:SERVICE=PARTS,...,lua.version: the version to which a request goes. The parts sum up to the whole out of which
+-- DRAW is. A version without a replica that is up gets nothing: its part goes to the default, which is the first; if
+-- that has none itself, to the others in proportion; if none has any, to the default, where it waits.
+core.register_converters("version", function(text)
+  local draw, list = text:match("^(%d+):(.*)$")
+  local names, parts, whole, up, default = {}, {}, 0, 0, nil
+  for name, part in list:gmatch("([^=,]+)=(%d+)") do
+    default, part = default or name, tonumber(part)
+    whole = whole + part
+    local proxy = core.backends[name]
+    if proxy and proxy:get_srv_act() > 0 then
+      names[#names + 1], parts[#parts + 1] = name, part
+      up = up + part
+    end
+  end
+  if names[1] == default then parts[1], up = parts[1] + whole - up, whole end
+  local place = tonumber(draw) * up // whole
+  for index, name in ipairs(names) do
+    place = place - parts[index]
+    if place < 0 then return name end
+  end
+  return default
 end)
 
 -- http-response lua.failed: the replica explains this one itself; here it is counted, and gets v1's status.

@@ -12,9 +12,11 @@ from ipaddress import ip_address
 from typing import Literal
 
 from slipway.spec import Serving
+from slipway.versions import VersionOf
 
 SERVICE_NAME = re.compile(r"[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?")
 KEY_HASH = re.compile(r"[0-9A-F]{64}")
+KID = re.compile(r"[0-9]{1,12}")
 ADDRESS = re.compile(r"[0-9a-f.:]+")
 Reason = Literal[
     "AutoscalerConflict",
@@ -28,6 +30,7 @@ Reason = Literal[
     "SuccessfulRescale",
 ]
 """What an Event says in a word."""
+Auth = Literal["key", "token", "none"]
 
 
 @dataclass(frozen=True, order=True)
@@ -60,13 +63,16 @@ class Limits:
     """Requests that a replica gets at once (N)."""
     wait_ms: int = 500
     timeout_ms: int = 60_000
-    auth: bool = True
-    """Whether a request needs a key."""
+    auth: Auth = "key"
+    """What a request must bring."""
 
 
 @dataclass(frozen=True)
 class Service:
-    """A web service: its limits, the replicas that are ready, and the SHA-256 of each valid key."""
+    """A web service: its limits, the replicas that are ready, and the SHA-256 of each valid key.
+
+    Where it takes tokens, a key is what one costs on this machine.
+    """
 
     name: str
     limits: Limits = Limits()
@@ -75,10 +81,26 @@ class Service:
     deployment: tuple[str, str] = ("", "")
     """Namespace and name."""
     serving: Serving = field(default_factory=Serving)
+    version: VersionOf | None = None
+    """Of which web service it is one; None: it is one itself."""
+    routed: bool = True
+    """Whether requests get to it: not if its address is another's, which came first."""
+
+    @property
+    def endpoint(self) -> str:
+        """Name the web service whose address and keys it has."""
+        return self.version.endpoint if self.version is not None else self.name
+
+    @property
+    def fixed(self) -> tuple[object, ...]:
+        """Give what only a new configuration can change."""
+        return self.limits, self.endpoint, self.version.name if self.version is not None else None
 
     def __post_init__(self) -> None:
         if SERVICE_NAME.fullmatch(self.name) is None:
             raise ValueError(f"{self.name!r} is no name of a service")
+        if self.version is not None and self.version.service != self.name:
+            raise ValueError(f"{self.name!r} is not {self.version.service!r}")
         if not all(KEY_HASH.fullmatch(key) for key in self.keys):
             raise ValueError("a key is held as SHA-256 in capitals, never as itself")
 
@@ -98,6 +120,31 @@ class Ignored:
 
 
 @dataclass(frozen=True)
+class Routers:
+    """The router pods that are ready, of which this one may be one."""
+
+    pod: str = ""
+    """This one's name."""
+    ready: Mapping[str, Replica] = field(default_factory=dict[str, Replica])
+    """Where each takes requests from the others, by its name."""
+
+    @property
+    def others(self) -> frozenset[Replica]:
+        """Where the others take requests."""
+        return frozenset(entry for pod, entry in self.ready.items() if pod != self.pod)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """By what the routers know each other, in PEM."""
+
+    certificate: str = field(repr=False)
+    """This one's, with its key."""
+    authorities: str
+    """Whose certificates are trusted."""
+
+
+@dataclass(frozen=True)
 class State:
     """All services by name, and what was wrong with what was found."""
 
@@ -107,6 +154,15 @@ class State:
     ignored: tuple[Ignored, ...] = ()
     certificate: str = field(default="", repr=False)
     """In PEM, with chain and key; empty if there is none, or it comes as files."""
+    routers: Routers = Routers()
+    identity: Identity | None = None
+    """None: this router can neither hand requests to others nor take theirs."""
+    token_keys: Mapping[str, str] = field(default_factory=dict[str, str])
+    """The public keys that verify tokens, in PEM, by the `kid` of tokens; none if no service takes any."""
+
+    def __post_init__(self) -> None:
+        if not all(KID.fullmatch(kid) for kid in self.token_keys):
+            raise ValueError("a key of tokens is named by a number")
 
 
 def plain_address(text: str) -> bool:

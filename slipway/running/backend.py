@@ -86,6 +86,10 @@ class Backend(Protocol):
         """Set values of a Secret that nobody changed since it was read."""
         ...
 
+    async def login(self, name: str) -> str:
+        """Give what tells the router who asks for a token of web service `name`."""
+        ...
+
     async def journal(self) -> str | None:
         """Give what the routers say of their scaling; None where none answers."""
         ...
@@ -114,6 +118,51 @@ def webservice(deployments: Iterable[Object], name: str) -> Object:
     return known[name]
 
 
+class Called(NamedTuple):
+    """What a client calls."""
+
+    endpoint: str
+    version: str | None
+    """pinned; None: the requests are shared, or there are no versions"""
+    deployment: Object
+    """of this version, or of the one that gets most of what is not said"""
+
+
+def called(deployments: Sequence[Object], name: str, version: str | None = None) -> Called:
+    """Find what a name means: a web service, with versions or without, or a version by its Deployment's name.
+
+    Raises LocalError that names those there are.
+    """
+    found = versions(deployments, name)
+    if not found:
+        obj = webservice(deployments, name)
+        own = version_of(obj)
+        if version not in (None, own.get("name")):
+            raise LocalError(f"web service `{name}` has no versions", f"slipway score {name} --data FILE")
+        return Called(endpoint(obj), own.get("name"), obj)
+    if version is not None and version not in found:
+        listed = ", ".join(f"`{one}`" for one in sorted(found))
+        raise LocalError(f"web service `{name}` has no version `{version}`", f"its versions: {listed}")
+    defaults = [one for one, obj in found.items() if version_of(obj).get("is_default")]
+    return Called(name, version, found[version or (defaults or sorted(found))[0]])
+
+
+def versions(deployments: Iterable[Object], name: str) -> dict[str, Object]:
+    """Find the Deployments of a web service's versions."""
+    every = [(version_of(obj), obj) for obj in deployments if not is_router(obj)]
+    return {own["name"]: obj for own, obj in every if own.get("endpoint") == name}
+
+
+def version_of(deployment: Object) -> dict[str, Any]:
+    """Give of which web service it is a version, and its traffic; empty if it is none."""
+    return serving(deployment).get("version") or {}
+
+
+def endpoint(deployment: Object) -> str:
+    """Name the web service by which a Deployment is called."""
+    return version_of(deployment).get("endpoint") or deployment["metadata"]["name"]
+
+
 def deployment(deployments: Sequence[Object], name: str) -> Object:
     """Find a web service's Deployment, or the router's by `router`. Raises LocalError."""
     routers = [obj for obj in deployments if is_router(obj)]
@@ -134,6 +183,11 @@ def keys(secret: Object) -> dict[str, str]:
 def scoring_uri(url: str | None, name: str) -> str:
     """Give v1's address of a web service behind the router's; `-` where that has none."""
     return "-" if url is None else f"{url}/api/v1/service/{name}/score"
+
+
+def token_uri(url: str, name: str) -> str:
+    """Give the address where a web service's tokens come from."""
+    return f"{url}/api/v1/service/{name}/token"
 
 
 def loads(reports: Sequence[Object]) -> dict[str, Object]:

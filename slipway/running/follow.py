@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from slipway.kube.read import is_ready, replicas
 from slipway.kube.rollout import Done, Failed, Rollout, Waiting, verdict
 from slipway.local.state import LocalError
-from slipway.running.backend import Backend, Look, deployment, is_router
+from slipway.running.backend import Backend, Look, deployment, is_router, versions
 
 
 async def follow(
@@ -77,5 +77,9 @@ def _chosen(look: Look, names: Sequence[str]) -> list[Rollout]:
         if not deployments:
             raise LocalError("there is no web service yet", "slipway up, or `pulumi up`")
         return list(look.rollouts)
-    wanted = [deployment(deployments, name) for name in names]
+    wanted = [
+        one
+        for name in names
+        for one in versions(deployments, name).values() or (deployment(deployments, name),)
+    ]
     return [rollout for rollout in look.rollouts if rollout.deployment in wanted]

@@ -23,12 +23,13 @@ from slipway.running.backend import (
     LogOptions,
     Look,
     is_router,
+    keys,
     loads,
     opener,
     routed,
     sorted_deployments,
 )
-from slipway.spec import ROUTER_NAMESPACE, SERVING, Serving
+from slipway.spec import ROUTER_NAMESPACE, SERVING, Served
 
 LOOK_SECONDS = 0.1
 READ_SECONDS = 0.2
@@ -76,6 +77,12 @@ class Local:
         if written is None:
             raise LocalError(f"the Secret {metadata['name']} is gone", "slipway up")
         return written
+
+    async def login(self, name: str) -> str:
+        secret = await self.secret(f"{name}-keys")
+        if secret is None:
+            raise LocalError(f"there is no key to get a token of `{name}` with", "slipway up")
+        return keys(secret)["primary"]
 
     async def journal(self) -> str | None:
         return self._asked("/journal")
@@ -160,7 +167,7 @@ def scaled(wanted: Object, state: State) -> Object:
     metadata = wanted["metadata"]
     if wanted["kind"] != "Deployment" or SERVING not in metadata.get("annotations", {}):
         return wanted
-    serving = Serving.model_validate_json(metadata["annotations"][SERVING])
+    serving = Served.model_validate_json(metadata["annotations"][SERVING])
     current = state.objects.get("Deployment", metadata["namespace"], metadata["name"])
     if current is None or not serving.autoscale_enabled:
         return wanted

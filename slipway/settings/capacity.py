@@ -119,7 +119,7 @@ def demands(settings: Settings, azure: Azure) -> list[Demand]:
     size = router_size(settings)
     router = Demand(ROUTER, size.pod, size.replicas, size.replicas)
     aks = system_demands(nodes, cores, features(azure)) if all(nodes) else []
-    return [*aks, router, *map(_demand, settings.webservices)]
+    return [*aks, router, *map(_demand, settings.services)]
 
 
 def _demand(spec: WebserviceSpec) -> Demand:
@@ -172,7 +172,7 @@ def placement(settings: Settings, azure: Azure) -> Placement:
 
 def placement_at_expected_load(settings: Settings, azure: Azure) -> Placement:
     """Place everything on the pools, web services with no more replicas than their expected load needs."""
-    needed = {spec.name: wanted(spec) for spec in settings.webservices}
+    needed = {spec.name: wanted(spec) for spec in settings.services}
     least = [
         replace(one, max_replicas=max(one.min_replicas, min(one.max_replicas, needed[one.name])))
         if one.name in needed
@@ -189,7 +189,7 @@ def rolls(settings: Settings, azure: Azure) -> str | None:
     one with the largest pods is tried.
     """
     given, room = demands(settings, azure), _room(azure)
-    services = sorted(map(_demand, settings.webservices), key=lambda one: one.pod.vector[2::-1])
+    services = sorted(map(_demand, settings.services), key=lambda one: one.pod.vector[2::-1])
     for one in {service.accelerator: service for service in services}.values():
         lowest = [replace(other, max_replicas=other.min_replicas + (other == one)) for other in given]
         if place(pools(azure), lowest, room).at_max is Fit.NO:

@@ -155,7 +155,7 @@ def blob_endpoint(azure: Azure) -> str:
 
 def storage_namespaces(settings: Settings) -> list[str]:
     """Give the namespaces of web services that fetch models from the storage or upload to it."""
-    return sorted({spec.namespace for spec in settings.webservices if spec.uses_storage})
+    return sorted({spec.namespace for spec in settings.services if spec.uses_storage})
 
 
 def registry(settings: Settings) -> str:

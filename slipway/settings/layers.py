@@ -20,7 +20,7 @@ def asked(settings: Settings) -> list[str]:
 
     It is what a stack of layer platform makes for those in its own file, and names them as files do.
     """
-    tls, azure, specs = settings.router.tls, settings.azure, settings.webservices
+    tls, azure, specs = settings.router.tls, settings.azure, settings.services
     found = [f"port {port} of the router" for port in public_ports(settings)]
     if tls is not None and tls.key_vault_certificate is not None:
         found.append("router.tls.key_vault_certificate")

@@ -32,7 +32,7 @@ def needs(settings: Settings, azure: Azure) -> Needs:
         dns_servers=azure.dns.servers,
         models=tuple(
             ModelHost(spec.name, host.host, host.reason, host.port, Protocol(host.protocol))
-            for spec in settings.webservices
+            for spec in settings.services
             for host in spec.egress
         ),
     )
@@ -71,6 +71,6 @@ def features(settings: Settings, azure: Azure) -> frozenset[Feature]:
         Feature.REGISTRY: not registry.data_endpoint and not registry.private_endpoint,
         Feature.STORAGE_PRIVATE: workspace.storage.private_endpoint,
         Feature.STORAGE: not workspace.storage.private_endpoint,
-        Feature.APP_INSIGHTS: any(spec.exports_to_workspace() for spec in settings.webservices),
+        Feature.APP_INSIGHTS: any(spec.exports_to_workspace() for spec in settings.services),
     }
     return frozenset(feature for feature, there in on.items() if there)

@@ -19,7 +19,7 @@ FIELDS = ("name", "entry_script", "source_directory", "models", "model_layer_gb_
 
 
 def readable(config: Mapping[str, str], secret_keys: Collection[str] = ()) -> list[WebserviceSpec]:
-    """Give each web service of which the fields that name files are right, with only those.
+    """Give each web service and version of which the fields that name files are right, with only those.
 
     Takes what `parse` takes.
     """
@@ -30,9 +30,21 @@ def readable(config: Mapping[str, str], secret_keys: Collection[str] = ()) -> li
             entries = json.loads(config.get(key, ""))
     specs: list[WebserviceSpec] = []
     for entry in cast("list[object]", entries) if isinstance(entries, list) else []:
-        if isinstance(entry, dict):
-            fields = cast("dict[str, object]", entry)
-            given = {name: fields[name] for name in FIELDS if name in fields}
-            with contextlib.suppress(ValidationError):
-                specs.append(WebserviceSpec.model_validate(given))
+        given = _given(entry)
+        versions = _mapping(_mapping(entry).get("versions"))
+        if versions:
+            first = next(iter(versions))
+            given["versions"] = {
+                name: _given(version) | {"is_default": name == first} for name, version in versions.items()
+            }
+        with contextlib.suppress(ValidationError):
+            specs += WebserviceSpec.model_validate(given).deployed()
     return specs
+
+
+def _given(entry: object) -> dict[str, object]:
+    return {name: value for name, value in _mapping(entry).items() if name in FIELDS}
+
+
+def _mapping(value: object) -> dict[str, object]:
+    return cast("dict[str, object]", value) if isinstance(value, dict) else {}

@@ -48,6 +48,11 @@ class Settings(Checked):
         return mistakes(self)
 
     @property
+    def services(self) -> tuple[WebserviceSpec, ...]:
+        """Give what has replicas: web services without versions, and each version of those that have some."""
+        return tuple(one for spec in self.webservices for one in spec.deployed())
+
+    @property
     def internal(self) -> bool:
         """Tell whether the router's load balancer stands inside the network."""
         if self.router.internal is not None or self.azure is None:

@@ -25,6 +25,7 @@ DEBIAN = {
     "buildah": "buildah",
     "podman": "podman",
     "docker": "docker.io",
+    "promtool": "prometheus",
     "pypy3": "pypy3",
     "/usr/bin/python3": "python3",
 }

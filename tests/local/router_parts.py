@@ -20,7 +20,7 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from slipway.kube.folder import Folder
-from slipway.spec import Serving
+from slipway.spec import Served
 
 KEY = "k" * 32
 SECONDS = 10.0
@@ -147,17 +147,20 @@ class RouterProcess:
     def __init__(self, root: Path, **variables: str) -> None:
         self.folder = Folder(root / "objects")
         self.directory = root / "run"
-        self.port, admin_port = free_ports(2)
+        self.port, admin_port, peer_port = free_ports(3)
         self.environment = {
             "PATH": os.environ["PATH"],
             "PORT": str(self.port),
             "ADMIN_PORT": str(admin_port),
+            "PEER_PORT": str(peer_port),
             "SLIPWAY_RUN_DIR": str(self.directory),
             "SLIPWAY_OBJECTS": str(root / "objects"),
             **variables,
         }
+        self.pod = self.environment.get("POD_NAME", "")
         self.address = self.environment.get("POD_IP", "127.0.0.1")
         self.admin_port = int(self.environment["ADMIN_PORT"])
+        self.peer_port = int(self.environment["PEER_PORT"])
         self._log = root / "router.log"
         self.process: subprocess.Popen[bytes] | None = None
         self.admin = httpx.AsyncClient(base_url=f"http://{self.address}:{self.admin_port}", trust_env=False)
@@ -180,11 +183,16 @@ class RouterProcess:
         return f"http://{self.address}:{self.port}/api/v1/service/{service}/{path}"
 
     def deploy(
-        self, name: str, *replicas: HasPort, keys: tuple[str, str] | None = (KEY, "2" * 32), **serving: object
+        self,
+        name: str,
+        *replicas: HasPort,
+        keys: tuple[str, str] | None = (KEY, "2" * 32),
+        created: str | None = None,
+        **serving: object,
     ) -> None:
         """Write a service's Deployment, slices and Secret."""
         labels = {"slipway/webservice": name}
-        values = Serving.model_validate({"num_replicas": 1, "autoscale_enabled": False, **serving})
+        values = Served.model_validate({"num_replicas": 1, "autoscale_enabled": False, **serving})
         self.folder.put(
             {
                 "kind": "Deployment",
@@ -193,6 +201,7 @@ class RouterProcess:
                     "namespace": NAMESPACE,
                     "labels": labels,
                     "annotations": {"slipway/serving": values.model_dump_json()},
+                    **({"creationTimestamp": created} if created is not None else {}),
                 },
                 "spec": {},
             }
@@ -247,7 +256,7 @@ class RouterProcess:
 
         async def look() -> bool | None:
             found.update(await self.metrics())
-            return found | expected == found or None
+            return expected.items() <= found.items() or None
 
         await until(look, SECONDS, lambda: f"{found}\n{self.log}")
         return found

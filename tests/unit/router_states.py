@@ -3,11 +3,12 @@
 from hypothesis import strategies as st
 
 from slipway.router.state import Limits, Replica, Service, State, hashed, state_of
+from slipway.versions import VersionOf
 
 REPLICAS = [Replica(f"10.0.0.{number}", 5001) for number in range(1, 6)]
 KEYS = [hashed(f"key {number}") for number in range(4)]
 NAMES = ["diabetes", "echo", "fraud"]
-LIMITS = [Limits(), Limits(concurrency=4), Limits(auth=False)]
+LIMITS = [Limits(), Limits(concurrency=4), Limits(auth="none"), Limits(auth="token")]
 
 
 def services(name: str) -> st.SearchStrategy[Service]:
@@ -21,10 +22,29 @@ def services(name: str) -> st.SearchStrategy[Service]:
     )
 
 
-same_services: st.SearchStrategy[State] = st.tuples(*(services(name) for name in NAMES)).map(
-    lambda found: state_of(*found)
-)
-"""States that differ in replicas and keys only."""
+def versions(name: str) -> st.SearchStrategy[Service]:
+    """Any state of a version of `spam`."""
+    traffic = st.builds(
+        VersionOf,
+        endpoint=st.just("spam"),
+        name=st.just(name),
+        traffic_percentile=st.floats(0, 100),
+        is_default=st.booleans(),
+    )
+    return st.builds(
+        Service,
+        name=st.just(f"spam-{name}"),
+        limits=st.just(Limits(concurrency=2)),
+        replicas=st.frozensets(st.sampled_from(REPLICAS)),
+        version=traffic,
+        routed=st.booleans(),
+    )
+
+
+same_services: st.SearchStrategy[State] = st.tuples(
+    *(services(name) for name in NAMES), versions("blue"), versions("green")
+).map(lambda found: state_of(*found))
+"""States that differ in replicas, keys and traffic only."""
 
 any_services: st.SearchStrategy[State] = st.lists(
     st.builds(

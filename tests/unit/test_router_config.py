@@ -1,6 +1,7 @@
-"""The configuration of two services, in full, and what can never get into one."""
+"""The configuration of three services, in full, and what can never get into one."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from slipway.router.config import LUA, longest_ms, render
 from slipway.router.options import Options, Tls
 from slipway.router.state import Limits, Replica, Service, hashed, state_of
+from slipway.versions import VersionOf
 
 OPTIONS = Options(objects=Path("/objects"), directory=Path("/run"))
 DIABETES = Service(
@@ -18,14 +20,22 @@ DIABETES = Service(
     frozenset({Replica("10.0.0.1", 5001), Replica("fd00::2", 5001)}),
     frozenset({hashed("first"), hashed("second")}),
 )
-OPEN = Service("echo", Limits(auth=False))
+OPEN = Service("echo", Limits(auth="none"))
+BLUE = Service(
+    "iris-blue",
+    keys=frozenset({hashed("third")}),
+    version=VersionOf(endpoint="iris", name="blue", traffic_percentile=80, is_default=True),
+)
+GREEN = replace(
+    BLUE, name="iris-green", version=VersionOf(endpoint="iris", name="green", traffic_percentile=5)
+)
 
 
-@pytest.mark.parametrize("name", ["haproxy.cfg", "routes.map", "keys.map"])
-def test_when_two_services_are_rendered_then_the_files_are_these(
+@pytest.mark.parametrize("name", ["haproxy.cfg", "routes.map", "versions.map", "names.map", "keys.map"])
+def test_when_three_services_one_with_versions_are_rendered_then_the_files_are_these(
     name: str, golden: Callable[[str, str], None]
 ) -> None:
-    text = render(state_of(OPEN, DIABETES), OPTIONS)[name]
+    text = render(state_of(OPEN, DIABETES, BLUE, GREEN), OPTIONS)[name]
     golden(f"router-{name}", text.replace(str(LUA), "/slipway/router/router.lua"))
 
 
@@ -48,7 +58,7 @@ def test_when_keys_are_rendered_then_no_key_is_among_them() -> None:
 )
 def test_when_reuse_is_chosen_then_the_configuration_says_so(reuse: str, lines: list[str]) -> None:
     options = Options(objects=Path("/objects"), directory=Path("/run"), reuse=reuse)
-    config = render(state_of(), options)["haproxy.cfg"]
+    config = render(state_of(), options)["haproxy.cfg"].partition("frontend")[0]
     found = [line.strip() for line in config.splitlines() if "reuse" in line or "server-close" in line]
     assert found == lines
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slipway.router.config import CONFIG, HOLD, KEYS, render
+from slipway.router.config import CONFIG, HOLD, render
 from slipway.router.options import Options
 from slipway.router.plan import (
     Command,
@@ -30,12 +30,12 @@ A, B = Replica("10.0.0.1", 5001), Replica("10.0.0.2", 5001)
 
 @dataclass
 class Model:
-    """Servers and keys as HAProxy has them, read from a configuration and changed by commands."""
+    """Servers and maps as HAProxy has them, read from a configuration and changed by commands."""
 
     servers: dict[str, str] = field(default_factory=dict[str, str])
     maintenance: set[str] = field(default_factory=set[str])
     unchecked: set[str] = field(default_factory=set[str])
-    keys: dict[str, str] = field(default_factory=dict[str, str])
+    maps: dict[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
 
     @classmethod
     def of(cls, state: State) -> Model:
@@ -46,7 +46,12 @@ class Model:
                 backend = words[1]
             elif words[:1] == ["server"] and words[1] != HOLD and not backend.startswith("_"):
                 model.servers[f"{backend}/{words[1]}"] = " ".join(words[2:])
-        model.keys = dict(line.split() for line in files[KEYS].splitlines())
+        model.maps = {
+            (name, key): value
+            for name, text in files.items()
+            if name.endswith(".map")
+            for key, value in map(str.split, text.splitlines())
+        }
         return model
 
     def tell(self, command: Command) -> None:
@@ -69,11 +74,14 @@ class Model:
                 assert command.reply == "Server deleted."
                 self.maintenance.remove(name)
                 del self.servers[name]
-            case ["add", "map", "keys.map", key, value]:
-                assert key not in self.keys  # HAProxy would hold it twice
-                self.keys[key] = value
-            case ["del", "map", "keys.map", key]:
-                del self.keys[key]
+            case ["add", "map", file, key, value]:
+                assert (file, key) not in self.maps  # HAProxy would hold it twice
+                self.maps[file, key] = value
+            case ["set", "map", file, key, value]:
+                assert (file, key) in self.maps
+                self.maps[file, key] = value
+            case ["del", "map", file, key]:
+                del self.maps[file, key]
             case other:
                 raise AssertionError(other)
 
@@ -86,7 +94,7 @@ class Model:
 
 
 @given(st.lists(same_services, min_size=2, max_size=5), st.data())
-def test_when_replicas_and_keys_change_then_commands_alone_lead_to_what_a_new_configuration_says(
+def test_when_replicas_keys_and_traffic_change_then_commands_alone_lead_to_what_a_new_configuration_says(
     states: list[State], data: st.DataObject
 ) -> None:
     model, running = Model.of(states[0]), Running(states[0])
@@ -107,7 +115,7 @@ def test_when_replicas_and_keys_change_then_commands_alone_lead_to_what_a_new_co
                 raise AssertionError(reasons)
         running = after_commands(running, wanted)
         fresh = Model.of(wanted)
-        assert (model.serving, model.keys) == (fresh.serving, fresh.keys)
+        assert (model.serving, model.maps) == (fresh.serving, fresh.maps)
         assert model.maintenance == {f"{name}/{one.server}" for name, one in running.leaving}
         for name, replica in sorted(running.leaving):
             if data.draw(st.booleans(), label="idle"):

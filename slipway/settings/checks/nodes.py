@@ -144,10 +144,10 @@ def _private_kubenet(_: Settings, azure: Azure) -> Iterator[str]:
 def _sidecars(settings: Settings, azure: Azure) -> Iterator[str]:
     """Refuse versions whose init containers cannot stay, as the one that uploads does."""
     version = azure.cluster.kubernetes_version
-    names = [one.name for one in settings.webservices if one.uploads]
-    if version is not None and names and int(version.split(".")[1]) < SIDECARS_MINOR:
+    places = [one.at for one in settings.services if one.uploads]
+    if version is not None and places and int(version.split(".")[1]) < SIDECARS_MINOR:
         yield (
-            f"azure.cluster.kubernetes_version = {version}, and webservices[{names[0]}] uploads: "
+            f"azure.cluster.kubernetes_version = {version}, and {places[0]} uploads: "
             f"that takes 1.{SIDECARS_MINOR}; raise it"
         )
 

@@ -77,7 +77,7 @@ def _services(settings: Settings, azure: Azure) -> Iterator[str]:
     if azure.cluster.id is not None:
         return
     services = IPv4Network(azure.network.service_cidr)
-    needed = SERVICES_OF_AKS + len(settings.webservices)
+    needed = SERVICES_OF_AKS + len(settings.services)
     if not service_range_fits(services):
         yield f"{AT}.service_cidr = {services} is too large: AKS takes less than a /12; choose a /16"
     elif services.num_addresses < needed:

@@ -56,7 +56,7 @@ def _fit(settings: Settings, azure: Azure) -> Iterator[str]:
     if placed.at_min is Fit.NO:
         yield f"azure.cluster: not even the lowest scale fits on its nodes: {first_limit(placed)}"
     elif placed.at_max is Fit.NO:
-        for spec in settings.webservices:
+        for spec in settings.services:
             yield from lines_of(_expected, spec, placed)
 
 
@@ -64,7 +64,7 @@ def _expected(spec: WebserviceSpec, placed: Placement) -> Iterator[str]:
     needed, fit = capacity.wanted(spec), placed.replicas[spec.name]
     if fit < needed <= (spec.num_replicas or spec.autoscale_max_replicas):
         yield (
-            f"webservices[{spec.name}].expected_load needs {needed} replicas, and {fit} fit on the nodes: "
+            f"{spec.at}.expected_load needs {needed} replicas, and {fit} fit on the nodes: "
             f"{first_limit(placed)}"
         )
 

@@ -47,9 +47,19 @@ def _images(settings: Settings) -> Iterator[str]:
         )
 
 
+def _names(settings: Settings) -> Iterator[str]:
+    """Refuse a version that would have the name of a web service: both are Deployments."""
+    names = {spec.name for spec in settings.webservices}
+    taken = [spec for spec in settings.services if spec.endpoint != spec.name]
+    for spec in taken:
+        if spec.name in names or [one.name for one in taken].count(spec.name) > 1:
+            yield f"{spec.at}: its Deployment {spec.name} is that of another too; rename one of them"
+
+
 def _webservices(settings: Settings) -> Iterator[str]:
     for spec in settings.webservices:
         yield from lines_of(_auth, settings, spec)
+    for spec in settings.services:
         yield from lines_of(_load, spec)
         yield from lines_of(_telemetry, settings, spec)
         for host in spec.egress:
@@ -69,23 +79,20 @@ def _load(spec: WebserviceSpec) -> Iterator[str]:
     needed, most = capacity.wanted(spec), spec.num_replicas or spec.autoscale_max_replicas
     if needed > most:
         field = "num_replicas" if spec.num_replicas else "autoscale_max_replicas"
-        yield (
-            f"webservices[{spec.name}].{field} = {most}: the expected load needs {needed} replicas; "
-            f"raise it to {needed}"
-        )
+        yield (f"{spec.at}.{field} = {most}: the expected load needs {needed} replicas; raise it to {needed}")
 
 
 def _telemetry(settings: Settings, spec: WebserviceSpec) -> Iterator[str]:
     if settings.azure is None and spec.exports_to_workspace():
         yield (
-            f"webservices[{spec.name}].enable_app_insights = true without azure: there is no workspace to "
+            f"{spec.at}.enable_app_insights = true without azure: there is no workspace to "
             "export to; name a collector in environment.environment_variables.OTEL_EXPORTER_OTLP_ENDPOINT"
         )
 
 
 def _egress(spec: WebserviceSpec, host: EgressHost) -> Iterator[str]:
     for line in hosts.mistakes(host.host, host.port, host.protocol, host.reason):
-        yield f"webservices[{spec.name}].egress.{line}"
+        yield f"{spec.at}.egress.{line}"
 
 
 def _unauthenticated(settings: Settings) -> Iterator[str]:
@@ -108,6 +115,7 @@ RULES = (
     _layer,
     _platform_stack,
     _images,
+    _names,
     _webservices,
     _unauthenticated,
     _storage_namespaces,

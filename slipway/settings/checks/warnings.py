@@ -52,11 +52,11 @@ def warnings(settings: Settings, today: datetime.date, *, deploys: bool = False)
 
 def _impatient(settings: Settings) -> Iterator[str]:
     """Name the services whose first request would not outwait the start of the first replica."""
-    for spec in settings.webservices:
+    for spec in settings.services:
         wait = spec.max_request_wait_time
         if spec.autoscale_enabled and not spec.autoscale_min_replicas and wait < START_MS:
             yield (
-                f"webservices[{spec.name}].max_request_wait_time = {wait}: with autoscale_min_replicas = 0 a "
+                f"{spec.at}.max_request_wait_time = {wait}: with autoscale_min_replicas = 0 a "
                 "request waits no longer than this for a replica to start, which takes seconds; raise it to "
                 f"{START_MS} or more"
             )
@@ -66,9 +66,7 @@ def _unpullable(settings: Settings) -> Iterator[str]:
     """Name the images that are ours to make and go to no registry."""
     if settings.images.registry is not None:
         return
-    ours = {"router": settings.router.image} | {
-        f"webservices[{spec.name}]": spec.environment.image for spec in settings.webservices
-    }
+    ours = {"router": settings.router.image} | {spec.at: spec.environment.image for spec in settings.services}
     for name, image in ours.items():
         if image is None:
             field = "router.image" if name == "router" else f"{name}.environment.image"
@@ -204,7 +202,8 @@ def _room(settings: Settings, azure: Azure) -> Iterator[str]:
     if placed.at_max is not Fit.YES:
         yield f"webservices: their most replicas do not all fit on the nodes: {first_limit(placed)}"
     if (name := capacity.rolls(settings, azure)) is not None:
+        place = next(spec.at for spec in settings.services if spec.name == name)
         yield (
-            f"webservices[{name}]: there is no room for one pod more than its lowest scale, so a new version "
+            f"{place}: there is no room for one pod more than its lowest scale, so a new version "
             "never replaces the old one; raise max_count of a pool"
         )

@@ -1,0 +1,234 @@
+// Sends requests at given times, whatever became of those before (open loop), and says how long each took from
+// the time it was due: a server that stalls does not keep others from being late (no coordinated omission).
+//
+//	sender -rate 5000 -seconds 5 -header 'authorization: Bearer KEY' -body '{}' http://127.0.0.1:8080/score
+//
+// A `{}` in the URL becomes the numbers below -paths, one after the other. Arrivals are Poisson, always the same.
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/tls"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"math/rand"
+	"net"
+	"net/url"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const (
+	warm        = 500 * time.Millisecond // not counted
+	patience    = 30 * time.Second       // for what is still to be answered in the end
+	timerSlack  = 29                     // PR_SET_TIMERSLACK
+	connections = 1000                   // a request that finds all of them busy waits, and that counts
+)
+
+// call is one request: its bytes, when it was due, and whether it counts.
+type call struct {
+	bytes []byte
+	due   time.Time
+	count bool
+}
+
+type connection struct {
+	net.Conn
+	reader *bufio.Reader
+	call   call
+}
+
+type sender struct {
+	target *url.URL
+	sync.Mutex
+	idle    []*connection
+	open    int
+	waiting []call
+	taken   []time.Duration
+	wrong   map[string]int
+	left    sync.WaitGroup
+}
+
+func main() {
+	headers := []string{}
+	flag.Func("header", "a header of each request", func(one string) error { headers = append(headers, one); return nil })
+	rate := flag.Float64("rate", 1000, "requests a second")
+	seconds := flag.Float64("seconds", 5, "how long requests come")
+	body := flag.String("body", "", "the body of each request")
+	paths := flag.Int("paths", 1, "how many URLs there are")
+	flag.Parse()
+	target, err := url.Parse(flag.Arg(0))
+	if err != nil || target.Host == "" {
+		fail("give one URL")
+	}
+	requests := [][]byte{}
+	for number := range *paths {
+		path := strings.ReplaceAll(target.Path, "{}", strconv.Itoa(number))
+		text := fmt.Sprintf("POST %s HTTP/1.1\r\nhost: %s\r\n%s\r\ncontent-length: %d\r\n\r\n%s",
+			path, target.Host, strings.Join(headers, "\r\n"), len(*body), *body)
+		requests = append(requests, []byte(text))
+	}
+	debug.SetGCPercent(-1)
+	runtime.GOMAXPROCS(2) // one thread keeps the time
+	all := int(*rate * *seconds)
+	s := &sender{target: target, wrong: map[string]int{}, taken: make([]time.Duration, 0, all)}
+	s.left.Add(all)
+	s.arrive(requests, all, *rate)
+	done := make(chan struct{})
+	go func() { s.left.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(patience):
+		s.Lock()
+		s.wrong["no answer"]++
+	}
+	s.report()
+}
+
+// arrive lets requests come at their times.
+func (s *sender) arrive(requests [][]byte, all int, rate float64) {
+	runtime.LockOSThread()
+	syscall.RawSyscall(syscall.SYS_PRCTL, timerSlack, 1, 0)
+	draw := rand.New(rand.NewSource(1))
+	begin := time.Now()
+	due := begin
+	for number := range all {
+		due = due.Add(time.Duration(draw.ExpFloat64() / rate * float64(time.Second)))
+		for left := time.Until(due); left > 0; left = time.Until(due) {
+			pause := syscall.NsecToTimespec(int64(left))
+			syscall.Nanosleep(&pause, nil)
+		}
+		s.take(call{requests[number%len(requests)], due, due.Sub(begin) > warm})
+	}
+}
+
+// take gives a request to a connection that is free, to a new one, or to the first that becomes free.
+func (s *sender) take(one call) {
+	s.Lock()
+	if last := len(s.idle) - 1; last >= 0 {
+		free := s.idle[last]
+		s.idle = s.idle[:last]
+		s.Unlock()
+		s.send(free, one)
+	} else if s.open < connections {
+		s.open++
+		s.Unlock()
+		go s.connect(one)
+	} else {
+		s.waiting = append(s.waiting, one)
+		s.Unlock()
+	}
+}
+
+func (s *sender) connect(one call) {
+	raw, err := net.Dial("tcp", s.target.Host)
+	if err != nil {
+		fail(err.Error())
+	}
+	if s.target.Scheme == "https" {
+		raw = tls.Client(raw, &tls.Config{InsecureSkipVerify: true})
+	}
+	c := &connection{Conn: raw, reader: bufio.NewReader(raw)}
+	s.send(c, one)
+	for s.answer(c) {
+	}
+	c.Close()
+}
+
+func (s *sender) send(c *connection, one call) {
+	c.call = one
+	if _, err := c.Write(one.bytes); err != nil {
+		fail(err.Error())
+	}
+}
+
+// answer reads one answer and gives the connection its next request; it says whether the connection stays.
+func (s *sender) answer(c *connection) bool {
+	status, closes, err := read(c.reader)
+	taken := time.Since(c.call.due)
+	if err != nil {
+		status = err.Error()
+	}
+	s.Lock()
+	defer s.left.Done()
+	if status != "200" {
+		s.wrong[status]++
+	} else if c.call.count {
+		s.taken = append(s.taken, taken)
+	}
+	if err != nil || closes {
+		s.open--
+		if len(s.waiting) > 0 {
+			s.open++
+			go s.connect(s.waiting[0])
+			s.waiting = s.waiting[1:]
+		}
+		s.Unlock()
+		return false
+	}
+	if len(s.waiting) == 0 {
+		s.idle = append(s.idle, c)
+		s.Unlock()
+		return true
+	}
+	next := s.waiting[0]
+	s.waiting = s.waiting[1:]
+	s.Unlock()
+	s.send(c, next)
+	return true
+}
+
+func read(reader *bufio.Reader) (status string, closes bool, err error) {
+	length := -1
+	for {
+		line, err := reader.ReadSlice('\n')
+		if err != nil {
+			return "", true, err
+		}
+		line = bytes.ToLower(bytes.TrimSpace(line))
+		if len(line) == 0 {
+			break
+		}
+		if status == "" {
+			status = string(line[min(9, len(line)):min(12, len(line))])
+		} else if value, ok := bytes.CutPrefix(line, []byte("content-length:")); ok {
+			length, err = strconv.Atoi(string(bytes.TrimSpace(value)))
+		} else if string(line) == "connection: close" {
+			closes = true
+		}
+		if err != nil {
+			return "", true, err
+		}
+	}
+	if length < 0 {
+		return "", true, fmt.Errorf("an answer without content-length, status %s", status)
+	}
+	_, err = reader.Discard(length)
+	return status, closes, err
+}
+
+func (s *sender) report() {
+	slices.Sort(s.taken)
+	at := func(share float64) float64 {
+		if len(s.taken) == 0 {
+			return -1
+		}
+		return float64(s.taken[int(share*float64(len(s.taken)-1))]) / float64(time.Millisecond)
+	}
+	took := map[string]float64{"p50": at(0.5), "p99": at(0.99), "p99.9": at(0.999)}
+	json.NewEncoder(os.Stdout).Encode(map[string]any{"ms": took, "wrong": s.wrong})
+}
+
+func fail(why string) {
+	fmt.Fprintln(os.Stderr, why)
+	os.Exit(1)
+}
