@@ -202,6 +202,48 @@ async def test_by_http_2_bodies_have_the_same_limits(tmp_path: Path) -> None:
         assert (await slow).json()["size"] == 2**20 + 1
 
 
+@contextlib.asynccontextmanager
+async def far_away(port: int, seconds: float) -> AsyncGenerator[int]:
+    """Give a port from which everything takes so long to another one and back."""
+
+    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        loop, sent = asyncio.get_running_loop(), asyncio.Queue[tuple[float, bytes]]()
+
+        async def arrive() -> None:
+            while True:
+                at, data = await sent.get()
+                await asyncio.sleep(max(0.0, at - loop.time()))
+                writer.write(data)
+
+        arriving = asyncio.create_task(arrive())
+        while data := await reader.read(2**16):
+            sent.put_nowait((loop.time() + seconds / 2, data))
+        arriving.cancel()
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        back, there = await asyncio.open_connection("127.0.0.1", port)
+        await asyncio.gather(carry(reader, there), carry(back, writer), return_exceptions=True)
+        there.close()
+        writer.close()
+
+    server = await asyncio.start_server(accept, "127.0.0.1")
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+
+
+@scenario
+async def test_by_http_2_a_large_upload_from_far_away_keeps_up_the_minimum_rate(tmp_path: Path) -> None:
+    public, key = certificate()
+    async with running(tmp_path, **of("tls")) as router, replicas() as [one], by_http_2(public) as http:
+        put(router, public, key, name="tls")
+        router.deploy("echo", one)
+        router.start()
+        await router.up("echo", 1)
+        async with far_away(int(router.environment["TLS_PORT"]), 0.15) as port:
+            far = f"https://127.0.0.1:{port}/api/v1/service/echo/score"
+            assert (await http.post(far, content=b"0" * 6_000_000)).json()["size"] == 6_000_000
+
+
 @scenario
 async def test_by_http_2_a_client_that_gives_up_leaves_the_replica_with_its_limit(tmp_path: Path) -> None:
     public, key = certificate()
