@@ -1,9 +1,9 @@
 """How a running HAProxy becomes what is wanted: `plan(running, wanted) -> Noop | Commands | Reload`. Pure.
 
-Replicas, other routers and the entries of maps change by commands, a certificate by those of `renewal`.
-Everything else needs a new configuration, and a reload: a service that comes or goes, or whose limits change,
-a certificate that was not there before, and by what the routers know each other. Every command carries the
-exact reply it must get.
+Replicas, other routers and the entries of maps change by commands, and a certificate by those of `renewal`.
+Everything else needs a new configuration, and a reload: a service that comes or goes, or whose limits
+change, a certificate that was not there before, and by what the routers know each other. Every command carries
+the exact reply it must get.
 
 A server that leaves is first put into maintenance, where it finishes what it has, and is deleted when it
 is idle; until then it is in `Running.leaving`, and comes back by one command.
@@ -101,7 +101,13 @@ def without_reload(running: State, wanted: State) -> State:
         return new if new.fixed == old.fixed else replace(old, replicas=new.replicas)
 
     services = {name: reachable(old) for name, old in running.services.items()}
-    return replace(wanted, services=services, identity=running.identity, certificates=running.certificates)
+    return replace(
+        wanted,
+        services=services,
+        identity=running.identity,
+        certificates=running.certificates,
+        token_keys=running.token_keys,
+    )
 
 
 def _reasons(running: State, wanted: State) -> Iterator[str]:
@@ -117,6 +123,8 @@ def _reasons(running: State, wanted: State) -> Iterator[str]:
         yield f"certificate {name} is new"
     if running.identity != wanted.identity:
         yield "the routers know each other by new certificates"
+    if running.token_keys != wanted.token_keys:
+        yield "the keys that verify tokens changed"
 
 
 def _changes(
