@@ -100,7 +100,7 @@ local function refusal(request, given)
   proxy = proxy or service and service:match("^%l") and core.backends[service]
   local name = service and #service <= 63 and ('"' .. service .. '"') or "null"
   local queued = proxy and request.f:queue(service) or 0
-  local pinned = reason == "unknown_version" and request:get_var("txn.pinned"):match("^[%w%-]+$")
+  local pinned = reason == "unknown_version" and request.headers["azureml-model-deployment"][0]:match("^[%w%-]+$")
   return string.format('{"reason":"%s","message":"%s","service":%s,%s"replicas":%d,"queued":%d}', reason, SENTENCES[reason],
     name, pinned and #pinned <= 63 and ('"version":"' .. pinned .. '",') or "", proxy and proxy:get_srv_act() or 0, queued)
 end
