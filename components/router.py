@@ -35,6 +35,8 @@ RIGHTS = {
     ("", "pods"): ("list", "watch"),
     ("apps", "deployments"): ("list", "watch"),
     ("apps", "deployments/scale"): ("patch",),
+    ("authentication.k8s.io", "tokenreviews"): ("create",),
+    ("authorization.k8s.io", "subjectaccessreviews"): ("create",),
     ("autoscaling", "horizontalpodautoscalers"): ("list", "watch"),
     ("discovery.k8s.io", "endpointslices"): ("list", "watch"),
     ("events.k8s.io", "events"): ("create", "patch"),

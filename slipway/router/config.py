@@ -16,6 +16,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from string import Template
 
+from slipway.router import auth
+from slipway.router.auth import KEYS, public_file
 from slipway.router.options import Options
 from slipway.router.ownership import before
 from slipway.router.state import Replica, Service, State
@@ -23,7 +25,6 @@ from slipway.versions import MODEL_DEPLOYMENT, WHOLE, VersionOf, shares
 
 CONFIG = "haproxy.cfg"
 ROUTES = "routes.map"
-KEYS = "keys.map"
 VERSIONS = "versions.map"
 NAMES = "names.map"
 OWNERS = "owners.map"
@@ -38,6 +39,9 @@ MASTER_SOCKET = "master.sock"
 WORKER_SOCKET = "worker.sock"
 CONTROL_SOCKET = "control.sock"
 HOLD_SOCKET = "hold.sock"
+TOKEN_SOCKET = "token.sock"  # noqa: S105 - a name, as the next
+TOKEN = "_token"  # noqa: S105
+"""The backend that hands out tokens."""
 HOLD = "_hold"
 PEERS = "_peers"
 UNKNOWN_VERSION = "_unknown_version"
@@ -72,6 +76,8 @@ def render(state: State, options: Options) -> dict[str, str]:
         access_log="\n  ".join(_access_log(options.access_log_rate)),
         binds="\n  ".join(_binds(state, options)),
         buffer_size=UPLOAD_BUFFER + HEADERS,
+        failures=auth.FAILURES,
+        failure_seconds=auth.FAILURE_SECONDS,
         clients=clients,
         files=files,
         kept_clients=clients * 9 // 10,
@@ -82,6 +88,7 @@ def render(state: State, options: Options) -> dict[str, str]:
         peer_binds="\n  ".join(_peer_binds(state, options)),
         reuse=_reuse(options),
         stall_ms=STALL_MS,
+        token_socket=TOKEN_SOCKET,
         upload_buffer=UPLOAD_BUFFER,
         upload_ms=UPLOAD_MS,
         upload_rate=options.minimum_upload_rate,
@@ -90,8 +97,11 @@ def render(state: State, options: Options) -> dict[str, str]:
     )
     backends = servers(state)
     config = shared + _servers(backends[PEERS])
-    config += "".join(_backend(service) + _servers(backends[service.name]) for service in services)
+    config += "".join(
+        _backend(service, state.token_keys) + _servers(backends[service.name]) for service in services
+    )
     files = {CONFIG: config} | {name: _lines(entries) for name, entries in maps(state).items()}
+    files |= {public_file(kid): pem for kid, pem in state.token_keys.items()}
     if state.identity is not None:
         files |= {IDENTITY: state.identity.certificate, AUTHORITIES: state.identity.authorities}
     return files | {CERTIFICATE: state.certificate} if state.certificate else files
@@ -102,12 +112,19 @@ def maps(state: State) -> dict[str, dict[str, str]]:
     services = _sorted(state)
     owners = {one.name: before(one.name, state.routers) for one in services} if state.identity else {}
     routed = [one for one in services if one.routed]
+    tokens = {f"/api/v1/service/{one.endpoint}/token": TOKEN for one in routed if one.limits.auth == "token"}
     return {
-        ROUTES: {f"/api/v1/service/{one.endpoint}/{path}": one.endpoint for one in routed for path in PATHS},
+        ROUTES: {f"/api/v1/service/{one.endpoint}/{path}": one.endpoint for one in routed for path in PATHS}
+        | tokens,
         VERSIONS: _versions(routed),
-        NAMES: {name: name for name in (*(one.name for one in services), UNKNOWN_VERSION)},
+        NAMES: {name: name for name in (*(one.name for one in services), TOKEN, UNKNOWN_VERSION)},
         OWNERS: {name: "/".join(one.server for one in found[:2]) for name, found in owners.items() if found},
-        KEYS: {f"{key}:{one.endpoint}": "key" for one in services for key in sorted(one.keys)},
+        KEYS: {
+            f"{key}:{one.endpoint}": "key"
+            for one in services
+            if one.limits.auth == "key"
+            for key in sorted(one.keys)
+        },
     }
 
 
@@ -218,19 +235,14 @@ def _reuse(options: Options) -> str:
     return f"http-reuse {options.reuse}"
 
 
-def _backend(service: Service) -> str:
+def _backend(service: Service, kids: Iterable[str]) -> str:
     limits = service.limits
     lines = [
         f"backend {service.name} from service",
         f"timeout queue {limits.wait_ms}ms",
         f"timeout server {limits.timeout_ms + OVER_TIMEOUT_MS}ms",
+        *auth.rules(service, kids),
     ]
-    if limits.auth:
-        known = f"http_auth_bearer,sha2(256),hex,concat(:{service.endpoint}),map({KEYS}) -m found"
-        lines += [
-            f"http-request use-service lua.refuse_key unless {{ {known} }} || {{ fe_id 2 }}",
-            "http-request del-header authorization",
-        ]
     if service.version is not None:
         lines.append(f"http-after-response set-header {MODEL_DEPLOYMENT} {service.version.name}")
     lines.append("http-request del-header x-slipway- -m beg if { fe_id 3 4 }")

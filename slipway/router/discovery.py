@@ -18,11 +18,21 @@ from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
 from slipway.kube.folder import Object
 from slipway.problems import explain, shown
-from slipway.router import endpoints
+from slipway.router import endpoints, token_keys
 from slipway.router.certificates import bundle
 from slipway.router.feed import Objects
 from slipway.router.ownership import router_pods
-from slipway.router.state import SERVICE_NAME, Ignored, Limits, Replica, Routers, Service, State, hashed
+from slipway.router.state import (
+    SERVICE_NAME,
+    Auth,
+    Ignored,
+    Limits,
+    Replica,
+    Routers,
+    Service,
+    State,
+    hashed,
+)
 from slipway.spec import SERVING, WEBSERVICE, Served, Serving, is_key
 
 FOREVER = datetime.max.replace(tzinfo=UTC)
@@ -63,18 +73,18 @@ def discover(objects: Objects, certificate: str | None = None, pod: str = "") ->
         if serving is not None:
             endpoint = serving.version.endpoint if serving.version is not None else name
             replicas = _replicas(slices[name], pods[name], deployment.namespace, errors[name])
-            keys = (
-                _keys(endpoint, secrets[endpoint], errors[name]) if serving.auth_enabled else frozenset[str]()
-            )
+            keys = _keys(endpoint, secrets[endpoint], errors[name] if serving.auth_enabled else [])
             place = (deployment.namespace, deployment.name)
             services[name] = Service(name, _limits(serving), replicas, keys, place, serving, serving.version)
     for name in _unrouted(services, owners, ignored):
         services[name] = replace(services[name], routed=False)
     pem = _certificate(certificate, objects.secrets, ignored) if certificate is not None else ""
+    takes_tokens = any(one.limits.auth == "token" for one in services.values())
+    public = _token_keys(objects.secrets, ignored) if takes_tokens else dict[str, str]()
     lines = {name: "; ".join(found) for name, found in errors.items() if found}
     ready = {name: one.entry("peer") for name, one in router_pods(objects.routers).ready.items()}
     routers = Routers(pod, ready) if pod else Routers()
-    return State(services, lines, tuple(ignored), pem, routers)
+    return State(services, lines, tuple(ignored), pem, routers, token_keys=public)
 
 
 def _age(deployment: _Metadata) -> tuple[datetime, str, str]:
@@ -166,9 +176,6 @@ def _serving(name: str, deployment: _Metadata, errors: list[str]) -> Served | No
     if serving.version is not None and serving.version.service != name:
         errors.append(f"Deployment {deployment}, annotation {SERVING}: it is of {serving.version.service}")
         return None
-    if serving.token_auth_enabled:
-        errors.append("token_auth_enabled is not available in this version: the service is not served")
-        return None
     return serving
 
 
@@ -177,8 +184,13 @@ def _limits(serving: Serving) -> Limits:
         concurrency=serving.replica_max_concurrent_requests,
         wait_ms=serving.max_request_wait_time,
         timeout_ms=serving.scoring_timeout_ms,
-        auth=serving.auth_enabled,
+        auth=_auth(serving),
     )
+
+
+def _auth(serving: Serving) -> Auth:
+    """Give what a request must bring."""
+    return "key" if serving.auth_enabled else "token" if serving.token_auth_enabled else "none"
 
 
 def _replicas(
@@ -213,6 +225,14 @@ def _keys(name: str, secrets: Iterable[Object], errors: list[str]) -> frozenset[
         return frozenset(hashed(key) for key in keys.values() if key)
     errors.append(f"{place} is missing: nobody can call the service")
     return frozenset()
+
+
+def _token_keys(secrets: Iterable[Object], ignored: list[Ignored]) -> Mapping[str, str]:
+    try:
+        return {key.kid: key.public for key in token_keys.read(token_keys.secret_of(secrets))}
+    except ValueError as error:
+        ignored.append(Ignored(f"Secret {token_keys.SECRET}", f"{error}: no token is given or taken"))
+        return {}
 
 
 def _certificate(name: str, secrets: Iterable[Object], ignored: list[Ignored]) -> str:

@@ -99,7 +99,7 @@ def without_reload(running: State, wanted: State) -> State:
         return new if new.fixed == old.fixed else replace(old, replicas=new.replicas)
 
     services = {name: reachable(old) for name, old in running.services.items()}
-    return replace(wanted, services=services, identity=running.identity)
+    return replace(wanted, services=services, identity=running.identity, token_keys=running.token_keys)
 
 
 def _reasons(running: State, wanted: State) -> Iterator[str]:
@@ -113,6 +113,8 @@ def _reasons(running: State, wanted: State) -> Iterator[str]:
             yield f"limits of service {name} changed"
     if running.identity != wanted.identity:
         yield "the routers know each other by new certificates"
+    if running.token_keys != wanted.token_keys:
+        yield "the keys that verify tokens changed"
 
 
 def _changes(

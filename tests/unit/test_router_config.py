@@ -20,7 +20,7 @@ DIABETES = Service(
     frozenset({Replica("10.0.0.1", 5001), Replica("fd00::2", 5001)}),
     frozenset({hashed("first"), hashed("second")}),
 )
-OPEN = Service("echo", Limits(auth=False))
+OPEN = Service("echo", Limits(auth="none"))
 BLUE = Service(
     "iris-blue",
     keys=frozenset({hashed("third")}),

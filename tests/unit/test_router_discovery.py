@@ -56,7 +56,7 @@ def secret(primary: object = "p", secondary: object = "s", service: str = "echo"
 def test_when_a_service_is_whole_then_all_of_it_is_found() -> None:
     state = discover(Objects([deployment()], [endpoint_slice("10.0.0.1", "10.0.0.2")], [secret()]))
     echo = state.services["echo"]
-    assert echo.limits == Limits(concurrency=3, wait_ms=700, timeout_ms=9000, auth=True)
+    assert echo.limits == Limits(concurrency=3, wait_ms=700, timeout_ms=9000, auth="key")
     assert echo.replicas == {Replica("10.0.0.1", 5001), Replica("10.0.0.2", 5001)}
     assert echo.keys == {hashed("p"), hashed("s")}
     assert (state.errors, state.ignored) == ({}, ())
@@ -192,7 +192,6 @@ def test_when_two_deployments_have_one_name_then_the_older_wins_and_the_other_is
         ('{"scoring_timeout_ms": 0}', "scoring_timeout_ms = 0: must be greater than 0"),
         ('{"max_request_wait_time": "1; quit"}', "max_request_wait_time"),
         ('{"num_replicas": 1, "spam": 2}', "spam = 2: no such setting"),
-        ('{"token_auth_enabled": true}', "token_auth_enabled is not available"),
     ],
 )
 def test_when_an_annotation_is_bad_then_only_its_own_service_breaks(serving: str, said: str) -> None:
@@ -257,7 +256,7 @@ def test_when_the_secret_is_missing_then_the_service_is_closed_and_says_why() ->
 def test_when_a_service_is_open_then_it_needs_no_secret() -> None:
     serving = Serving(auth_enabled=False).model_dump_json()
     state = discover(Objects([deployment(serving)]))
-    assert not state.services["echo"].limits.auth
+    assert state.services["echo"].limits.auth == "none"
     assert state.errors == {}
 
 

@@ -83,10 +83,10 @@ def test_a_value_of_another_type_at_any_depth_is_one_line(path: str, wrong: obje
 
 
 def test_a_wrong_field_hides_no_mistake_beside_it() -> None:
-    found = lines({}, webservices=[SERVICE | {"num_replicas": "2", "token_auth_enabled": True}])
+    found = lines({}, webservices=[SERVICE | {"num_replicas": "2", "namespace": "default"}])
     assert [line.removeprefix("slipway:webservices[abc]")[:25] for line in found] == [
         '.num_replicas = "2": must',
-        ": token_auth_enabled = tr",
+        ": namespace = default is ",
     ]
 
 
