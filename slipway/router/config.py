@@ -21,7 +21,7 @@ from slipway.router.auth import KEYS, public_file
 from slipway.router.options import Options
 from slipway.router.ownership import before
 from slipway.router.state import Replica, Service, State
-from slipway.versions import MODEL_DEPLOYMENT, WHOLE, VersionOf, shares
+from slipway.versions import MODEL_DEPLOYMENT, VersionOf, shares
 
 CONFIG = "haproxy.cfg"
 ROUTES = "routes.map"
@@ -99,7 +99,6 @@ def render(state: State, options: Options) -> dict[str, str]:
         upload_ms=UPLOAD_MS,
         upload_rate=options.minimum_upload_rate,
         version_header=MODEL_DEPLOYMENT,
-        whole=WHOLE,
     )
     backends = servers(state)
     config = shared + _servers(backends[PEERS])
