@@ -86,6 +86,10 @@ class Backend(Protocol):
         """Set values of a Secret that nobody changed since it was read."""
         ...
 
+    async def login(self, name: str) -> str:
+        """Give what tells the router who asks for a token of web service `name`."""
+        ...
+
     async def journal(self) -> str | None:
         """Give what the routers say of their scaling; None where none answers."""
         ...
@@ -179,6 +183,11 @@ def keys(secret: Object) -> dict[str, str]:
 def scoring_uri(url: str | None, name: str) -> str:
     """Give v1's address of a web service behind the router's; `-` where that has none."""
     return "-" if url is None else f"{url}/api/v1/service/{name}/score"
+
+
+def token_uri(url: str, name: str) -> str:
+    """Give the address where a web service's tokens come from."""
+    return f"{url}/api/v1/service/{name}/token"
 
 
 def loads(reports: Sequence[Object]) -> dict[str, Object]:

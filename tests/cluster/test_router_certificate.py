@@ -17,9 +17,9 @@ from slipway.router.control import Router
 from slipway.router.haproxy import HAProxy
 from slipway.router.options import Options, Tls
 from slipway.router.watches import ClusterFeed
+from tests.certificates import certificate
 from tests.cluster.kubernetes.cluster import Cluster
 from tests.local.router_parts import free_ports, scenario, until
-from tests.local.test_router_tls import certificate
 
 NAMESPACE, NAME = "certificate", "slipway-router-tls"
 SECONDS = 20.0
@@ -44,7 +44,7 @@ async def test_a_renewed_certificate_acts_within_a_second(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     port, tls_port = free_ports(2)
-    options = Options(None, tmp_path, port=port, namespace=NAMESPACE, tls=Tls(tls_port, secret=NAME))
+    options = Options(None, tmp_path, port=port, namespace=NAMESPACE, tls=Tls(tls_port, secrets=(NAME,)))
 
     async def shown(public: bytes) -> float:
         async def look() -> float | None:
