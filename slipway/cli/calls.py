@@ -72,7 +72,7 @@ def score(
 async def _way(
     backend: Backend, name: str, version: str | None, url: str | None, key: str | None
 ) -> tuple[tuple[str, str | None], str, str | None, float]:
-    """Find out what is called, and what is not given: the router's address, a key, how long an answer takes."""
+    """Find out what is called, and what is not given: the router's address, a key, how long it may take."""
     from slipway.running import backend as running
 
     url = url or await backend.url()

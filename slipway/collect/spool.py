@@ -212,7 +212,7 @@ class _File:
     def write(self, items: List[Item]) -> None:
         """Append them all or none. Raises OSError, after which it can only be closed."""
         encode = self._encoder.encode
-        data = memoryview(b"".join(piece for item in items for one in item.content for piece in encode(one)))
+        data = memoryview(b"".join([encode(one) for item in items for one in item.content]))
         if self.size + len(data) > self._room:
             raise OSError("the spool is full")
         done = 0

@@ -1,10 +1,11 @@
 """HAProxy's configuration as a pure function of the state: `render(state, options) -> files`.
 
 What all services share is in `haproxy.cfg` beside this module, a template; each service adds a backend of
-its name. The way of a request: `_router` looks its path up in `routes.map` and hands it to that backend. A
-body that does not fit into the upload buffer, or whose size is not known, takes a detour through `_upload`,
-where a filter watches it; so the filter costs other requests nothing. Names of services begin with a
-letter, ours with an underscore.
+its name. The way of a request: `_router` looks its path up in `routes.map` and hands it to that backend, or
+to the router that owns the service (`owners.map`), where it comes in by `_peer`. A body that does not fit
+into the upload buffer, or whose size is not known, takes a detour through `_upload`, where a filter watches
+it; so the filter costs other requests nothing. Names of services begin with a letter, ours with an
+underscore.
 
 Each service has one queue, its backend's, because each server has `maxconn`. A backup server `_hold`
 keeps that queue alive while there is no replica; its only slot is always taken (see `hold`).
@@ -16,6 +17,7 @@ from pathlib import Path
 from string import Template
 
 from slipway.router.options import Options
+from slipway.router.ownership import before
 from slipway.router.state import Replica, Service, State
 from slipway.versions import MODEL_DEPLOYMENT, WHOLE, VersionOf, shares
 
@@ -23,8 +25,12 @@ CONFIG = "haproxy.cfg"
 ROUTES = "routes.map"
 KEYS = "keys.map"
 VERSIONS = "versions.map"
+NAMES = "names.map"
+OWNERS = "owners.map"
 CERTIFICATE = "tls.pem"
 """With chain and key. Like all of these it lies in the working directory, which in a cluster is memory."""
+IDENTITY = "peer.pem"
+AUTHORITIES = "authorities.pem"
 LUA = Path(__file__).with_name("router.lua")
 SHARED = Template(Path(__file__).with_name(CONFIG).read_text(encoding="utf-8"))
 
@@ -33,6 +39,14 @@ WORKER_SOCKET = "worker.sock"
 CONTROL_SOCKET = "control.sock"
 HOLD_SOCKET = "hold.sock"
 HOLD = "_hold"
+PEERS = "_peers"
+UNKNOWN_VERSION = "_unknown_version"
+CHECK = (
+    "check inter 1s fastinter 250ms downinter 250ms fall 2 rise 1 "
+    "observe layer4 error-limit 1 on-error mark-down"
+)
+MUTUAL = f"ssl crt {IDENTITY} ca-file {AUTHORITIES} verify required ssl-min-ver TLSv1.3"
+"""How routers know each other: who made a certificate counts, since it is made for nobody else."""
 
 CLIENTS = 10_000
 """Connections that are served at once, where the process may open as many files as that takes."""
@@ -65,6 +79,7 @@ def render(state: State, options: Options) -> dict[str, str]:
         longest_ms=longest_ms(services),
         lua=LUA,
         refused_clients=clients * 11 // 10,
+        peer_binds="\n  ".join(_peer_binds(state, options)),
         reuse=_reuse(options),
         stall_ms=STALL_MS,
         upload_buffer=UPLOAD_BUFFER,
@@ -73,18 +88,25 @@ def render(state: State, options: Options) -> dict[str, str]:
         version_header=MODEL_DEPLOYMENT,
         whole=WHOLE,
     )
-    config = shared + "".join(_backend(service) for service in services)
+    backends = servers(state)
+    config = shared + _servers(backends[PEERS])
+    config += "".join(_backend(service) + _servers(backends[service.name]) for service in services)
     files = {CONFIG: config} | {name: _lines(entries) for name, entries in maps(state).items()}
+    if state.identity is not None:
+        files |= {IDENTITY: state.identity.certificate, AUTHORITIES: state.identity.authorities}
     return files | {CERTIFICATE: state.certificate} if state.certificate else files
 
 
 def maps(state: State) -> dict[str, dict[str, str]]:
     """Give each map's values by key, by the map's file. None has spaces; all change by commands."""
     services = _sorted(state)
+    owners = {one.name: before(one.name, state.routers) for one in services} if state.identity else {}
     routed = [one for one in services if one.routed]
     return {
         ROUTES: {f"/api/v1/service/{one.endpoint}/{path}": one.endpoint for one in routed for path in PATHS},
         VERSIONS: _versions(routed),
+        NAMES: {name: name for name in (*(one.name for one in services), UNKNOWN_VERSION)},
+        OWNERS: {name: "/".join(one.server for one in found[:2]) for name, found in owners.items() if found},
         KEYS: {f"{key}:{one.endpoint}": "key" for one in services for key in sorted(one.keys)},
     }
 
@@ -113,13 +135,19 @@ def _sorted(state: State) -> list[Service]:
     return [state.services[name] for name in sorted(state.services)]
 
 
-def server(service: Service, replica: Replica) -> str:
-    """Give a replica's arguments, the same in a configuration and in `add server`."""
-    return (
-        f"{replica.target} maxconn {service.limits.concurrency} "
-        "check inter 1s fastinter 250ms downinter 250ms fall 2 rise 1 "
-        "observe layer4 error-limit 1 on-error mark-down"
-    )
+def servers(state: State) -> dict[str, dict[Replica, str]]:
+    """Give the servers that come and go by commands, by backend, each with its arguments."""
+    found = {
+        one.name: dict.fromkeys(one.replicas, f"maxconn {one.limits.concurrency} {CHECK}")
+        for one in state.services.values()
+    }
+    peers = state.routers.others if state.identity is not None else ()
+    # Without weight it gets what is meant for it, and nothing else.
+    return found | {PEERS: dict.fromkeys(peers, f"weight 0 {MUTUAL} {CHECK}")}
+
+
+def _servers(found: Mapping[Replica, str]) -> str:
+    return "".join(f"  server {one.server} {one.target} {found[one]}\n" for one in sorted(found))
 
 
 def connections(services: int, most_files: int) -> tuple[int, int]:
@@ -158,6 +186,11 @@ def _binds(state: State, options: Options) -> list[str]:
         plain,
         f'bind {target(options.tls.port)} ssl crt "{source}" ssl-min-ver TLSv1.2 alpn http/1.1 proto h1',
     ]
+
+
+def _peer_binds(state: State, options: Options) -> list[str]:
+    entry = Replica(options.address, options.peer_port).target
+    return [f"bind {entry} {MUTUAL}"] if state.identity is not None else []
 
 
 def _access_log(rate: int) -> list[str]:
@@ -200,6 +233,6 @@ def _backend(service: Service) -> str:
         ]
     if service.version is not None:
         lines.append(f"http-after-response set-header {MODEL_DEPLOYMENT} {service.version.name}")
+    lines.append("http-request del-header x-slipway- -m beg if { fe_id 3 4 }")
     lines += [f"use-server {HOLD} if {{ fe_id 2 }}", f"server {HOLD} unix@{HOLD_SOCKET} backup maxconn 1"]
-    lines += [f"server {one.server} {server(service, one)}" for one in sorted(service.replicas)]
     return "\n" + "\n  ".join(lines) + "\n"

@@ -21,7 +21,8 @@ from slipway.problems import explain, shown
 from slipway.router import endpoints
 from slipway.router.certificates import bundle
 from slipway.router.feed import Objects
-from slipway.router.state import SERVICE_NAME, Ignored, Limits, Replica, Service, State, hashed
+from slipway.router.ownership import router_pods
+from slipway.router.state import SERVICE_NAME, Ignored, Limits, Replica, Routers, Service, State, hashed
 from slipway.spec import SERVING, WEBSERVICE, Served, Serving, is_key
 
 FOREVER = datetime.max.replace(tzinfo=UTC)
@@ -46,8 +47,11 @@ class _Secret(BaseModel):
     data: dict[str, str] | None = None
 
 
-def discover(objects: Objects, certificate: str | None = None) -> State:
-    """Read all objects, and the Secret with the router's `certificate` if it has a name; never raises."""
+def discover(objects: Objects, certificate: str | None = None, pod: str = "") -> State:
+    """Read all objects, and the Secret with the router's `certificate` if it has a name; never raises.
+
+    Without its own `pod`'s name a router is alone.
+    """
     errors: dict[str, list[str]] = defaultdict(list)
     ignored: list[Ignored] = []
     services: dict[str, Service] = {}
@@ -68,7 +72,9 @@ def discover(objects: Objects, certificate: str | None = None) -> State:
         services[name] = replace(services[name], routed=False)
     pem = _certificate(certificate, objects.secrets, ignored) if certificate is not None else ""
     lines = {name: "; ".join(found) for name, found in errors.items() if found}
-    return State(services, lines, tuple(ignored), pem)
+    ready = {name: one.entry("peer") for name, one in router_pods(objects.routers).ready.items()}
+    routers = Routers(pod, ready) if pod else Routers()
+    return State(services, lines, tuple(ignored), pem, routers)
 
 
 def _age(deployment: _Metadata) -> tuple[datetime, str, str]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-import functools
 import json
 import os
 import time
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -19,11 +19,12 @@ import yaml
 from slipway.images.cache import Cache
 from slipway.kube.client import connect
 from slipway.spec import Serving
+from tests.cluster.alerts import check
 from tests.cluster.debian import push_base
 from tests.cluster.kubernetes.cluster import Cluster
 from tests.cluster.kubernetes.stack import Stack, push_router
 from tests.cluster.test_router_rights import AT_HOME, EVERYWHERE, granted
-from tests.local.router_parts import until
+from tests.local.router_parts import scenario, until
 
 Json = dict[str, Any]
 SERVICES = "slipway-services"
@@ -161,14 +162,6 @@ def applied(cluster: Cluster, objects: str) -> Generator[None]:
         cluster.kubectl("delete", "--filename=-", "--ignore-not-found", "--wait=false", stdin=objects)
 
 
-def scenario(test: Callable[[Stack], Coroutine[None, None, None]]) -> Callable[[Stack], None]:
-    @functools.wraps(test)
-    def run(stack: Stack) -> None:
-        asyncio.run(test(stack))
-
-    return run
-
-
 OPEN = Serving(auth_enabled=False, num_replicas=1, autoscale_enabled=False)
 
 
@@ -233,22 +226,27 @@ async def test_while_services_roll_no_request_fails(stack: Stack) -> None:
 
 @scenario
 async def test_while_the_api_server_is_away_requests_go_on_and_then_all_is_caught_up_with(
-    stack: Stack,
+    stack: Stack, tmp_path: Path
 ) -> None:
     component = stack.cluster.component("kube-apiserver")
     async with reached(stack) as router:
+        fine = (await router.admin.get("/metrics")).text
         async with load(router) as answers:
             await asyncio.to_thread(component.stop)
             try:
                 await asyncio.sleep(AWAY_SECONDS)
                 behind = (await router.status())["behind"]
+                away = (await router.admin.get("/metrics")).text
                 assert "does not answer" in behind["error"]
                 assert behind["since"] < time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(time.time() - 50))
             finally:
                 component.start()
             await asyncio.to_thread(stack.cluster.wait_ready)
             await router.until(lambda status: status["behind"] is None)
+            ended = (await router.admin.get("/metrics")).text
         assert set(answers) == {200}
+        scrapes = [{"router": text} for text in [fine] * 5 + [away] * 5 + [ended] * 5]
+        check(tmp_path, scrapes, {5: [], 10: ["SlipwayRouterBehind"], 15: []})
         stack.cluster.kubectl("scale", "deployment/echo", "--replicas=3", f"-n={SERVICES}")
         # Kubernetes' own parts take their time until they do anything again.
         await asyncio.to_thread(rolled_out, stack, 120)
