@@ -2,7 +2,8 @@
 
 Each stands on one core and passes the same small POST to a replica that does nothing (HAProxy itself).
 Cases: `close`, the router's default, opens a connection to the replica for each request; `reuse` keeps them;
-`all on` adds HTTPS and 1,000 services, each with a replica, asked in turn (HAProxy alone has but one).
+`all on` adds HTTPS and 1,000 services, each with a replica, asked in turn; HAProxy alone has these too, and
+looks each second whether their ports answer.
 `peers` are other proxies with a key and a limit, as far as they can; they keep connections.
 
 throughput: requests a second of a busy core, by wrk. With fewer than three cores client and replica share one
@@ -74,9 +75,11 @@ defaults
   {reuse}
 frontend bare
   bind 127.0.0.1:{port} {tls}
-  default_backend replica
-backend replica
-  server replica 127.0.0.1:{replica}
+  {rule}
+"""
+BARE_BACKEND = """
+backend {name}
+  server replica 127.0.0.1:{replica} {check}
 """
 
 
@@ -125,12 +128,16 @@ def proxies(case: Case, root: Path) -> Generator[dict[str, Proxy]]:
     option = "http-reuse always" if case.reuse else "option http-server-close"
     pem = root / "tls" / "tls.pem"
     tls = f"ssl crt {pem} ssl-min-ver TLSv1.2 alpn http/1.1" if case.tls else ""
-    config = BARE.format(port=bare, replica=replica, reuse=option, tls=tls)
     variables = {"SLIPWAY_HTTP_REUSE": "always" if case.reuse else "never"}
     if case.tls:
         variables |= {"TLS_PORT": str(free_port()), "TLS_DIR": str(pem.parent)}
     router = Router(root / case.name, proxy_cores, **variables)
     names = [f"model-{number}" for number in range(case.services)]
+    one = case.services == 1
+    rule = f"default_backend {names[0]}" if one else "use_backend %[path,field(5,/)]"
+    check = "" if one else "check inter 1s"
+    config = BARE.format(port=bare, reuse=option, tls=tls, rule=rule)
+    config += "".join(BARE_BACKEND.format(name=name, replica=replica, check=check) for name in names)
     for name in names:
         router.deploy(name, [replica], replica_max_concurrent_requests=router_peers.CONCURRENCY)
     with contextlib.ExitStack() as stack:
