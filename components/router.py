@@ -20,6 +20,7 @@ from slipway.spec import MAX_TIMEOUT_MS, ROUTER_NAMESPACE
 NAME = "slipway-router"
 TLS_PORT = 8443
 ADMIN_PORT = 8081
+PEER_PORT = 8444
 RUN_DIR = "/run/slipway"
 GRACE_SECONDS = 2 * MAX_TIMEOUT_MS // 1000 + 150
 """The longest wait and scoring that a web service can ask for, and the slowest upload and answer."""
@@ -111,6 +112,20 @@ class Router(pulumi.ComponentResource):
             ),
             opts=child,
         )
+        # The routers find each other, and their ports, by its EndpointSlices; it has no address.
+        k8s.core.v1.Service(
+            f"{name}-peers",
+            metadata=pods.metadata(f"{NAME}-peers", ROUTER_NAMESPACE, labels),
+            spec=k8s.core.v1.ServiceSpecArgs(
+                cluster_ip="None",
+                selector=selector,
+                ports=[
+                    k8s.core.v1.ServicePortArgs(name=port, port=number, target_port=port)
+                    for port, number in {"admin": ADMIN_PORT, "peer": PEER_PORT}.items()
+                ],
+            ),
+            opts=child,
+        )
         k8s.policy.v1.PodDisruptionBudget(
             name,
             metadata=here,
@@ -135,6 +150,10 @@ class Router(pulumi.ComponentResource):
                     k8s.networking.v1.NetworkPolicyIngressRuleArgs(  # `slipway status`, what collects metrics
                         from_=[_cluster_services(), router_peer()],  # who tell each other their loads
                         ports=[k8s.networking.v1.NetworkPolicyPortArgs(port="admin", protocol="TCP")],
+                    ),
+                    k8s.networking.v1.NetworkPolicyIngressRuleArgs(  # requests, to who owns their service
+                        from_=[router_peer()],
+                        ports=[k8s.networking.v1.NetworkPolicyPortArgs(port="peer", protocol="TCP")],
                     ),
                 ],
             ),
@@ -232,12 +251,13 @@ def _pod(
     variables = {
         "PORT": str(settings.port),
         "ADMIN_PORT": str(ADMIN_PORT),
+        "PEER_PORT": str(PEER_PORT),
         "MINIMUM_UPLOAD_RATE": str(settings.minimum_upload_rate),
         "ACCESS_LOG_RATE": str(settings.access_log_rate),
         "SLIPWAY_RUN_DIR": RUN_DIR,
         "TMPDIR": RUN_DIR,
     }
-    ports = {"http": settings.port, "admin": ADMIN_PORT}
+    ports = {"http": settings.port, "admin": ADMIN_PORT, "peer": PEER_PORT}
     memory = k8s.core.v1.EmptyDirVolumeSourceArgs(medium="Memory")
     volumes = [k8s.core.v1.VolumeArgs(name="run", empty_dir=memory)]
     mounts = [k8s.core.v1.VolumeMountArgs(name="run", mount_path=RUN_DIR)]

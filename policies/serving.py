@@ -66,6 +66,8 @@ def router_tls(resource: Resource, stack: Stack) -> Iterator[str]:
         return
     remedy = "set router.tls with domains and a certificate"
     if resource.type == SERVICE:
+        if at(resource.inputs, "spec", "clusterIP") == "None":
+            return  # the routers' own, through which nobody calls
         ports = [at(port, "port") for port in many(resource.inputs, "spec", "ports")]
         if 443 not in ports:
             yield problem("spec.ports", [f"{port:g}" for port in ports], "443 is not among them", remedy)

@@ -24,6 +24,7 @@ from slipway.router.control import Router
 from slipway.router.events import Reporter
 from slipway.router.feed import Feed, FolderFeed, Writer
 from slipway.router.haproxy import HAProxy, HAProxyError
+from slipway.router.keeper import keep
 from slipway.router.options import Options, from_environment
 from slipway.router.peers import Peers
 from slipway.router.scaling import Scaler
@@ -66,12 +67,14 @@ async def _run(options: Options, haproxy: HAProxy) -> None:
         asyncio.get_running_loop().add_signal_handler(number, told)
     async with _place(options) as (feed, writer, callers):
         router = Router(options, haproxy, feed)
-        scaler = Scaler(router, haproxy, writer, Peers(options.pod, options.admin_port))
+        scaler = Scaler(router, haproxy, writer, Peers(options.pod))
         tokens = Tokens(router, callers, writer, options.namespace)
         admin_port = await admin.serve(router, haproxy, scaler, options.address, options.admin_port)
         async with admin_port, await tokens.listen():
-            tasks = (scaler.run(), Reporter(router, writer).run(), tokens.run())
-            beside = [asyncio.create_task(one) for one in tasks]
+            work = [scaler.run(), Reporter(router, writer).run(), tokens.run()]
+            if options.pod:
+                work.append(keep(router, writer, options.namespace))
+            beside = [asyncio.create_task(one) for one in work]
             try:
                 await router.run(stop, now)
             finally:

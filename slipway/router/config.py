@@ -1,10 +1,11 @@
 """HAProxy's configuration as a pure function of the state: `render(state, options) -> files`.
 
 What all services share is in `haproxy.cfg` beside this module, a template; each service adds a backend of
-its name. The way of a request: `_router` looks its path up in `routes.map` and hands it to that backend. A
-body that does not fit into the upload buffer, or whose size is not known, takes a detour through `_upload`,
-where a filter watches it; so the filter costs other requests nothing. Names of services begin with a
-letter, ours with an underscore.
+its name. The way of a request: `_router` looks its path up in `routes.map` and hands it to that backend, or
+to the router that owns the service (`owners.map`), where it comes in by `_peer`. A body that does not fit
+into the upload buffer, or whose size is not known, takes a detour through `_upload`, where a filter watches
+it; so the filter costs other requests nothing. Names of services begin with a letter, ours with an
+underscore.
 
 Each service has one queue, its backend's, because each server has `maxconn`. A backup server `_hold`
 keeps that queue alive while there is no replica; its only slot is always taken (see `hold`).
@@ -18,14 +19,19 @@ from string import Template
 from slipway.router import auth
 from slipway.router.auth import KEYS, public_file
 from slipway.router.options import Options
+from slipway.router.ownership import before
 from slipway.router.state import Replica, Service, State
 from slipway.versions import MODEL_DEPLOYMENT, WHOLE, VersionOf, shares
 
 CONFIG = "haproxy.cfg"
 ROUTES = "routes.map"
 VERSIONS = "versions.map"
+NAMES = "names.map"
+OWNERS = "owners.map"
 CERTIFICATE = "tls.pem"
 """With chain and key. Like all of these it lies in the working directory, which in a cluster is memory."""
+IDENTITY = "peer.pem"
+AUTHORITIES = "authorities.pem"
 LUA = Path(__file__).with_name("router.lua")
 SHARED = Template(Path(__file__).with_name(CONFIG).read_text(encoding="utf-8"))
 
@@ -37,6 +43,14 @@ TOKEN_SOCKET = "token.sock"  # noqa: S105 - a name, as the next
 TOKEN = "_token"  # noqa: S105
 """The backend that hands out tokens."""
 HOLD = "_hold"
+PEERS = "_peers"
+UNKNOWN_VERSION = "_unknown_version"
+CHECK = (
+    "check inter 1s fastinter 250ms downinter 250ms fall 2 rise 1 "
+    "observe layer4 error-limit 1 on-error mark-down"
+)
+MUTUAL = f"ssl crt {IDENTITY} ca-file {AUTHORITIES} verify required ssl-min-ver TLSv1.3"
+"""How routers know each other: who made a certificate counts, since it is made for nobody else."""
 
 CLIENTS = 10_000
 """Connections that are served at once, where the process may open as many files as that takes."""
@@ -71,30 +85,40 @@ def render(state: State, options: Options) -> dict[str, str]:
         longest_ms=longest_ms(services),
         lua=LUA,
         refused_clients=clients * 11 // 10,
+        peer_binds="\n  ".join(_peer_binds(state, options)),
         reuse=_reuse(options),
         stall_ms=STALL_MS,
         token_socket=TOKEN_SOCKET,
+        track="\n  ".join(auth.track()),
         upload_buffer=UPLOAD_BUFFER,
         upload_ms=UPLOAD_MS,
         upload_rate=options.minimum_upload_rate,
         version_header=MODEL_DEPLOYMENT,
         whole=WHOLE,
     )
-    config = shared + "".join(_backend(service, state.token_keys) for service in services)
+    backends = servers(state)
+    config = shared + _servers(backends[PEERS])
+    for service in services:
+        config += _backend(service, state.token_keys) + _servers(backends[service.name])
     files = {CONFIG: config} | {name: _lines(entries) for name, entries in maps(state).items()}
     files |= {public_file(kid): pem for kid, pem in state.token_keys.items()}
+    if state.identity is not None:
+        files |= {IDENTITY: state.identity.certificate, AUTHORITIES: state.identity.authorities}
     return files | {CERTIFICATE: state.certificate} if state.certificate else files
 
 
 def maps(state: State) -> dict[str, dict[str, str]]:
     """Give each map's values by key, by the map's file. None has spaces; all change by commands."""
     services = _sorted(state)
+    owners = {one.name: before(one.name, state.routers) for one in services} if state.identity else {}
     routed = [one for one in services if one.routed]
     tokens = {f"/api/v1/service/{one.endpoint}/token": TOKEN for one in routed if one.limits.auth == "token"}
     return {
         ROUTES: {f"/api/v1/service/{one.endpoint}/{path}": one.endpoint for one in routed for path in PATHS}
         | tokens,
         VERSIONS: _versions(routed),
+        NAMES: {name: name for name in (*(one.name for one in services), UNKNOWN_VERSION, TOKEN)},
+        OWNERS: {name: "/".join(one.server for one in found[:2]) for name, found in owners.items() if found},
         KEYS: {
             f"{key}:{one.endpoint}": "key"
             for one in services
@@ -128,13 +152,19 @@ def _sorted(state: State) -> list[Service]:
     return [state.services[name] for name in sorted(state.services)]
 
 
-def server(service: Service, replica: Replica) -> str:
-    """Give a replica's arguments, the same in a configuration and in `add server`."""
-    return (
-        f"{replica.target} maxconn {service.limits.concurrency} "
-        "check inter 1s fastinter 250ms downinter 250ms fall 2 rise 1 "
-        "observe layer4 error-limit 1 on-error mark-down"
-    )
+def servers(state: State) -> dict[str, dict[Replica, str]]:
+    """Give the servers that come and go by commands, by backend, each with its arguments."""
+    found = {
+        one.name: dict.fromkeys(one.replicas, f"maxconn {one.limits.concurrency} {CHECK}")
+        for one in state.services.values()
+    }
+    peers = state.routers.others if state.identity is not None else ()
+    # Without weight it gets what is meant for it, and nothing else.
+    return found | {PEERS: dict.fromkeys(peers, f"weight 0 {MUTUAL} {CHECK}")}
+
+
+def _servers(found: Mapping[Replica, str]) -> str:
+    return "".join(f"  server {one.server} {one.target} {found[one]}\n" for one in sorted(found))
 
 
 def connections(services: int, most_files: int) -> tuple[int, int]:
@@ -175,6 +205,11 @@ def _binds(state: State, options: Options) -> list[str]:
     ]
 
 
+def _peer_binds(state: State, options: Options) -> list[str]:
+    entry = Replica(options.address, options.peer_port).target
+    return [f"bind {entry} {MUTUAL}"] if state.identity is not None else []
+
+
 def _access_log(rate: int) -> list[str]:
     """Give the rules by which a frontend writes a line for `rate` requests a second, and for a share of more.
 
@@ -210,6 +245,6 @@ def _backend(service: Service, kids: Iterable[str]) -> str:
     ]
     if service.version is not None:
         lines.append(f"http-after-response set-header {MODEL_DEPLOYMENT} {service.version.name}")
+    lines.append("http-request del-header x-slipway- -m beg if { fe_id 3 4 }")
     lines += [f"use-server {HOLD} if {{ fe_id 2 }}", f"server {HOLD} unix@{HOLD_SOCKET} backup maxconn 1"]
-    lines += [f"server {one.server} {server(service, one)}" for one in sorted(service.replicas)]
     return "\n" + "\n  ".join(lines) + "\n"

@@ -12,13 +12,15 @@ import math
 import time
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from slipway.kube.watch import Behind
+from slipway.router.authority import Member
 from slipway.router.certificates import fingerprint
 from slipway.router.config import CERTIFICATE, longest_ms, render
 from slipway.router.discovery import discover
 from slipway.router.feed import Feed, Objects
-from slipway.router.haproxy import HAProxy, HAProxyError
+from slipway.router.haproxy import HAProxy, HAProxyError, NoReply
 from slipway.router.hold import Holds
 from slipway.router.load import Load, loads, requests
 from slipway.router.options import Options
@@ -57,6 +59,7 @@ class Router:
         self._haproxy = haproxy
         self._feed = feed
         self._holds = Holds()
+        self._member = Member(options.pod)
         self._objects = Objects()
         self._wanted = State()
         self._installed = State()  # what the files say; differs from what runs only while a command is sent
@@ -68,6 +71,7 @@ class Router:
         self._started_at = 0.0
         self._reloaded_at = -math.inf
         self._waits = False
+        self._in_doubt = False  # whether HAProxy took the files of a reload
         self._pause = BUSY_SECONDS
         self._stopping = False
         self.first = State()
@@ -158,10 +162,17 @@ class Router:
         return self._options.tls.secret if self._options.tls is not None else None
 
     def _discover(self, objects: Objects) -> None:
-        found = discover(objects, self._secret)
+        found = discover(objects, self._secret, self._options.pod)
         # A certificate that is gone or unreadable is used on.
         certificate = found.certificate or self._wanted.certificate
         self._objects, self._wanted = objects, replace(found, certificate=certificate)
+        self._identify()
+
+    def _identify(self) -> None:
+        """Take the certificate by which other routers know this one; who has no name is alone."""
+        if self._options.pod:
+            identity = self._member.look(self._objects.secrets, datetime.now(UTC))
+            self._wanted = replace(self._wanted, identity=identity)
 
     async def _serve(self, stop: asyncio.Event, now: asyncio.Event) -> None:
         """Keep HAProxy equal to the feed until told to stop, and a little longer."""
@@ -186,10 +197,12 @@ class Router:
                 if snapshot.done():
                     self._discover(snapshot.result())
                     snapshot = asyncio.create_task(self._feed.next(), name="feed")
+                else:
+                    self._identify()  # its time may be up
                 try:
                     await self._converge()
                 except HAProxyError:
-                    pass  # it has ended: the next turn starts it again
+                    pass  # it has ended, or did not answer: the next turn starts it again, or goes on
                 except OSError as error:  # no room for a file or a process: the next turn tries again
                     log.error("%s", error)  # noqa: TRY400 - its text says it all
         finally:
@@ -207,6 +220,7 @@ class Router:
         await self._haproxy.start()
         self._running = Running(self._installed)
         self._refused = None
+        self._in_doubt = False
         await self._hold()
         self._started_at = time.monotonic()
 
@@ -240,6 +254,8 @@ class Router:
             action = plan(self._running, target)
         if isinstance(action, Noop) and self._certificates() != self._files and not await self._must_wait():
             action = Reload(("certificates were replaced",))
+        if self._in_doubt and not await self._must_wait():
+            action = Reload(("HAProxy did not say whether it took a configuration",))
         match action:
             case Noop():
                 pass
@@ -263,11 +279,12 @@ class Router:
         if new in (self._running.state.certificate, self._refused_certificate):
             return
         try:
+            await self._haproxy.ask(f"abort ssl cert {CERTIFICATE}")  # what had no reply, the last time
             for command in renewal(new):
                 await self._haproxy.tell(command)
         except HAProxyError as error:
-            if self.pid is None:
-                raise
+            if self.pid is None or isinstance(error, NoReply):
+                raise  # the next turn tries again
             self._refused_certificate = new
             self.certificate_error = f"the new certificate is of no use, the old one is used on: {error}"
             log.error("%s", self.certificate_error)  # noqa: TRY400 - its text says it all
@@ -300,6 +317,10 @@ class Router:
             self._waits = patient and await self._strands()  # since it was looked at before the check
             if not self._waits:
                 await self._haproxy.reload()
+        except NoReply as error:
+            self.error, self._in_doubt = str(error), True
+            log.error("%s", error)  # noqa: TRY400 - its text says it all
+            raise  # the next turn tries again
         except HAProxyError as error:
             if self.pid is None:
                 raise
@@ -313,6 +334,7 @@ class Router:
         self.reloads += 1
         self._reloaded_at = time.monotonic()
         self._files = files
+        self._in_doubt = False
         self.error = self._refused = self._stranded_since = None
         self._running = Running(target)
         self._holds.retire(_queues_end(before))

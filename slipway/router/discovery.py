@@ -21,7 +21,18 @@ from slipway.problems import explain, shown
 from slipway.router import endpoints, token_keys
 from slipway.router.certificates import bundle
 from slipway.router.feed import Objects
-from slipway.router.state import SERVICE_NAME, Auth, Ignored, Limits, Replica, Service, State, hashed
+from slipway.router.ownership import router_pods
+from slipway.router.state import (
+    SERVICE_NAME,
+    Auth,
+    Ignored,
+    Limits,
+    Replica,
+    Routers,
+    Service,
+    State,
+    hashed,
+)
 from slipway.spec import SERVING, WEBSERVICE, Served, Serving, is_key
 
 FOREVER = datetime.max.replace(tzinfo=UTC)
@@ -46,8 +57,11 @@ class _Secret(BaseModel):
     data: dict[str, str] | None = None
 
 
-def discover(objects: Objects, certificate: str | None = None) -> State:
-    """Read all objects, and the Secret with the router's `certificate` if it has a name; never raises."""
+def discover(objects: Objects, certificate: str | None = None, pod: str = "") -> State:
+    """Read all objects, and the Secret with the router's `certificate` if it has a name; never raises.
+
+    Without its own `pod`'s name a router is alone.
+    """
     errors: dict[str, list[str]] = defaultdict(list)
     ignored: list[Ignored] = []
     services: dict[str, Service] = {}
@@ -68,7 +82,9 @@ def discover(objects: Objects, certificate: str | None = None) -> State:
     takes_tokens = any(one.limits.auth == "token" for one in services.values())
     public = _token_keys(objects.secrets, ignored) if takes_tokens else dict[str, str]()
     lines = {name: "; ".join(found) for name, found in errors.items() if found}
-    return State(services, lines, tuple(ignored), pem, public)
+    ready = {name: one.entry("peer") for name, one in router_pods(objects.routers).ready.items()}
+    routers = Routers(pod, ready) if pod else Routers()
+    return State(services, lines, tuple(ignored), pem, routers, token_keys=public)
 
 
 def _age(deployment: _Metadata) -> tuple[datetime, str, str]:

@@ -1,6 +1,7 @@
 """Which pods of a web service or of the router get requests, by their EndpointSlices and conditions. Pure."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from ipaddress import ip_address
 
 from pydantic import BaseModel, Field, ValidationError
@@ -16,11 +17,27 @@ def replicas(obj: Object, pods: Mapping[str, Object]) -> list[Replica]:
     return list(_Slice.model_validate(obj).replicas(pods))
 
 
-def pods(obj: Object) -> list[tuple[str, str, bool]]:
-    """Give name, address and readiness of one slice's pods but those that terminate. Raises ValueError."""
+@dataclass(frozen=True)
+class Pod:
+    """A pod behind a Service, and its port of each name."""
+
+    name: str
+    address: str
+    ports: Mapping[str, int]
+    ready: bool
+
+    def entry(self, port: str) -> Replica:
+        """Give where it listens. Raises ValueError."""
+        return Replica(self.address, self.ports.get(port, 0))
+
+
+def pods(obj: Object) -> list[Pod]:
+    """Give one slice's pods but those that terminate. Raises ValueError."""
+    found = _Slice.model_validate(obj)
+    ports = {one.name or "": one.port for one in found.ports or () if one.port is not None}
     return [
-        (endpoint.target.name, str(ip_address(endpoint.addresses[0])), endpoint.takes_requests({}))
-        for endpoint in _Slice.model_validate(obj).endpoints or ()
+        Pod(endpoint.target.name, str(ip_address(endpoint.addresses[0])), ports, endpoint.takes_requests({}))
+        for endpoint in found.endpoints or ()
         if endpoint.target is not None and endpoint.target.name and endpoint.addresses
         if not (endpoint.conditions or _Conditions()).terminating
     ]

@@ -14,8 +14,8 @@ from slipway.kube.watch import Behind
 from slipway.router.state import Reason
 from slipway.spec import WEBSERVICE
 
-OWN_SERVICE = ("kubernetes.io/service-name", "slipway-router")
-"""The label of the EndpointSlices of the router's own Service."""
+OWN_SERVICE = ("kubernetes.io/service-name", "slipway-router-peers")
+"""The label of the EndpointSlices of the Service that names the router's own ports."""
 EventType = Literal["Normal", "Warning"]
 
 
@@ -32,7 +32,7 @@ class Objects:
     autoscalers: Sequence[Object] = ()
     """HorizontalPodAutoscalers."""
     routers: Sequence[Object] = ()
-    """EndpointSlices of the router's own Service."""
+    """EndpointSlices of the router's own pods."""
 
 
 class Feed(Protocol):

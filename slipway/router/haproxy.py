@@ -31,6 +31,10 @@ class HAProxyError(Exception):
     """HAProxy is not there, or did not do what it was told."""
 
 
+class NoReply(HAProxyError):
+    """HAProxy did not say whether it did what it was told: it may have."""
+
+
 class HAProxy:
     """One HAProxy in the working directory."""
 
@@ -99,6 +103,8 @@ class HAProxy:
     async def reload(self) -> None:
         """Let a new worker take over with the installed files; the old one finishes what it has."""
         reply = await _ask(MASTER_SOCKET, "reload")
+        if not reply.strip():
+            raise NoReply("`reload` got no reply: it ended")
         if not reply.startswith("Success=1"):
             raise HAProxyError(f"HAProxy does not reload: {' '.join(reply.split())}")
 
@@ -203,7 +209,7 @@ async def _ask(path: str, text: str, seconds: float = REPLY_SECONDS) -> str:
                 writer.close()
                 await writer.wait_closed()
     except (OSError, TimeoutError) as error:
-        raise HAProxyError(f"`{text.split(' ', 1)[0]}` got no reply: {error or 'time is up'}") from error
+        raise NoReply(f"`{text.split(' ', 1)[0]}` got no reply: {error or 'time is up'}") from error
 
 
 def _write(name: str, text: str, *, only_if_absent: bool = False) -> None:

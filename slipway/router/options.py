@@ -38,6 +38,8 @@ class Options:
     address: str = "127.0.0.1"
     port: int = 8080
     admin_port: int = 8081
+    peer_port: int = 8444
+    """For the other routers; not used without `pod`."""
     namespace: str = ROUTER_NAMESPACE
     pod: str = ""
     """Its pod's name; without one it takes itself for the only router."""
@@ -56,7 +58,8 @@ class Options:
     @property
     def ports(self) -> list[int]:
         """Give all ports on which it listens."""
-        return [self.port, self.admin_port, *([self.tls.port] if self.tls is not None else [])]
+        tls = [self.tls.port] if self.tls is not None else []
+        return [self.port, self.admin_port, *tls, *([self.peer_port] if self.pod else [])]
 
 
 def from_environment(environment: Mapping[str, str]) -> Options:
@@ -107,6 +110,7 @@ def from_environment(environment: Mapping[str, str]) -> Options:
         address=address,
         port=number("PORT", Options.port, 65535),
         admin_port=number("ADMIN_PORT", Options.admin_port, 65535),
+        peer_port=number("PEER_PORT", Options.peer_port, 65535),
         namespace=environment.get("POD_NAMESPACE") or ROUTER_NAMESPACE,
         pod=environment.get("POD_NAME", ""),
         reuse=reuse,

@@ -14,7 +14,8 @@ from uuid import uuid4
 from pydantic import BaseModel, ValidationError
 
 from slipway.kube.folder import Object
-from slipway.router.ownership import Pods, owner, router_pods
+from slipway.router.endpoints import Pod
+from slipway.router.ownership import Pods, ranking, router_pods
 from slipway.router.sampling import Seen
 
 ASK_SECONDS = 0.5
@@ -48,11 +49,11 @@ def _plus(one: Seen, other: Seen, sign: int) -> Seen:
     return replace(one, arrivals=max(0, arrivals), refused=max(0, refused))
 
 
-async def ask(pod: str, address: str, port: int) -> Loads | None:
+async def ask(pod: Pod) -> Loads | None:
     """Ask a router; None if it gives no answer in time, or is another pod than it should be."""
     try:
         async with asyncio.timeout(ASK_SECONDS):
-            reader, writer = await asyncio.open_connection(address, port)
+            reader, writer = await asyncio.open_connection(pod.address, pod.ports["admin"])
             try:
                 writer.write(b"GET /loads HTTP/1.0\r\n\r\n")
                 _, _, body = (await reader.read()).partition(b"\r\n\r\n")
@@ -61,7 +62,7 @@ async def ask(pod: str, address: str, port: int) -> Loads | None:
         found = Loads.model_validate_json(body)
     except (OSError, TimeoutError, ValidationError):
         return None
-    return found if found.pod == pod else None
+    return found if found.pod == pod.name else None
 
 
 @dataclass
@@ -126,17 +127,16 @@ class Sum:
 
 
 class Peers:
-    """The routers as the one in `pod` knows them; they listen for each other on the same `port`.
+    """The routers as the one in `pod` knows them.
 
     A router that does not know its own name, or any other that is ready, takes all services for its own.
     """
 
-    def __init__(self, pod: str, port: int) -> None:
+    def __init__(self, pod: str) -> None:
         self.pod = pod
         self.run = uuid4().hex
         self.changes = 0
         """How often routers came or went, and with them the ownership of some services."""
-        self._port = port
         self._pods = Pods()
         self._sum = Sum()
 
@@ -147,11 +147,12 @@ class Peers:
 
     def owner(self, service: str) -> str:
         """Name the router that scales a service: never one that is not ready while others are."""
-        return owner(service, self._pods.ready) if self._pods.ready else self.pod
+        return ranking(service, self._pods.ready)[0] if self._pods.ready else self.pod
 
     async def look(self, own: Services, now: float) -> tuple[dict[str, Seen], bool]:
         """Give what all see, and whether it is all: not while others are known and none is ready."""
-        others = {pod: address for pod, address in self._pods.ready.items() if pod != self.pod}
-        answers = await asyncio.gather(*(ask(pod, address, self._port) for pod, address in others.items()))
-        seen, complete = self._sum.look(own, dict(zip(others, answers, strict=True)), now)
+        others = [pod for name, pod in self._pods.ready.items() if name != self.pod]
+        answers = await asyncio.gather(*map(ask, others))
+        names = [pod.name for pod in others]
+        seen, complete = self._sum.look(own, dict(zip(names, answers, strict=True)), now)
         return seen, complete and (bool(self._pods.ready) or not self._pods.known - {self.pod})

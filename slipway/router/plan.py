@@ -1,16 +1,17 @@
 """How a running HAProxy becomes what is wanted: `plan(running, wanted) -> Noop | Commands | Reload`. Pure.
 
-Replicas and the entries of maps change by commands. Everything else needs a new configuration, and a reload:
-a service that comes or goes, or whose limits change. Every command carries the exact reply it must get.
+Replicas, other routers and the entries of maps change by commands. Everything else needs a new configuration,
+and a reload: a service that comes or goes, or whose limits change, and by what the routers know each other.
+Every command carries the exact reply it must get.
 
-A replica that leaves is first put into maintenance, where it finishes what it has, and is deleted when it
+A server that leaves is first put into maintenance, where it finishes what it has, and is deleted when it
 is idle; until then it is in `Running.leaving`, and comes back by one command.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from slipway.router.config import CERTIFICATE, maps, server
+from slipway.router.config import CERTIFICATE, maps, servers
 from slipway.router.state import Replica, Service, State
 
 Maps = Mapping[str, Mapping[str, str]]
@@ -58,10 +59,11 @@ def plan(running: Running, wanted: State) -> Noop | Commands | Reload:
     reasons = tuple(_reasons(running.state, wanted))
     if reasons:
         return Reload(reasons)
+    old = servers(running.state)
     commands = [
         command
-        for name in sorted(wanted.services)
-        for command in _changes(running, running.state.services[name], wanted.services[name])
+        for backend, new in sorted(servers(wanted).items())
+        for command in _changes(running, backend, old[backend], new)
     ]
     commands += _entries(maps(running.state), maps(wanted))
     return Commands(tuple(commands)) if commands else Noop()
@@ -69,19 +71,16 @@ def plan(running: Running, wanted: State) -> Noop | Commands | Reload:
 
 def after_commands(running: Running, wanted: State) -> Running:
     """Give what runs once the commands of `plan` are carried out."""
-    leaving = running.leaving | {
-        (name, replica)
-        for name, service in running.state.services.items()
-        for replica in service.replicas - wanted.services[name].replicas
-    }
-    return Running(
-        wanted, frozenset((name, one) for name, one in leaving if one not in wanted.services[name].replicas)
+    had, has = (
+        {(backend, one) for backend, found in servers(state).items() for one in found}
+        for state in (running.state, wanted)
     )
+    return Running(wanted, (running.leaving | had) - has)
 
 
-def forget(service: str, replica: Replica) -> Command:
+def forget(backend: str, replica: Replica) -> Command:
     """Delete a server that was leaving; HAProxy refuses while it still has requests."""
-    return Command(f"del server {service}/{replica.server}", "Server deleted.")
+    return Command(f"del server {backend}/{replica.server}", "Server deleted.")
 
 
 def renewal(pem: str) -> tuple[Command, Command]:
@@ -100,7 +99,7 @@ def without_reload(running: State, wanted: State) -> State:
         return new if new.fixed == old.fixed else replace(old, replicas=new.replicas)
 
     services = {name: reachable(old) for name, old in running.services.items()}
-    return replace(wanted, services=services, token_keys=running.token_keys)
+    return replace(wanted, services=services, identity=running.identity, token_keys=running.token_keys)
 
 
 def _reasons(running: State, wanted: State) -> Iterator[str]:
@@ -114,20 +113,24 @@ def _reasons(running: State, wanted: State) -> Iterator[str]:
             yield f"limits of service {name} changed"
     if running.token_keys != wanted.token_keys:
         yield "the keys that verify tokens changed"
+    if running.identity != wanted.identity:
+        yield "the routers know each other by new certificates"
 
 
-def _changes(running: Running, old: Service, new: Service) -> Iterator[Command]:
+def _changes(
+    running: Running, backend: str, old: Mapping[Replica, str], new: Mapping[Replica, str]
+) -> Iterator[Command]:
     # What comes precedes what goes, so that no queue is without a server in between.
-    for replica in sorted(new.replicas - old.replicas):
-        name = f"{new.name}/{replica.server}"
-        if (new.name, replica) in running.leaving:
+    for replica in sorted(new.keys() - old.keys()):
+        name = f"{backend}/{replica.server}"
+        if (backend, replica) in running.leaving:
             yield Command(f"set server {name} state ready")
         else:
-            yield Command(f"add server {name} {server(new, replica)}", "New server registered.")
+            yield Command(f"add server {name} {replica.target} {new[replica]}", "New server registered.")
             yield Command(f"enable health {name}")
             yield Command(f"enable server {name}")
-    for replica in sorted(old.replicas - new.replicas):
-        yield Command(f"set server {new.name}/{replica.server} state maint")
+    for replica in sorted(old.keys() - new.keys()):
+        yield Command(f"set server {backend}/{replica.server} state maint")
 
 
 def _entries(old: Maps, new: Maps) -> Iterator[Command]:

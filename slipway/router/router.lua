@@ -30,6 +30,7 @@ local SENTENCES = {
   no_replica = "No replica of the web service was ready for as long as this request may wait (max_request_wait_time).",
   replica_unreachable = "The replica did not take the connection, so the request was not run.",
   replica_failed = "The replica ended without an answer. The request may have been run, so it was not sent again.",
+  owner_failed = "The router pod that this request was handed to ended, or did not answer in time. The request may have been run, so it was not sent again.",
   scoring_timeout = "The replica did not answer within scoring_timeout_ms.",
   router_error = "The router could not carry this request.",
 }
@@ -46,7 +47,7 @@ local second, told = 0, 0
 local function tell(request, service, reason)
   if reason then
     -- A name that anybody made up must not become a label.
-    local place = (core.backends[service] and service or "_") .. " " .. reason
+    local place = (service and core.backends[service] and service or "_") .. " " .. reason
     counts[place] = (counts[place] or 0) + 1
     request:set_var("txn.refused", reason)
   end
@@ -75,6 +76,12 @@ local function is_true(value)
   return value == true or value == 1
 end
 
+-- Whether a request was on its way to another router.
+local function handed_on(request)
+  local backend = request.f:be_name()
+  return backend == "_hop" or backend == "_peers"
+end
+
 local function reason_of(request, given, proxy)
   local already = request:get_var("txn.refused")
   if already then return already end
@@ -84,6 +91,8 @@ local function reason_of(request, given, proxy)
     local of = path:match("^/api/v1/service/([^/]+)/token$")
     if of then return core.backends[of] and of:match("^%l") and "no_tokens" or "unknown_service" end
     return known and "unknown_service" or "unknown_path"
+  elseif handed_on(request) then
+    return "owner_failed"
   elseif given ~= "503" then
     return BY_STATUS[given] or given
   elseif not proxy then
@@ -140,11 +149,13 @@ core.register_service("refuse_size", "http", refuse(413, "body_too_large"))
 
 -- http-request lua.await_hold: around a start or a reload, keep requests for a service without replicas out of its
 -- queue. Before the slot of its `_hold` is taken they would get it themselves; and a worker that is replaced never hears
--- of a replica that comes, so the next one gets them.
+-- of a replica that comes, so the next one gets them. So does it get those for a service that this one does not know, if
+-- another router did.
 core.register_action("await_hold", { "http-req" }, function(txn)
-  local service = txn:get_var("txn.service")
-  local proxy, left = service:match("^%l") and core.backends[service], 2000
-  while proxy and left > 0 and proxy:get_srv_act() == 0 and not is_true(txn:get_var("proc.held")) do
+  local service, left = txn:get_var("txn.service"), 2000
+  local proxy = service:match("^%l") and core.backends[service] or nil
+  if not proxy and (txn.f:req_hdr("x-slipway-service") or "_unknown"):match("^_") then return end
+  while left > 0 and not (proxy and (proxy:get_srv_act() > 0 or is_true(txn:get_var("proc.held")))) do
     if is_true(txn.f:stopping()) then
       txn:set_var("txn.again", true)
       return

@@ -120,6 +120,31 @@ class Ignored:
 
 
 @dataclass(frozen=True)
+class Routers:
+    """The router pods that are ready, of which this one may be one."""
+
+    pod: str = ""
+    """This one's name."""
+    ready: Mapping[str, Replica] = field(default_factory=dict[str, Replica])
+    """Where each takes requests from the others, by its name."""
+
+    @property
+    def others(self) -> frozenset[Replica]:
+        """Where the others take requests."""
+        return frozenset(entry for pod, entry in self.ready.items() if pod != self.pod)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """By what the routers know each other, in PEM."""
+
+    certificate: str = field(repr=False)
+    """This one's, with its key."""
+    authorities: str
+    """Whose certificates are trusted."""
+
+
+@dataclass(frozen=True)
 class State:
     """All services by name, and what was wrong with what was found."""
 
@@ -129,6 +154,9 @@ class State:
     ignored: tuple[Ignored, ...] = ()
     certificate: str = field(default="", repr=False)
     """In PEM, with chain and key; empty if there is none, or it comes as files."""
+    routers: Routers = Routers()
+    identity: Identity | None = None
+    """None: this router can neither hand requests to others nor take theirs."""
     token_keys: Mapping[str, str] = field(default_factory=dict[str, str])
     """The public keys that verify tokens, in PEM, by the `kid` of tokens; none if no service takes any."""
 

@@ -28,8 +28,8 @@ async def scrape(*routers: RouterProcess) -> Scrape:
     return {f"router-{n}": (await one.admin.get("/metrics")).text for n, one in enumerate(routers)}
 
 
-async def routing(router: RouterProcess, *endpoints: Replica, **serving: object) -> None:
-    router.deploy("echo", *endpoints, **serving)
+async def routing(router: RouterProcess, *endpoints: Replica, wait_ms: int = 500) -> None:
+    router.deploy("echo", *endpoints, max_request_wait_time=wait_ms)
     router.start()
     await router.up("echo", len(endpoints))
     await router.until_metrics({("slipway_replicas_ready", "echo"): len(endpoints)})
@@ -70,7 +70,7 @@ async def test_when_more_requests_wait_than_run_then_the_queue_is_long_until_the
     tmp_path: Path,
 ) -> None:
     async with running(tmp_path) as router, replicas(4) as found, client() as http:
-        await routing(router, found[0], max_request_wait_time=60_000)
+        await routing(router, found[0], wait_ms=60_000)
         fine = await scrape(router)
         waiting = [asyncio.create_task(http.post(router.uri("echo"), json={"sleep": 2})) for _ in range(4)]
         await router.until_metrics({("slipway_queue_length", "echo"): 3})
@@ -186,5 +186,6 @@ async def test_when_no_router_tells_anything_then_that_is_told(tmp_path: Path) -
     async with running(tmp_path) as router, replicas() as [replica]:
         await routing(router, replica)
         fine = await scrape(router)
-    scrapes: list[Scrape] = [fine] * 5 + [{}] * 12 + [fine] * 3
+    none: Scrape = {}
+    scrapes = [fine] * 5 + [none] * 12 + [fine] * 3
     check(tmp_path, scrapes, {5: [], 17: ["SlipwayRouterSilent"], 20: []})

@@ -147,17 +147,20 @@ class RouterProcess:
     def __init__(self, root: Path, **variables: str) -> None:
         self.folder = Folder(root / "objects")
         self.directory = root / "run"
-        self.port, admin_port = free_ports(2)
+        self.port, admin_port, peer_port = free_ports(3)
         self.environment = {
             "PATH": os.environ["PATH"],
             "PORT": str(self.port),
             "ADMIN_PORT": str(admin_port),
+            "PEER_PORT": str(peer_port),
             "SLIPWAY_RUN_DIR": str(self.directory),
             "SLIPWAY_OBJECTS": str(root / "objects"),
             **variables,
         }
+        self.pod = self.environment.get("POD_NAME", "")
         self.address = self.environment.get("POD_IP", "127.0.0.1")
         self.admin_port = int(self.environment["ADMIN_PORT"])
+        self.peer_port = int(self.environment["PEER_PORT"])
         self._log = root / "router.log"
         self.process: subprocess.Popen[bytes] | None = None
         self.admin = httpx.AsyncClient(base_url=f"http://{self.address}:{self.admin_port}", trust_env=False)

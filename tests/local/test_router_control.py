@@ -16,7 +16,7 @@ import pytest
 from slipway.router import binary
 from slipway.router.control import Router
 from slipway.router.feed import Objects
-from slipway.router.haproxy import HAProxy, HAProxyError
+from slipway.router.haproxy import HAProxy, HAProxyError, NoReply
 from slipway.router.options import Options, Tls
 from slipway.router.plan import Command
 from slipway.spec import Serving
@@ -164,6 +164,46 @@ async def test_when_a_configuration_is_refused_then_the_old_one_serves_on_and_re
         await one.until_reloads(1)
         assert await one.servers("fraud") == {"127.0.0.1:1003"}
         assert one.router.error is None
+
+
+@pytest.mark.parametrize("it_did", [True, False])
+def test_when_a_reload_gets_no_reply_then_it_is_no_refusal_and_is_done_again(
+    tmp_path: Path, it_did: bool
+) -> None:
+    @scenario
+    async def look() -> None:
+        async with running(tmp_path) as one:
+            reload, told = one.haproxy.reload, list[str]()
+
+            async def without_reply() -> None:
+                one.haproxy.reload = reload
+                if it_did:
+                    await reload()
+                told.append("reload")
+                raise NoReply("`reload` got no reply: time is up")
+
+            one.haproxy.reload = without_reply
+            await one.feed.queue.put(objects(echo=[1001], fraud=[1003]))
+            await one.until_reloads(1)
+            assert await one.servers("fraud") == {"127.0.0.1:1003"}
+            assert "fraud" in one.config()
+            assert (told, one.router.error, one.router.refusal) == (["reload"], None, None)
+
+            one.haproxy.reload = without_reply
+            await one.feed.queue.put(objects(echo=[1001]))  # and what was wanted is not wanted any more
+            await until_told(told, 2)
+            await one.feed.queue.put(objects(echo=[1001], fraud=[1003]))
+            await one.until_reloads(2)
+            assert await one.servers("fraud") == {"127.0.0.1:1003"}
+
+    look()
+
+
+async def until_told(told: list[str], number: int) -> None:
+    async def look() -> bool | None:
+        return len(told) == number or None
+
+    await until(look, SECONDS, lambda: str(told))
 
 
 @scenario

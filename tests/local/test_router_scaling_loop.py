@@ -191,7 +191,7 @@ async def scaling(folder: Path, writer: Refusing) -> AsyncGenerator[Scaler]:
             deployment |= {"kind": "Deployment", "spec": {"replicas": 20}}
         await one.feed.queue.put(given)
         await one.until_reloads(1)
-        async with looking(one, writer, Peers("", 1)) as scaler:
+        async with looking(one, writer, Peers("")) as scaler:
             yield scaler
 
 
@@ -236,7 +236,7 @@ async def test_when_a_service_comes_back_then_it_is_told_anew_that_its_pods_find
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    writer, peers = Refusing(hangs=False), Counting("", 1)
+    writer, peers = Refusing(hangs=False), Counting("")
     given = objects(echo=[1001])
     given.deployments[0]["kind"] = "Deployment"
     stuck = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "no cpu"}

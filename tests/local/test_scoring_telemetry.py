@@ -8,6 +8,7 @@ import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from tests.local.azureml_server import environment
+from tests.local.router_parts import client, running, scenario
 from tests.local.scoring_process import PACKAGE, Replica, replica
 from tests.local.telemetry_receiver import Received, attributes, receiver
 
@@ -198,3 +199,30 @@ def test_when_the_packages_are_missing_then_the_replica_says_so_and_exits_with_3
     with replica(tmp_path, SCRIPT, python=bare, wait_ready=False, **variables) as server:
         assert server.exit_code() == 3
         assert "its packages are not installed" in server.log()
+
+
+def test_when_a_request_comes_through_the_router_then_one_trace_and_one_id_lead_from_its_log_to_the_span(
+    tmp_path: Path, python: str, collector: Received
+) -> None:
+    @scenario
+    async def ask_the_router(server: Replica) -> None:
+        async with running(tmp_path) as router, client() as http:
+            router.deploy("echo", server)
+            router.start()
+            await router.up("echo", 1)
+            sent = {"traceparent": f"00-{TRACE}-{PARENT}-01"}
+            answer = await http.post(router.uri("echo"), json={"name": "a"}, headers=sent)
+            assert answer.status_code == 200
+            (line,) = router.access_log()
+        lines.append(line)
+
+    lines: list[dict[str, Any]] = []
+    with replica(tmp_path, SCRIPT, python=python, wait_ready=True, **otlp(collector)) as server:
+        ask_the_router(server)
+        stop(server)
+        log = server.log()
+    (span,) = collector.spans
+    assert (span.trace_id.hex(), span.parent_span_id.hex()) == (TRACE, PARENT)
+    assert lines[0]["trace_id"] == TRACE
+    assert attributes(span.attributes)["http.request.header.x-request-id"] == [lines[0]["request_id"]]
+    assert f'"request_id": "{lines[0]["request_id"]}"' in log

@@ -186,6 +186,41 @@ def test_a_service_that_may_have_no_replica_begins_without_one(tmp_path: Path) -
     kubernetes_validate.validate(found, "1.34", strict=True)
 
 
+def test_versions_have_all_but_keys_of_their_own(tmp_path: Path) -> None:
+    service = {
+        "name": "iris",
+        "environment": {"image": "registry/iris@sha256:3"},
+        "namespace": "team-a",
+        "versions": {
+            "blue": {"is_default": True, "num_replicas": 3},
+            "green": {"traffic_percentile": 5, "environment": {"image": "registry/iris@sha256:4"}},
+        },
+    }
+    graph = run(
+        project_with(tmp_path, VARIETY | {"slipway:webservices": [service]}), "test", resolve=Resolver()
+    )
+    objects = [one for one in from_graph(graph).objects if one["metadata"]["name"].startswith("iris")]
+    found = {(one["kind"], one["metadata"]["namespace"], one["metadata"]["name"]): one for one in objects}
+    assert found.keys() == {("Secret", "slipway", "iris-keys")} | {
+        (kind, "team-a", f"iris-{version}")
+        for kind in ("Deployment", "Service", "NetworkPolicy")
+        for version in ("blue", "green")
+    }
+    assert found["Secret", "slipway", "iris-keys"]["metadata"]["labels"]["slipway/webservice"] == "iris"
+    blue, green = (found["Deployment", "team-a", f"iris-{version}"] for version in ("blue", "green"))
+    assert (blue["spec"]["replicas"], green["spec"]["replicas"]) == (3, 1)
+    images = [one["spec"]["template"]["spec"]["containers"][0]["image"] for one in (blue, green)]
+    assert images == ["registry/iris@sha256:3", "registry/iris@sha256:4"]
+    assert json.loads(green["metadata"]["annotations"][SERVING])["version"] == {
+        "endpoint": "iris",
+        "name": "green",
+        "traffic_percentile": 5,
+        "is_default": False,
+        "is_control_version_type": False,
+    }
+    assert list(cast("dict[str, Any]", graph.outputs["scoring_uris"])) == ["iris"]
+
+
 def test_who_may_talk_to_whom(local: Graph, variety: Graph) -> None:
     objects = from_graph(variety).objects
     scaled, router = (

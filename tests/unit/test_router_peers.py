@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slipway.kube.folder import Object
-from slipway.router.ownership import Pods, owner, router_pods
+from slipway.router.endpoints import Pod
+from slipway.router.ownership import Pods, ranking, router_pods
 from slipway.router.peers import KEEP_SECONDS, NOTHING, Loads, Peers, Sum, ask, since, total
 from slipway.router.sampling import Seen
 
@@ -23,6 +25,10 @@ def answer(
     arrivals: int, busy: int = 0, run: str = "first", seconds: float | None = None, refused: int = 0
 ) -> Loads:
     return Loads(pod="b", run=run, services={"echo": Seen(arrivals, refused, busy, 1, 2, seconds)})
+
+
+def owner(service: str, pods: Iterable[str]) -> str:
+    return ranking(service, pods)[0]
 
 
 @given(NAMES, PODS)
@@ -49,8 +55,12 @@ def test_each_pod_gets_about_its_share(pods: set[str]) -> None:
     assert all(0.4 * share < found[pod] < 1.6 * share for pod in pods)
 
 
+PORTS = {"admin": 8081, "peer": 8444}
+
+
 def slice_of(*endpoints: Object) -> Object:
-    return {"metadata": {"name": "one"}, "endpoints": list(endpoints)}
+    ports = [{"name": name, "port": number} for name, number in PORTS.items()]
+    return {"metadata": {"name": "one"}, "ports": ports, "endpoints": list(endpoints)}
 
 
 def endpoint(name: str, **conditions: bool) -> Object:
@@ -64,15 +74,15 @@ def endpoint(name: str, **conditions: bool) -> Object:
 def test_pods_are_known_by_all_slices_that_can_be_read() -> None:
     ready, stopping = endpoint("a", ready=True), endpoint("c", ready=False, terminating=True)
     slices = [slice_of(ready, endpoint("b", ready=False)), slice_of(stopping), slice_of({"addresses": 1})]
-    assert router_pods(slices) == Pods({"a": "10.0.0.97"}, frozenset("ab"))
+    assert router_pods(slices) == Pods({"a": Pod("a", "10.0.0.97", PORTS, ready=True)}, frozenset("ab"))
 
 
 def test_who_is_not_ready_owns_nothing_while_others_are() -> None:
-    peers = Peers("a", 1)
+    peers = Peers("a")
     assert peers.owner("echo") == "a", "alone"
     peers.find([slice_of(endpoint("a", ready=False), endpoint("b", ready=True))])
     assert {peers.owner(name) for name in SERVICES} == {"b"}
-    unnamed = Peers("", 1)
+    unnamed = Peers("")
     unnamed.find([slice_of(endpoint("b", ready=True))])
     assert unnamed.owner("echo") == unnamed.pod
 
@@ -83,7 +93,7 @@ def test_who_is_not_ready_owns_nothing_while_others_are() -> None:
 def test_while_no_router_is_ready_what_one_sees_is_all_only_if_it_is_alone(
     names: list[str], complete: bool
 ) -> None:
-    peers = Peers("a", 1)
+    peers = Peers("a")
     peers.find([slice_of(*(endpoint(name, ready=False) for name in names))])
     assert asyncio.run(peers.look(OWN, 0)) == (OWN, complete)
 
@@ -152,11 +162,12 @@ def test_an_answer_counts_only_from_the_pod_that_was_asked() -> None:
 
         server = await asyncio.start_server(tell, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
+        b, c = (Pod(name, "127.0.0.1", {"admin": port}, ready=True) for name in "bc")
         async with server:
-            assert await ask("b", "127.0.0.1", port) is None
+            assert await ask(b) is None
             said = b"HTTP/1.1 200 OK\r\n\r\n" + answer(5).model_dump_json().encode()
-            assert await ask("b", "127.0.0.1", port) == answer(5)
-            assert await ask("c", "127.0.0.1", port) is None
-        assert await ask("b", "127.0.0.1", port) is None
+            assert await ask(b) == answer(5)
+            assert await ask(c) is None
+        assert await ask(b) is None
 
     asyncio.run(scenario())

@@ -1,0 +1,34 @@
+"""Keeps the Secret of the routers' authority: any router makes it, and renews it, whoever is first."""
+
+import asyncio
+import base64
+import logging
+from datetime import UTC, datetime
+
+from slipway.router.authority import SECRET, find, read, renewed
+from slipway.router.control import Router
+from slipway.router.feed import WriteError, Writer
+
+LOOK_SECONDS = 1.0
+
+log = logging.getLogger(__name__)
+
+
+async def keep(router: Router, writer: Writer, namespace: str) -> None:
+    """Look every second, until cancelled."""
+    while True:
+        await asyncio.sleep(LOOK_SECONDS)
+        if not router.ready:
+            continue
+        found = find(router.objects.secrets)
+        data = renewed(read(found), datetime.now(UTC))
+        if data is None:
+            continue
+        metadata = found["metadata"] if found else {"name": SECRET, "namespace": namespace}
+        encoded = {name: base64.b64encode(text.encode()).decode() for name, text in data.items()}
+        try:
+            secret = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": encoded}
+            if await writer.put_secret(secret):
+                log.info("the routers' authority is %s", "renewed" if found else "made")
+        except WriteError as error:
+            log.warning("the routers' authority is not written: %s", error)

@@ -1,0 +1,138 @@
+"""Several routers of one cluster, as processes over the same objects, and a plain balancer before them."""
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import AsyncGenerator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from slipway.router.ownership import ranking
+from tests.local.router_parts import RouterProcess, free_ports, until
+
+NAMES = ("a", "b", "c")
+
+
+class Pods:
+    """Routers by their pods' names; they know each other by the EndpointSlices that are written here."""
+
+    def __init__(self, root: Path, names: Sequence[str] = NAMES) -> None:
+        shared = {"SLIPWAY_OBJECTS": str(root / "objects")}
+        self.routers: dict[str, RouterProcess] = {}
+        for name in names:
+            (root / name).mkdir()
+            self.routers[name] = RouterProcess(root / name, POD_NAME=name, **shared)
+        self.first = self.routers[names[0]]
+        self.first.folder = RouterProcess(root).folder
+
+    def order(self, service: str) -> list[RouterProcess]:
+        """Give the routers by whose a service is, the owner first."""
+        return [self.routers[name] for name in ranking(service, self.routers)]
+
+    async def start(self) -> None:
+        """Start all, and wait until each knows the others."""
+        self.know(*self.routers)
+        for router in self.routers.values():
+            router.start()
+        for router in self.routers.values():
+            await self.joined(router, len(self.routers) - 1)
+
+    async def joined(self, router: RouterProcess, others: int) -> None:
+        """Wait until a router hands requests to so many others."""
+
+        async def look() -> bool | None:
+            config = router.directory / "haproxy.cfg"
+            text = config.read_text() if config.exists() else ""
+            return (
+                text.partition("\nbackend _peers")[2].partition("\nbackend")[0].count(" ca-file ") == others
+                or None
+            )
+
+        await until(look, 60, lambda: router.log)
+        await router.until(lambda _: True, 60)
+
+    def know(self, *ready: str) -> None:
+        """Let these be the routers that are ready."""
+        for name, router in self.routers.items():
+            ports = [{"name": "admin", "port": router.admin_port}, {"name": "peer", "port": router.peer_port}]
+            target = {"kind": "Pod", "name": name}
+            endpoint = {
+                "addresses": [router.address],
+                "conditions": {"ready": name in ready},
+                "targetRef": target,
+            }
+            labels = {"kubernetes.io/service-name": "slipway-router-peers"}
+            metadata = {"name": f"slipway-router-{name}", "namespace": "slipway", "labels": labels}
+            slices = {"kind": "EndpointSlice", "metadata": metadata, "ports": ports, "endpoints": [endpoint]}
+            self.first.folder.put(slices)
+
+    async def close(self) -> None:
+        await asyncio.gather(*(router.close() for router in self.routers.values()))
+
+
+@contextlib.asynccontextmanager
+async def pods(root: Path, names: Sequence[str] = NAMES) -> AsyncGenerator[Pods]:
+    """Give routers that are started by the test, and ended whatever the test did."""
+    found = Pods(root, names)
+    try:
+        yield found
+    finally:
+        await found.close()
+
+
+class Balancer:
+    """Hands each connection to the next port that takes it, as a load balancer of layer 4 does."""
+
+    def __init__(self, ports: Sequence[int]) -> None:
+        self.ports = list(ports)
+        self.port = free_ports(1)[0]
+        self._next = itertools.count()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._server.wait_closed()
+
+    def uri(self, service: str, path: str = "score") -> str:
+        return f"http://127.0.0.1:{self.port}/api/v1/service/{service}/{path}"
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            back_reader, back_writer = await self._connect()
+            await asyncio.gather(_copy(reader, back_writer), _copy(back_reader, writer))
+        except OSError:
+            writer.close()
+        finally:
+            self._tasks.discard(task)
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        for _ in self.ports:
+            with contextlib.suppress(OSError):
+                return await asyncio.open_connection(
+                    "127.0.0.1", self.ports[next(self._next) % len(self.ports)]
+                )
+        raise OSError("no router takes a connection")
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while piece := await reader.read(65_536):
+            writer.write(piece)
+            await writer.drain()
+    except OSError:
+        pass
+    finally:
+        writer.close()
