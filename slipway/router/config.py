@@ -95,6 +95,7 @@ def render(state: State, options: Options) -> dict[str, str]:
         reuse=_reuse(options),
         stall_ms=STALL_MS,
         token_socket=TOKEN_SOCKET,
+        track="\n  ".join(auth.track()),
         upload_buffer=UPLOAD_BUFFER,
         upload_ms=UPLOAD_MS,
         upload_rate=options.minimum_upload_rate,
@@ -102,9 +103,8 @@ def render(state: State, options: Options) -> dict[str, str]:
     )
     backends = servers(state)
     config = shared + _servers(backends[PEERS])
-    config += "".join(
-        _backend(service, state.token_keys) + _servers(backends[service.name]) for service in services
-    )
+    for service in services:
+        config += _backend(service, state.token_keys) + _servers(backends[service.name])
     files = {CONFIG: config} | {name: _lines(entries) for name, entries in maps(state).items()}
     files |= {public_file(kid): pem for kid, pem in state.token_keys.items()}
     if state.identity is not None:
