@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -30,7 +31,7 @@ RATE = 50
 
 
 @contextlib.asynccontextmanager
-async def three(root: Path, *found: Replica, **serving: object) -> AsyncGenerator[Pods]:
+async def three(root: Path, *found: Replica, **serving: Any) -> AsyncGenerator[Pods]:
     """Give three routers, of which each knows the others, and a web service `echo`."""
     async with pods(root) as all_of:
         all_of.first.deploy("echo", *found, **{"max_request_wait_time": 20_000, **serving})
