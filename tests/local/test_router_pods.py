@@ -34,7 +34,8 @@ RATE = 50
 async def three(root: Path, *found: Replica, **serving: Any) -> AsyncGenerator[Pods]:
     """Give three routers, of which each knows the others, and a web service `echo`."""
     async with pods(root) as all_of:
-        all_of.first.deploy("echo", *found, **{"max_request_wait_time": 20_000, **serving})
+        values: dict[str, Any] = {"max_request_wait_time": 20_000, **serving}
+        all_of.first.deploy("echo", *found, **values)
         await all_of.start()
         for router in all_of.routers.values():
             await router.up("echo", len(found))
