@@ -21,7 +21,7 @@ from slipway.router.auth import KEYS, public_file
 from slipway.router.options import Options
 from slipway.router.ownership import before
 from slipway.router.state import Replica, Service, State
-from slipway.versions import MODEL_DEPLOYMENT, WHOLE, VersionOf, shares
+from slipway.versions import MODEL_DEPLOYMENT, VersionOf, shares
 
 CONFIG = "haproxy.cfg"
 ROUTES = "routes.map"
@@ -95,17 +95,16 @@ def render(state: State, options: Options) -> dict[str, str]:
         reuse=_reuse(options),
         stall_ms=STALL_MS,
         token_socket=TOKEN_SOCKET,
+        track="\n  ".join(auth.track()),
         upload_buffer=UPLOAD_BUFFER,
         upload_ms=UPLOAD_MS,
         upload_rate=options.minimum_upload_rate,
         version_header=MODEL_DEPLOYMENT,
-        whole=WHOLE,
     )
     backends = servers(state)
     config = shared + _servers(backends[PEERS])
-    config += "".join(
-        _backend(service, state.token_keys) + _servers(backends[service.name]) for service in services
-    )
+    for service in services:
+        config += _backend(service, state.token_keys) + _servers(backends[service.name])
     files = {CONFIG: config} | {name: _lines(entries) for name, entries in maps(state).items()}
     files |= {public_file(kid): pem for kid, pem in state.token_keys.items()}
     if state.identity is not None:
@@ -185,12 +184,13 @@ def _servers(found: Mapping[Replica, str]) -> str:
 def connections(services: int, most_files: int) -> tuple[int, int]:
     """Give how many files HAProxy may open, and how many clients it then serves at once.
 
-    A connection of a client takes two, and a tenth more clients are let in to be told that they are too many;
-    a service takes four, for its held slot and for checks of its replicas; the rest is HAProxy's own.
+    A client takes four where another router owns the service, else two, and a tenth more clients are let in
+    to be told that they are too many; a service takes four, for its held slot and for checks of its replicas;
+    the rest is HAProxy's own.
     """
     own = 200 + 4 * services
-    files = min(most_files, own + 2 * CLIENTS * 11 // 10)
-    return files, max((files - own) // 2 * 10 // 11, 1)
+    files = min(most_files, own + 4 * CLIENTS * 11 // 10)
+    return files, max((files - own) // 4 * 10 // 11, 1)
 
 
 def longest_ms(services: Iterable[Service]) -> int:
