@@ -68,7 +68,8 @@ class Webservice(pulumi.ComponentResource):
         child = pods.children(self, opts)
         if not spec.versions:
             self._deploy(name, args, labels, child)
-        if spec.auth_enabled and spec.endpoint == spec.name:
+        authenticated = spec.auth_enabled or spec.token_auth_enabled  # on one machine a token costs a key
+        if authenticated and spec.endpoint == spec.name:
             k8s.core.v1.Secret(
                 f"{name}-keys",
                 metadata=pods.metadata(f"{spec.name}-keys", ROUTER_NAMESPACE, labels),

@@ -31,8 +31,6 @@ IMAGE = "slipway:index:Image"
 """Type of the component that makes an image."""
 AFTER_BUILD = "digest: after build"
 """How `slipway plan` shows an image that was not built yet."""
-NOT_YET = ("token_auth_enabled",)
-"""Parameters of v1 whose behaviour this version does not have."""
 ROUTER = "router"
 """What the router is called beside the web services, so none of them can have this name."""
 KEY_LENGTH = 32
@@ -222,11 +220,6 @@ class Deployed(Serving):
             if getattr(self, limit) is not None and getattr(self, limit) < getattr(self, request)
         ]
         mistakes += self._concurrency()
-        mistakes += [
-            f"{name} = true is not available in this version: remove it"
-            for name in NOT_YET
-            if getattr(self, name)
-        ]
         if self.data_collector != DataCollector() and not self.collect_model_data:
             mistakes.append(
                 "data_collector without collect_model_data has no effect: set collect_model_data: true, or "

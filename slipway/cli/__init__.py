@@ -51,7 +51,7 @@ for command in (
     models.models,
     replay.replay,
     *(local.up, local.down),
-    *(running.status, running.wait, running.logs, calls.score, calls.keys),
+    *(running.status, running.wait, running.logs, calls.score, calls.keys, calls.token),
 ):
     main.add_command(command)
 

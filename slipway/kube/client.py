@@ -61,6 +61,8 @@ RESOURCES = {
     "ReplicaSet": Resource("apps/v1", "replicasets"),
     "Secret": Resource("v1", "secrets"),
     "Service": Resource("v1", "services"),
+    "SubjectAccessReview": Resource("authorization.k8s.io/v1", "subjectaccessreviews"),
+    "TokenReview": Resource("authentication.k8s.io/v1", "tokenreviews"),
 }
 """The kinds that are asked for, as kubectl calls them: with the group where the name does not do."""
 
@@ -214,6 +216,12 @@ class Client:
                         raise _refusal(event["object"], None)
                     yield Event(event["type"], event["object"])
 
+    async def bearer(self) -> str | None:
+        """Give the token that this user logs in with now; None for one with a certificate or a password."""
+        response = await self._request("GET", "/version")
+        scheme, _, token = response.request.headers.get("authorization", "").partition(" ")
+        return token if scheme == "Bearer" else None
+
     async def create(self, obj: Object) -> Object:
         """Make an object and return it as stored."""
         with_group = f"{obj['kind']}.{obj['apiVersion'].partition('/')[0]}"
@@ -279,13 +287,25 @@ class Client:
         content: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> bytes:
+        response = await self._request(method, path, params=params, content=content, headers=headers)
+        return response.content
+
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        content: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx2.Response:
         try:
             response = await self._http.request(method, path, params=params, content=content, headers=headers)
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ConfigError) as error:
             raise self._away(error) from error
         if response.is_error:
             raise _refusal(response.content, response.status_code)
-        return response.content
+        return response
 
     @contextlib.asynccontextmanager
     async def _lines(

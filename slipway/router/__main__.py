@@ -19,6 +19,7 @@ from slipway.kube.client import ClusterError, in_cluster
 from slipway.kube.folder import Folder
 from slipway.problems import Problems
 from slipway.router import admin, binary
+from slipway.router.callers import Callers, ClusterCallers, LocalCallers
 from slipway.router.control import Router
 from slipway.router.events import Reporter
 from slipway.router.feed import Feed, FolderFeed, Writer
@@ -27,6 +28,7 @@ from slipway.router.keeper import keep
 from slipway.router.options import Options, from_environment
 from slipway.router.peers import Peers
 from slipway.router.scaling import Scaler
+from slipway.router.tokens import Tokens
 from slipway.router.watches import ClusterFeed
 from slipway.router.writes import ClusterWriter, FolderWriter
 
@@ -44,6 +46,7 @@ def main() -> int:
         haproxy = HAProxy(binary.find())
         os.umask(0o077)
         options = dataclasses.replace(options, files=_allow_files(options.files))
+        _write_no_cores()
         options.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.chdir(options.directory)  # HAProxy's sockets have relative names
         asyncio.run(_run(options, haproxy))
@@ -63,11 +66,13 @@ async def _run(options: Options, haproxy: HAProxy) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, told)
-    async with _place(options) as (feed, writer):
+    async with _place(options) as (feed, writer, callers):
         router = Router(options, haproxy, feed)
         scaler = Scaler(router, haproxy, writer, Peers(options.pod))
-        async with await admin.serve(router, haproxy, scaler, options.address, options.admin_port):
-            work = [scaler.run(), Reporter(router, writer).run()]
+        tokens = Tokens(router, callers, writer, options.namespace)
+        admin_port = await admin.serve(router, haproxy, scaler, options.address, options.admin_port)
+        async with admin_port, await tokens.listen():
+            work = [scaler.run(), Reporter(router, writer).run(), tokens.run()]
             if options.pod:
                 work.append(keep(router, writer, options.namespace))
             beside = [asyncio.create_task(one) for one in work]
@@ -80,14 +85,14 @@ async def _run(options: Options, haproxy: HAProxy) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _place(options: Options) -> AsyncGenerator[tuple[Feed, Writer]]:
-    """Give where objects come from and where to write."""
+async def _place(options: Options) -> AsyncGenerator[tuple[Feed, Writer, Callers]]:
+    """Give where objects come from, where to write, and who knows callers."""
     if options.objects is not None:
         folder = Folder(options.objects)
-        yield FolderFeed(folder, options.namespace), FolderWriter(folder)
+        yield FolderFeed(folder, options.namespace), FolderWriter(folder), LocalCallers()
         return
     async with in_cluster() as client, ClusterFeed(client, options.namespace) as feed:
-        yield feed, ClusterWriter(client)
+        yield feed, ClusterWriter(client), ClusterCallers(client)
 
 
 def _allow_files(enough: int) -> int:
@@ -96,6 +101,13 @@ def _allow_files(enough: int) -> int:
     with contextlib.suppress(ValueError, OSError):  # macOS has a lower limit that it does not tell
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     return enough if most == resource.RLIM_INFINITY else min(most, enough)
+
+
+def _write_no_cores() -> None:
+    """Let no crash write keys to a disk, HAProxy's neither; 0 would not keep cores from a pipe (core(5))."""
+    _, most = resource.getrlimit(resource.RLIMIT_CORE)
+    least = 1 if most else 0
+    resource.setrlimit(resource.RLIMIT_CORE, (least, least))
 
 
 def _claim(address: str, port: int) -> None:

@@ -18,11 +18,20 @@ from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
 from slipway.kube.folder import Object
 from slipway.problems import explain, shown
-from slipway.router import endpoints
-from slipway.router.certificates import bundle
+from slipway.router import endpoints, token_keys
 from slipway.router.feed import Objects
 from slipway.router.ownership import router_pods
-from slipway.router.state import SERVICE_NAME, Ignored, Limits, Replica, Routers, Service, State, hashed
+from slipway.router.state import (
+    SERVICE_NAME,
+    Auth,
+    Ignored,
+    Limits,
+    Replica,
+    Routers,
+    Service,
+    State,
+    hashed,
+)
 from slipway.spec import SERVING, WEBSERVICE, Served, Serving, is_key
 
 FOREVER = datetime.max.replace(tzinfo=UTC)
@@ -47,8 +56,8 @@ class _Secret(BaseModel):
     data: dict[str, str] | None = None
 
 
-def discover(objects: Objects, certificate: str | None = None, pod: str = "") -> State:
-    """Read all objects, and the Secret with the router's `certificate` if it has a name; never raises.
+def discover(objects: Objects, pod: str = "") -> State:
+    """Read all that web services and other routers are made of; never raises.
 
     Without its own `pod`'s name a router is alone.
     """
@@ -63,18 +72,17 @@ def discover(objects: Objects, certificate: str | None = None, pod: str = "") ->
         if serving is not None:
             endpoint = serving.version.endpoint if serving.version is not None else name
             replicas = _replicas(slices[name], pods[name], deployment.namespace, errors[name])
-            keys = (
-                _keys(endpoint, secrets[endpoint], errors[name]) if serving.auth_enabled else frozenset[str]()
-            )
+            keys = _keys(endpoint, secrets[endpoint], errors[name] if serving.auth_enabled else [])
             place = (deployment.namespace, deployment.name)
             services[name] = Service(name, _limits(serving), replicas, keys, place, serving, serving.version)
     for name in _unrouted(services, owners, ignored):
         services[name] = replace(services[name], routed=False)
-    pem = _certificate(certificate, objects.secrets, ignored) if certificate is not None else ""
+    takes_tokens = any(one.limits.auth == "token" for one in services.values())
+    public = _token_keys(objects.secrets, ignored) if takes_tokens else dict[str, str]()
     lines = {name: "; ".join(found) for name, found in errors.items() if found}
     ready = {name: one.entry("peer") for name, one in router_pods(objects.routers).ready.items()}
     routers = Routers(pod, ready) if pod else Routers()
-    return State(services, lines, tuple(ignored), pem, routers)
+    return State(services, lines, tuple(ignored), routers=routers, token_keys=public)
 
 
 def _age(deployment: _Metadata) -> tuple[datetime, str, str]:
@@ -166,9 +174,6 @@ def _serving(name: str, deployment: _Metadata, errors: list[str]) -> Served | No
     if serving.version is not None and serving.version.service != name:
         errors.append(f"Deployment {deployment}, annotation {SERVING}: it is of {serving.version.service}")
         return None
-    if serving.token_auth_enabled:
-        errors.append("token_auth_enabled is not available in this version: the service is not served")
-        return None
     return serving
 
 
@@ -177,8 +182,13 @@ def _limits(serving: Serving) -> Limits:
         concurrency=serving.replica_max_concurrent_requests,
         wait_ms=serving.max_request_wait_time,
         timeout_ms=serving.scoring_timeout_ms,
-        auth=serving.auth_enabled,
+        auth=_auth(serving),
     )
+
+
+def _auth(serving: Serving) -> Auth:
+    """Give what a request must bring."""
+    return "key" if serving.auth_enabled else "token" if serving.token_auth_enabled else "none"
 
 
 def _replicas(
@@ -215,18 +225,12 @@ def _keys(name: str, secrets: Iterable[Object], errors: list[str]) -> frozenset[
     return frozenset()
 
 
-def _certificate(name: str, secrets: Iterable[Object], ignored: list[Ignored]) -> str:
-    place, why = f"Secret {name}", "is missing: nobody can call by HTTPS until it is there"
-    for obj in secrets:
-        if _text(obj, "metadata", "name") == name:
-            try:
-                return bundle(_Secret.model_validate(obj).data or {})
-            except ValidationError:  # its text may quote the key
-                place, why = _place(obj), "its data must map names to base64 texts"
-            except ValueError as error:
-                place, why = _place(obj), str(error)
-    ignored.append(Ignored(place, why))
-    return ""
+def _token_keys(secrets: Iterable[Object], ignored: list[Ignored]) -> Mapping[str, str]:
+    try:
+        return {key.kid: key.public for key in token_keys.read(token_keys.secret_of(secrets))}
+    except ValueError as error:
+        ignored.append(Ignored(f"Secret {token_keys.SECRET}", f"{error}: no token is given or taken"))
+        return {}
 
 
 def _decoded(value: str | None) -> str | None:

@@ -112,7 +112,8 @@ class HAProxy:
         """Send a command, or raise if its reply is not the expected one."""
         reply = await self.ask(f"{command.text} <<\n{command.payload}" if command.payload else command.text)
         if reply != command.reply:
-            raise HAProxyError(f"`{command.text}`: {reply or 'no reply'}")
+            words = " ".join(command.text.split(" ", 3)[:3])  # what follows may be a key's hash
+            raise HAProxyError(f"`{words}`: {reply or 'no reply'}")
 
     async def ask(self, text: str) -> str:
         """Send a command to the worker and return its reply."""

@@ -7,9 +7,21 @@ local SENTENCES = {
   unknown_path = "This path leads nowhere. Web services answer on /api/v1/service/<name>/score and /api/v1/service/<name>/swagger.json.",
   unknown_service = "There is no web service of this name, or it cannot be served.",
   unknown_version = "This web service has no version of the name in the header `azureml-model-deployment`.",
-  method_not_allowed = "Web services answer GET, POST and OPTIONS only.",
+  method_not_allowed = "This path does not answer this method. The header `allow` names those that it does.",
   key_missing = "This web service needs a key. Send one in the header `Authorization: Bearer <key>`.",
   key_wrong = "This is not a valid key of this web service. It may have been regenerated.",
+  token_missing = "This web service needs a token. Send one in the header `Authorization: Bearer <token>`; `slipway token` gets it.",
+  token_wrong = "No router of this cluster signed this token, or so long ago that its key is gone.",
+  token_expired = "This token has expired. Get a new one.",
+  token_not_yet_valid = "This token is not valid yet: the clocks of this cluster differ.",
+  token_of_another_service = "This token is another web service's.",
+  too_many_failures = "This request has no valid key or token, as many others from this address. One that has is let in.",
+  no_tokens = "This web service takes no tokens.",
+  login_missing = "A token is given to whom Kubernetes knows. Send your Kubernetes token (on AKS: Entra's) in the header `Authorization: Bearer <token>`; on this machine, a key.",
+  login_wrong = "Kubernetes does not know this login, or it has expired; on this machine, it is not a key of this web service.",
+  token_forbidden = "You lack the right to get a token: `create` on `webservices/token` in group `slipway`, for this name, in the namespace of the web service.",
+  tokens_busy = "Too many ask for tokens. Try again; tokens that are in use go on working.",
+  tokens_unavailable = "Kubernetes cannot be asked who you are. Try again; tokens that are in use go on working.",
   too_many_clients = "As many connections are open as the router serves at once.",
   body_too_large = "The body is larger than 104,857,600 bytes, the most that a web service takes.",
   body_unreadable = "The body could not be read: it ended early, or its framing is wrong.",
@@ -20,6 +32,7 @@ local SENTENCES = {
   replica_failed = "The replica ended without an answer. The request may have been run, so it was not sent again.",
   owner_failed = "The router pod that this request was handed to ended, or did not answer in time. The request may have been run, so it was not sent again.",
   scoring_timeout = "The replica did not answer within scoring_timeout_ms.",
+  https_required = "This name takes HTTPS only. A key that came with this request could be read on its way: regenerate it.",
   router_error = "The router could not carry this request.",
 }
 
@@ -52,11 +65,11 @@ local function path_of(request)
   return request.path or request.f:path() or ""
 end
 
--- The service that a request is for: its backend, or what its path says.
+-- The service that a request is for: its backend, or what its path says, or said when it was read.
 local function service_of(request)
   local backend = request.f:be_name() or ""
   if backend:match("^%l") then return backend, core.backends[backend] end
-  return path_of(request):match("^/api/v1/service/([%w%-%._]+)/[^/]+$"), nil
+  return request:get_var("txn.endpoint") or path_of(request):match("^/api/v1/service/([%w%-%._]+)/[^/]+$"), nil
 end
 
 -- A boolean of HAProxy's is a number here.
@@ -76,11 +89,11 @@ local function reason_of(request, given, proxy)
   if given == "unknown" then
     local path = path_of(request)
     local known = path:match("^/api/v1/service/[^/]+/score$") or path:match("^/api/v1/service/[^/]+/swagger%.json$")
+    local of = path:match("^/api/v1/service/([^/]+)/token$")
+    if of then return core.backends[of] and of:match("^%l") and "no_tokens" or "unknown_service" end
     return known and "unknown_service" or "unknown_path"
   elseif handed_on(request) then
     return "owner_failed"
-  elseif given == "key" then
-    return request.headers["authorization"] and "key_wrong" or "key_missing"
   elseif given ~= "503" then
     return BY_STATUS[given] or given
   elseif not proxy then
@@ -100,7 +113,7 @@ local function refusal(request, given)
   proxy = proxy or service and service:match("^%l") and core.backends[service]
   local name = service and #service <= 63 and ('"' .. service .. '"') or "null"
   local queued = proxy and request.f:queue(service) or 0
-  local pinned = reason == "unknown_version" and request:get_var("txn.pinned"):match("^[%w%-]+$")
+  local pinned = reason == "unknown_version" and request.headers["azureml-model-deployment"][0]:match("^[%w%-]+$")
   return string.format('{"reason":"%s","message":"%s","service":%s,%s"replicas":%d,"queued":%d}', reason, SENTENCES[reason],
     name, pinned and #pinned <= 63 and ('"version":"' .. pinned .. '",') or "", proxy and proxy:get_srv_act() or 0, queued)
 end
@@ -112,6 +125,11 @@ core.register_fetches("refusal", refusal)
 -- connection is closed while a body comes in, the client is reset and may never see the answer.
 local function refuse(status, given, header, value)
   return function(applet)
+    local status, value = status, value
+    if type(value) == "function" then
+      value = value(applet)
+      if not value then status = 403 end
+    end
     local body = refusal(applet, given)
     local read = 0
     repeat
@@ -121,7 +139,7 @@ local function refuse(status, given, header, value)
     applet:set_status(status)
     applet:add_header("content-type", "application/json")
     applet:add_header("content-length", #body)
-    if header then applet:add_header(header, value) end
+    if value then applet:add_header(header, value) end
     applet:start_response()
     applet:send(body)
   end
@@ -130,9 +148,21 @@ end
 core.register_service("refuse_unknown", "http", refuse(404, "unknown"))
 core.register_service("refuse_version", "http", refuse(404, "unknown_version"))
 core.register_service("refuse_method", "http", refuse(405, "method_not_allowed", "allow", "GET, POST, OPTIONS"))
-core.register_service("refuse_key", "http", refuse(401, "key", "www-authenticate", "Bearer"))
+core.register_service("refuse_token_method", "http", refuse(405, "method_not_allowed", "allow", "POST"))
+core.register_service("refuse_unauthorized", "http", refuse(401, "401", "www-authenticate", "Bearer"))
 core.register_service("refuse_clients", "http", refuse(503, "too_many_clients", "retry-after", "1"))
 core.register_service("refuse_size", "http", refuse(413, "body_too_large"))
+core.register_service("refuse_http", "http", refuse(403, "https_required"))
+
+-- The same by HTTPS, where that has its own port; nil if the request does not say which host it wants.
+local function by_https(applet)
+  local hosts = applet.headers["host"]
+  local host = hosts and hosts[0]:gsub(":%d*$", ""):match("^[%w%.%-%[%]:]+$")
+  if not host then return nil end
+  return "https://" .. host .. applet.path .. (applet.qs ~= "" and "?" .. applet.qs or "")
+end
+
+core.register_service("redirect", "http", refuse(308, "https_required", "location", by_https))
 
 -- http-request lua.await_hold: around a start or a reload, keep requests for a service without replicas out of its
 -- queue. Before the slot of its `_hold` is taken they would get it themselves; and a worker that is replaced never hears
@@ -152,28 +182,47 @@ core.register_action("await_hold", { "http-req" }, function(txn)
   end
 end)
 
--- DRAW:SERVICE=PARTS,...,lua.version: the version to which a request goes. The parts sum up to the whole out of which
--- DRAW is. A version without a replica that is up gets nothing: its part goes to the default, which is the first; if
--- that has none itself, to the others in proportion; if none has any, to the default, where it waits.
-core.register_converters("version", function(text)
-  local draw, list = text:match("^(%d+):(.*)$")
-  local names, parts, whole, up, default = {}, {}, 0, 0, nil
-  for name, part in list:gmatch("([^=,]+)=(%d+)") do
-    default, part = default or name, tonumber(part)
+local traffic, traffics = {}, 0 -- what values of `versions.map` mean, by value, and how many are known
+
+local function read_traffic(text)
+  if traffics == 1000 then traffic, traffics = {}, 0 end
+  local versions, whole = {}, 0
+  for name, part in text:gmatch("([^=,]+)=(%d+)") do
+    part = tonumber(part)
     whole = whole + part
-    local proxy = core.backends[name]
-    if proxy and proxy:get_srv_act() > 0 then
-      names[#names + 1], parts[#parts + 1] = name, part
-      up = up + part
-    end
+    versions[#versions + 1] = { name = name, part = part, proxy = core.backends[name] }
   end
-  if names[1] == default then parts[1], up = parts[1] + whole - up, whole end
-  local place = tonumber(draw) * up // whole
-  for index, name in ipairs(names) do
-    place = place - parts[index]
-    if place < 0 then return name end
+  versions.whole = whole
+  traffic[text], traffics = versions, traffics + 1
+  return versions
+end
+
+local function is_up(version)
+  return version.proxy and version.proxy:get_srv_act() > 0
+end
+
+-- One of some versions by chance, in proportion to their parts, which sum up to `whole`.
+local function drawn(versions, whole)
+  local place = math.random(whole)
+  for _, version in ipairs(versions) do
+    place = place - version.part
+    if place <= 0 then return version end
   end
-  return default
+end
+
+-- SERVICE=PARTS,...,lua.version: the version to which a request goes. One without a replica that is up gets nothing: its
+-- part goes to the default, which is the first; if that has none itself, to the others in proportion; if none has any, to
+-- the default, where it waits.
+core.register_converters("version", function(text)
+  local versions = traffic[text] or read_traffic(text)
+  local version, default = drawn(versions, versions.whole), versions[1]
+  if is_up(version) then return version.name end
+  if is_up(default) then return default.name end
+  local up, whole = {}, 0
+  for _, other in ipairs(versions) do
+    if is_up(other) then up[#up + 1], whole = other, whole + other.part end
+  end
+  return (whole > 0 and drawn(up, whole) or default).name
 end)
 
 -- http-response lua.failed: the replica explains this one itself; here it is counted, and gets v1's status.

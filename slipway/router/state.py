@@ -16,9 +16,14 @@ from slipway.versions import VersionOf
 
 SERVICE_NAME = re.compile(r"[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?")
 KEY_HASH = re.compile(r"[0-9A-F]{64}")
+KID = re.compile(r"[0-9]{1,12}")
 ADDRESS = re.compile(r"[0-9a-f.:]+")
 Reason = Literal[
     "AutoscalerConflict",
+    "CertificateExpired",
+    "CertificateExpiring",
+    "CertificateNameMismatch",
+    "CertificateRefused",
     "FailedRescale",
     "FailedScheduling",
     "Misconfigured",
@@ -29,6 +34,7 @@ Reason = Literal[
     "SuccessfulRescale",
 ]
 """What an Event says in a word."""
+Auth = Literal["key", "token", "none"]
 
 
 @dataclass(frozen=True, order=True)
@@ -61,13 +67,16 @@ class Limits:
     """Requests that a replica gets at once (N)."""
     wait_ms: int = 500
     timeout_ms: int = 60_000
-    auth: bool = True
-    """Whether a request needs a key."""
+    auth: Auth = "key"
+    """What a request must bring."""
 
 
 @dataclass(frozen=True)
 class Service:
-    """A web service: its limits, the replicas that are ready, and the SHA-256 of each valid key."""
+    """A web service: its limits, the replicas that are ready, and the SHA-256 of each valid key.
+
+    Where it takes tokens, a key is what one costs on this machine.
+    """
 
     name: str
     limits: Limits = Limits()
@@ -147,11 +156,19 @@ class State:
     errors: Mapping[str, str] = field(default_factory=dict[str, str])
     """By service: why it is not served, or not as it should be."""
     ignored: tuple[Ignored, ...] = ()
-    certificate: str = field(default="", repr=False)
-    """In PEM, with chain and key; empty if there is none, or it comes as files."""
+    certificates: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    """In PEM, with chain and key, by the name of the Secret or file; the first is for unknown names."""
+    account: str = ""
+    """The thumbprint of an ACME account's key, whose challenges are answered; empty: of none."""
     routers: Routers = Routers()
     identity: Identity | None = None
     """None: this router can neither hand requests to others nor take theirs."""
+    token_keys: Mapping[str, str] = field(default_factory=dict[str, str])
+    """The public keys that verify tokens, in PEM, by the `kid` of tokens; none if no service takes any."""
+
+    def __post_init__(self) -> None:
+        if not all(KID.fullmatch(kid) for kid in self.token_keys):
+            raise ValueError("a key of tokens is named by a number")
 
 
 def plain_address(text: str) -> bool:

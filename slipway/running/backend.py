@@ -23,6 +23,7 @@ from slipway.local.state import LocalError
 from slipway.spec import ROUTER, SERVING
 
 COMPONENT = "app.kubernetes.io/component"
+ROUTER_DEPLOYMENT = "slipway-router"
 SWAGGER_SECONDS = 1.0
 
 
@@ -84,6 +85,10 @@ class Backend(Protocol):
 
     async def write(self, secret: Object, values: Mapping[str, str]) -> Object:
         """Set values of a Secret that nobody changed since it was read."""
+        ...
+
+    async def login(self, name: str) -> str:
+        """Give what tells the router who asks for a token of web service `name`."""
         ...
 
     async def journal(self) -> str | None:
@@ -181,10 +186,15 @@ def scoring_uri(url: str | None, name: str) -> str:
     return "-" if url is None else f"{url}/api/v1/service/{name}/score"
 
 
+def token_uri(url: str, name: str) -> str:
+    """Give the address where a web service's tokens come from."""
+    return f"{url}/api/v1/service/{name}/token"
+
+
 def loads(reports: Sequence[Object]) -> dict[str, Object]:
     """Give what all routers together say of each web service, from the `/status` of each.
 
-    A replica is served where every router sends requests to it.
+    A replica is served where every router sends requests to it. What they warn of is the router's own error.
     """
     services: list[dict[str, Object]] = [report["services"] for report in reports]
     found: dict[str, Object] = {}
@@ -197,6 +207,8 @@ def loads(reports: Sequence[Object]) -> dict[str, Object]:
             "busy": sum(one.get("busy", 0) for one in of),
             "error": next((one["error"] for one in of if one.get("error")), None),
         }
+    if warnings := sorted({line for report in reports for line in report.get("warnings", ())}):
+        found[ROUTER_DEPLOYMENT] = {"error": "; ".join(warnings)}
     return found
 
 

@@ -134,6 +134,15 @@ class Cluster:
                 raise LocalError(message, "look at them, then do it again") from None
             raise
 
+    async def login(self, name: str) -> str:
+        token = await self._client.bearer()
+        if token is None:
+            account = f"{self._place.kubectl} -n NAMESPACE create token SERVICE_ACCOUNT > FILE"
+            steps = filter(None, (self._place.first, account, f"slipway token {name} --login-file FILE"))
+            message = "the kubeconfig logs in without a token, so the router cannot ask who you are"
+            raise LocalError(message, "\n".join(steps))
+        return token
+
     async def journal(self) -> str | None:
         listing = await self._client.list("Pod", ROUTER_NAMESPACE, labels=OURS)
         pods = [pod for pod in listing.items if is_router(pod) and is_ready(pod)]

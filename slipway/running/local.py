@@ -23,6 +23,7 @@ from slipway.running.backend import (
     LogOptions,
     Look,
     is_router,
+    keys,
     loads,
     opener,
     routed,
@@ -76,6 +77,12 @@ class Local:
         if written is None:
             raise LocalError(f"the Secret {metadata['name']} is gone", "slipway up")
         return written
+
+    async def login(self, name: str) -> str:
+        secret = await self.secret(f"{name}-keys")
+        if secret is None:
+            raise LocalError(f"there is no key to get a token of `{name}` with", "slipway up")
+        return keys(secret)["primary"]
 
     async def journal(self) -> str | None:
         return self._asked("/journal")

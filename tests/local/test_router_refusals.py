@@ -6,7 +6,19 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.local.router_parts import KEY, Replica, assert_refusal, client, replicas, running, scenario
+from slipway.router.auth import FAILURE_SECONDS, FAILURES
+from tests.local.router_parts import (
+    KEY,
+    Replica,
+    RouterProcess,
+    assert_refusal,
+    client,
+    replicas,
+    running,
+    scenario,
+    statuses,
+    until,
+)
 
 
 @scenario
@@ -79,6 +91,46 @@ async def test_when_the_key_is_missing_or_wrong_then_401_says_which(tmp_path: Pa
             assert (await ask(right)).status_code == 200
         assert (await http.post(router.uri("other"))).status_code == 401
         assert replica.seen == [None, None]
+
+
+async def knock(
+    router: RouterProcess, key: str, number: int, source: str = "127.0.0.1"
+) -> list[httpx.Response]:
+    transport = httpx.AsyncHTTPTransport(local_address=source)
+    async with httpx.AsyncClient(transport=transport, headers={"authorization": f"Bearer {key}"}) as http:
+        return [await http.post(router.uri("echo")) for _ in range(number)]
+
+
+@scenario
+async def test_when_an_address_fails_often_then_429_until_it_stops_but_a_right_key_is_always_let_in(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path) as router, replicas() as [replica]:
+        router.deploy("echo", replica)
+        router.start()
+        await router.up("echo", 1)
+        failed = await knock(router, "guess", FAILURES + 5)
+        assert statuses(failed) == [401] * FAILURES + [429] * 5
+        assert_refusal(failed[-1], 429, "too_many_failures", service="echo", retry=True)
+        assert failed[-1].headers["retry-after"] == str(FAILURE_SECONDS)
+        assert statuses(await knock(router, KEY, 3)) == [200] * 3
+        assert statuses(await knock(router, "guess", 1, "127.0.0.2")) == [401]
+        # The large body takes a detour, and is still this address's.
+        async with httpx.AsyncClient(trust_env=False) as http:
+            response = await http.post(router.uri("echo"), content=b"x" * 3_000_000)
+            assert_refusal(response, 429, "too_many_failures", service="echo", retry=True)
+            forged = {"x-slipway-client": "127.0.0.9"}
+            for content in (b"", b"x" * 3_000_000):
+                response = await http.post(router.uri("echo"), headers=forged, content=content)
+                assert_refusal(response, 429, "too_many_failures", service="echo", retry=True)
+        await router.until_metrics({("slipway_refusals_total", "echo", "too_many_failures"): 8})
+
+        async def calmed() -> bool | None:
+            await asyncio.sleep(1)
+            return statuses(await knock(router, "guess", 1)) == [401] or None
+
+        await until(calmed, 2 * FAILURE_SECONDS, lambda: router.log)
+        assert replica.seen == [None] * 3
 
 
 @scenario

@@ -8,7 +8,7 @@ from slipway.versions import VersionOf
 REPLICAS = [Replica(f"10.0.0.{number}", 5001) for number in range(1, 6)]
 KEYS = [hashed(f"key {number}") for number in range(4)]
 NAMES = ["diabetes", "echo", "fraud"]
-LIMITS = [Limits(), Limits(concurrency=4), Limits(auth=False)]
+LIMITS = [Limits(), Limits(concurrency=4), Limits(auth="none"), Limits(auth="token")]
 
 
 def services(name: str) -> st.SearchStrategy[Service]:

@@ -83,10 +83,10 @@ def test_a_value_of_another_type_at_any_depth_is_one_line(path: str, wrong: obje
 
 
 def test_a_wrong_field_hides_no_mistake_beside_it() -> None:
-    found = lines({}, webservices=[SERVICE | {"num_replicas": "2", "token_auth_enabled": True}])
+    found = lines({}, webservices=[SERVICE | {"num_replicas": "2", "namespace": "default"}])
     assert [line.removeprefix("slipway:webservices[abc]")[:25] for line in found] == [
         '.num_replicas = "2": must',
-        ": token_auth_enabled = tr",
+        ": namespace = default is ",
     ]
 
 
@@ -152,7 +152,8 @@ def test_no_subnet_moves_when_another_joins(before: set[str], more: set[str]) ->
 @settings(max_examples=50)
 @given(change=stacks(), replicas=st.integers(1, 3), label=st.booleans())
 def test_settings_survive_json(change: dict[str, Any], replicas: int, label: bool) -> None:
-    router = {"tls": {"leaf_domain_label": "models"}} if label and "egress" not in change else {}
+    named = {"tls": {"leaf_domain_label": "models", "http": "serve"}}
+    router = named if label and "egress" not in change else {}
     keys: dict[str, Any] = {"router": router, "webservices": [SERVICE | {"num_replicas": replicas}]}
     assume(not lines(change, **keys))
     original = read(change, **keys)

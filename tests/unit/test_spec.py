@@ -120,7 +120,6 @@ def test_values_just_inside_pass_and_just_outside_are_refused(
         ({"namespace": "kube-system"}, "namespace = kube-system is Kubernetes' own"),
         ({"primary_key": ""}, "primary_key: a key is one or more visible ASCII characters"),
         ({"primary_key": "k", "secondary_key": "schlüssel"}, "secondary_key: a key is one or more"),
-        ({"token_auth_enabled": True}, "not available in this version"),
         (
             {"data_collector": {"sampling_rate": 0.5}},
             "data_collector without collect_model_data has no effect",
