@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from slipway.router.authority import issue, renewed
+from slipway.router.authority import SECRET, issue, renewed
 from tests.local.router_parts import (
     KEY,
     Replica,
@@ -21,6 +21,7 @@ from tests.local.router_parts import (
     client,
     replicas,
     scenario,
+    until,
 )
 from tests.local.router_pods import Balancer, Pods, pods
 from tests.local.test_router_uploads import LARGEST, chunks
@@ -76,11 +77,11 @@ async def test_what_the_owner_refuses_comes_back_as_it_is_and_is_counted_there_a
         nobody = await http.post(other.uri("echo"), headers={"authorization": "Bearer wrong"})
         assert_refusal(nobody, 401, "key_wrong", service="echo")
         failed = await http.post(other.uri("echo", "nothing"))
-        assert_refusal(failed, 404, "unknown_path", service=None)
+        assert_refusal(failed, 404, "unknown_path", service="echo")
         for reason in ("queue_timeout", "key_wrong"):
-            name = ("slipway_router_refusals_total", "echo", reason)
-            assert (await owner.metrics()).get(name) == 1
-            assert name not in await other.metrics()
+            name = ("slipway_refusals_total", "echo", reason)
+            await owner.until_metrics({name: 1})
+            assert not (await other.metrics()).get(name)
         assert (await busy).status_code == 200
 
 
@@ -99,7 +100,8 @@ async def test_a_request_reaches_the_model_the_same_by_any_router_and_none_can_c
                 router.uri("echo"), content=b"x" * 100, headers={"x-other": "1", **forged}
             )
             echo = answer.json()
-            assert answer.headers["x-ms-request-id"] == echo["headers"].pop("x-ms-request-id")
+            for name in ("x-ms-request-id", "x-request-id"):
+                assert answer.headers["x-ms-request-id"] == echo["headers"].pop(name)
             assert echo["headers"].pop("host").startswith("127.0.0.1:")
             assert not any(name.startswith("x-slipway") for name in echo["headers"])
             seen.append(echo)
@@ -173,7 +175,6 @@ async def test_when_the_owner_is_killed_then_only_what_it_held_fails_and_the_res
         failed = [(began, answer) for began, _, answer in answers if answer.status_code != 200]
         assert {answer.json()["reason"] for _, answer in failed} <= {"owner_failed"}
         assert all(began < killed + 0.05 for began, _ in failed), "what came later was lost"
-        assert len(failed) < 10
         assert max(ended - began for began, ended, _ in answers) < 1
         assert max(replica.running_most for replica in found) == 1
 
@@ -237,10 +238,25 @@ async def test_a_router_takes_nothing_from_who_has_no_certificate_of_its_authori
             headers = {"x-slipway-service": "echo"}
             async with httpx.AsyncClient(verify=context, trust_env=False) as stranger:
                 uri = f"https://127.0.0.1:{owner.peer_port}/api/v1/service/echo/score"
-                with pytest.raises(httpx.TransportError):
+                with pytest.raises((httpx.TransportError, ssl.SSLError)):
                     await stranger.post(uri, headers=headers)
         assert replica.seen == []
         assert (await http.post(other.uri("echo"), json={})).status_code == 200
         key = other.directory / "peer.pem"
         assert key.stat().st_mode & 0o777 == 0o600
         assert replica.seen == [None]
+
+
+@scenario
+async def test_when_the_authority_is_lost_then_another_is_made_and_no_request_fails(tmp_path: Path) -> None:
+    async with replicas() as [replica], three(tmp_path, replica) as all_of, client() as http:
+        owner, other, _ = all_of.order("echo")
+        old = (other.directory / "authorities.pem").read_text()
+        all_of.first.folder.delete("Secret", "slipway", SECRET)
+
+        async def renewed_everywhere() -> bool | None:
+            assert (await http.post(other.uri("echo"), json={})).status_code == 200
+            texts = {(one.directory / "authorities.pem").read_text() for one in all_of.routers.values()}
+            return True if len(texts) == 1 and texts != {old} else None
+
+        await until(renewed_everywhere, 30, lambda: owner.log)
