@@ -3,7 +3,8 @@
 Clients send at a fixed rate, so that both servers have the same work; latency counts from the moment at which
 a request was due, or from when it was sent where nothing but the client's own clock held it up. A pair is two
 servers, of which one waits while the other has a second of load, in turns: what else the machine does then
-meets both. Server and clients have a core each. Every request is collected, which the spool must show.
+meets both. Server and clients have a core each. Every request is collected, which the spool must show. CPU is
+the server's own; what the uploader does with the spool is on another container's account.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.processes import cores, running, wait_for
+from benchmarks.processes import cores, cpu_seconds, running, wait_for
 from benchmarks.report import Figure, arguments, finish
 from slipway.collect.frames import decode
 
@@ -34,6 +35,7 @@ TURN = 1.0
 class Server:
     """A scoring server that is ready."""
 
+    pid: int
     port: int
     spool: Path
 
@@ -62,11 +64,11 @@ def server(folder: Path, core: list[int], *, collects: bool) -> Generator[Server
     command = [sys.executable, "-m", "slipway.scoring"]
     with (
         log.open("wb") as output,
-        running(command, core, environment=environment, stdout=output, stderr=output),
+        running(command, core, environment=environment, stdout=output, stderr=output) as process,
     ):
         wait_for(lambda: "ready:" in log.read_text(), "the scoring server")
         line = next(line for line in log.read_text().splitlines() if "listening on" in line)
-        yield Server(int(line.rpartition(":")[2]), spool)
+        yield Server(process.pid, int(line.rpartition(":")[2]), spool)
 
 
 async def load(port: int, seconds: float) -> list[float]:
@@ -93,8 +95,17 @@ async def load(port: int, seconds: float) -> list[float]:
     return found
 
 
-def pair(seconds: float, folder: Path, core: list[int]) -> dict[bool, tuple[float, float]]:
-    """Give p50 and p99 in milliseconds, of a server that collects (True) and of one that does not."""
+@dataclass(frozen=True)
+class Cost:
+    """What requests of one server cost: milliseconds for the client, and microseconds of CPU each."""
+
+    p50: float
+    p99: float
+    cpu: float
+
+
+def pair(seconds: float, folder: Path, core: list[int]) -> dict[bool, Cost]:
+    """Measure a server that collects (True) and one that does not."""
     found: dict[bool, list[float]] = {False: [], True: []}
     with (
         server(folder / "off", core, collects=False) as off,
@@ -103,18 +114,20 @@ def pair(seconds: float, folder: Path, core: list[int]) -> dict[bool, tuple[floa
         servers = {False: off, True: on}
         for one in servers.values():
             asyncio.run(load(one.port, TURN))  # warm
+        before = {collects: cpu_seconds([one.pid]) for collects, one in servers.items()}
         for turn in range(round(seconds / TURN)):
             for collects in sorted(servers, reverse=turn % 2 == 1):  # none is always the first
                 gc.collect()
                 found[collects] += asyncio.run(load(servers[collects].port, TURN))
         asked = len(found[True]) + int(TURN * RATE)
         wait_for(lambda: on.rows() == 2 * asked, f"{2 * asked} rows in the spool")
-    return {collects: percentiles(sorted(times)) for collects, times in found.items()}
+        used = {collects: cpu_seconds([one.pid]) - before[collects] for collects, one in servers.items()}
+    return {collects: cost(sorted(times), used[collects]) for collects, times in found.items()}
 
 
-def percentiles(times: list[float]) -> tuple[float, float]:
-    """Give the 50th and the 99th of sorted values."""
-    return times[len(times) // 2], times[int(len(times) * 0.99)]
+def cost(times: list[float], cpu: float) -> Cost:
+    """Sum up the sorted times of requests, and the seconds of CPU for them all."""
+    return Cost(times[len(times) // 2], times[int(len(times) * 0.99)], cpu / len(times) * 1e6)
 
 
 def main() -> int:
@@ -123,24 +136,28 @@ def main() -> int:
     core, _, clients = cores()
     os.sched_setaffinity(0, clients)
     gc.disable()
-    off: list[tuple[float, float]] = []
-    on: list[tuple[float, float]] = []
+    off: list[Cost] = []
+    on: list[Cost] = []
     for number in range(options.pairs):
         with tempfile.TemporaryDirectory() as folder:
             found = pair(options.seconds, Path(folder), core)
         off.append(found[False])
         on.append(found[True])
-        p99 = " and ".join(f"{found[collects][1]:.2f}" for collects in (False, True))
-        print(f"pair {number + 1} of {options.pairs}: p99 {p99} ms without and with", file=sys.stderr)
+        print(
+            f"pair {number + 1} of {options.pairs}: p99 {off[-1].p99:.2f} and {on[-1].p99:.2f} ms "
+            "without and with",
+            file=sys.stderr,
+        )
+    both = list(zip(off, on, strict=True))
     figures = [
-        Figure("p50 without", tuple(p50 for p50, _ in off), "ms"),
-        Figure("p50 with", tuple(p50 for p50, _ in on), "ms"),
-        Figure("p99 without", tuple(p99 for _, p99 in off), "ms"),
-        Figure("p99 with", tuple(p99 for _, p99 in on), "ms"),
-        Figure("p50 with / without", tuple(b / a for (a, _), (b, _) in zip(off, on, strict=True))),
-        Figure(
-            "p99 with / without", tuple(b / a for (_, a), (_, b) in zip(off, on, strict=True)), at_most=1.05
-        ),
+        Figure("p50 without", tuple(one.p50 for one in off), "ms"),
+        Figure("p50 with", tuple(one.p50 for one in on), "ms"),
+        Figure("p99 without", tuple(one.p99 for one in off), "ms"),
+        Figure("p99 with", tuple(one.p99 for one in on), "ms"),
+        Figure("CPU a request without", tuple(one.cpu for one in off), "us"),
+        Figure("CPU a request with", tuple(one.cpu for one in on), "us"),
+        Figure("p50 with / without", tuple(b.p50 / a.p50 for a, b in both)),
+        Figure("p99 with / without", tuple(b.p99 / a.p99 for a, b in both), at_most=1.05),
     ]
     return finish("Data collection, every request", figures, options)
 

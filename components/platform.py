@@ -236,11 +236,12 @@ def _certificate(
     settings: Settings, keys: Mapping[str, pulumi.Input[str]], azure: Outputs
 ) -> Certificate | VaultCertificate | None:
     tls = settings.router.tls
-    if tls is None or tls.leaf_domain_label is not None:
+    if tls is None:
         return None
+    if tls.certificate is not None:
+        return Certificate(tls.certificate, keys[key_setting(ROUTER, "tls_key")])
     if tls.key_vault_certificate is None or settings.azure is None:
-        certificate, key = (keys[key_setting(ROUTER, name)] for name in ("tls_certificate", "tls_key"))
-        return Certificate(certificate, key)
+        return None
     workspace = settings.azure.workspace
     return VaultCertificate(
         cloud=settings.azure.cloud,

@@ -98,7 +98,8 @@ class Router(pulumi.ComponentResource):
             ),
             opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=needed)),
         )
-        ports = {"http": 80} | ({"https": 443} if args.certificate is not None else {})
+        encrypts = args.settings.tls is not None and args.settings.tls.encrypts
+        ports = {"http": 80} | ({"https": 443} if encrypts else {})
         service = k8s.core.v1.Service(
             name,
             metadata=pods.metadata(NAME, ROUTER_NAMESPACE, labels, _load_balancer(args)),
@@ -159,7 +160,7 @@ class Router(pulumi.ComponentResource):
             ),
             opts=child,
         )
-        scheme = "http" if args.certificate is None else "https"
+        scheme = "https" if encrypts else "http"
         host = args.host
         self.url = (
             service.status.apply(router_url)
@@ -261,10 +262,9 @@ def _pod(
     memory = k8s.core.v1.EmptyDirVolumeSourceArgs(medium="Memory")
     volumes = [k8s.core.v1.VolumeArgs(name="run", empty_dir=memory)]
     mounts = [k8s.core.v1.VolumeMountArgs(name="run", mount_path=RUN_DIR)]
-    if args.certificate is not None:
-        source = {"TLS_SECRET": tls.NAME} if certificates is None else {"TLS_DIR": tls.FOLDER}
-        variables |= {"TLS_PORT": str(TLS_PORT), **source}
+    if settings.tls is not None and settings.tls.encrypts:
         ports["https"] = TLS_PORT
+        variables |= tls.variables(settings.tls, args.host, TLS_PORT)
     if certificates is not None:
         volumes.append(certificates)
         mounts.append(k8s.core.v1.VolumeMountArgs(name="tls", mount_path=tls.FOLDER, read_only=True))
@@ -300,7 +300,7 @@ def _pod(
                 readiness_probe=probe(
                     http_get=k8s.core.v1.HTTPGetActionArgs(path="/ready", port="admin"),
                     period_seconds=1,
-                    timeout_seconds=2,
+                    timeout_seconds=1,
                     failure_threshold=3,
                 ),
                 volume_mounts=mounts,

@@ -1,8 +1,8 @@
-"""Where the router's certificate comes from: a Secret of ours, or the key vault, mounted as files.
+"""Where the router's certificates come from: Secrets, ours and others', or the key vault, mounted as files.
 
-The router watches the Secret, with `tls.crt` and `tls.key`, as it does all Secrets of its namespace: mounted,
-a new one would take a minute to come. Of the key vault's folder HAProxy takes every certificate; its CSI
-driver writes certificate and key into one file and keeps it fresh.
+The router watches Secrets with `tls.crt` and `tls.key`, as it does all of its namespace: mounted, a new one
+would take a minute to come. Of the key vault's folder HAProxy takes every certificate; its CSI driver writes
+certificate and key into one file and keeps it fresh.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from components import pods
+from slipway.settings.router import Tls as Settings
 from slipway.spec import ROUTER_NAMESPACE
 
 NAME = "slipway-router-tls"
@@ -89,6 +90,22 @@ def source(
                 driver=DRIVER, read_only=True, volume_attributes={"secretProviderClass": NAME}
             )
             return provider, k8s.core.v1.VolumeArgs(name="tls", csi=csi)
+
+
+def variables(settings: Settings, host: str | None, port: int) -> dict[str, str]:
+    """Give what a router's pod is told of its certificates; `host` is the name that clients know."""
+    own = (NAME,) if settings.certificate is not None else ()
+    domains = settings.domains or ((host,) if host is not None else ())
+    found = {
+        "TLS_PORT": str(port),
+        "TLS_HTTP": settings.http,
+        "TLS_DOMAINS": " ".join(domains),
+    }
+    if settings.key_vault_certificate is not None:
+        found["TLS_DIR"] = FOLDER
+    else:
+        found["TLS_SECRETS"] = " ".join((*own, *settings.secrets))
+    return found | ({"ACME_ACCOUNT": settings.acme_account} if settings.acme_account is not None else {})
 
 
 def _objects(certificate: str) -> str:

@@ -74,8 +74,8 @@ def router_tls(resource: Resource, stack: Stack) -> Iterator[str]:
         return
     spec = at(template(resource), "spec")
     names = [at(port, "name") for one in many(spec, "containers") for port in many(one, "ports")]
-    if "https" not in names or "tls" not in [at(volume, "name") for volume in many(spec, "volumes")]:
-        yield f"containers: none has a port `https` with a volume `tls`; {remedy}"
+    if "https" not in names:
+        yield f"containers: none has a port `https`; {remedy}"
 
 
 @resource_rule(

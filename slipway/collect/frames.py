@@ -25,19 +25,14 @@ class Encoder:
     def __init__(self) -> None:
         self._numbers: Dict[Union[str, Place], int] = {}
 
-    def encode(self, one: Union[Entry, Request]) -> List[bytes]:
-        """Give the pieces of a frame, after those of its title where this file does not have it yet."""
-        if isinstance(one, Request):
-            identity = one.identity.encode("utf-8", "replace")
-            told = REQUEST.pack(one.when, one.status, len(identity), len(one.body)) + identity
-            title, rows, content = one.place, 2, (told, one.body, one.answer)
-        else:
-            title, rows, content = one.name, one.rows, (one.data,)
+    def encode(self, one: Union[Entry, Request]) -> bytes:
+        """Give a frame, after that of its title where this file does not have it yet."""
+        title = one.place if isinstance(one, Request) else one.name
         number = self._numbers.get(title)
         if number is not None:
-            return _frame(number, rows, *content)
+            return _frame(number, *_content(one))
         number = self._numbers[title] = len(self._numbers)
-        return _frame(number, 0, _title(one)) + _frame(number, rows, *content)
+        return _frame(number, 0, _title(one)) + _frame(number, *_content(one))
 
 
 def decode(content: bytes) -> Iterator[Entry]:
@@ -61,12 +56,18 @@ def decode(content: bytes) -> Iterator[Entry]:
             )
 
 
-def _frame(number: int, rows: int, *content: bytes) -> List[bytes]:
-    pieces = [HEAD.pack(number, rows, sum(map(len, content))), *content]
-    checksum = 0
-    for piece in pieces:
-        checksum = zlib.crc32(piece, checksum)
-    return [checksum.to_bytes(4, "big"), *pieces]
+def _frame(number: int, rows: int, content: bytes) -> bytes:
+    rest = HEAD.pack(number, rows, len(content)) + content
+    return zlib.crc32(rest).to_bytes(4, "big") + rest
+
+
+def _content(one: Union[Entry, Request]) -> Tuple[int, bytes]:
+    """Give the number of rows, and what of them is not in the title."""
+    if isinstance(one, Entry):
+        return one.rows, one.data
+    identity = one.identity.encode("utf-8", "replace")
+    told = REQUEST.pack(one.when, one.status, len(identity), len(one.body))
+    return 2, b"".join((told, identity, one.body, one.answer))
 
 
 def _title(one: Union[Entry, Request]) -> bytes:

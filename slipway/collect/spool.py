@@ -83,11 +83,14 @@ class Spool:
         return journal.counts_of(self._cells)
 
     def offer(self, content: Sequence[Union[Entry, Request]], rows: int, size: int) -> bool:
-        """Collect what has so many rows and bytes, all of it or nothing; say which. Never waits."""
+        """Collect what has so many rows and bytes, all of it or nothing; say which.
+
+        Never waits, but for the first ones, which are counted in the journal like all others.
+        """
         size += OVERHEAD
         with self._lock:
             if self._thread is None:
-                self._open_journal()  # here, so that already these rows are counted if the process is killed
+                self._open_journal()
                 self._thread = threading.Thread(target=self._work, name="collect", daemon=True)
                 self._thread.start()
             self._cells[ACCEPTED] += rows
@@ -212,7 +215,7 @@ class _File:
     def write(self, items: List[Item]) -> None:
         """Append them all or none. Raises OSError, after which it can only be closed."""
         encode = self._encoder.encode
-        data = memoryview(b"".join(piece for item in items for one in item.content for piece in encode(one)))
+        data = memoryview(b"".join([encode(one) for item in items for one in item.content]))
         if self.size + len(data) > self._room:
             raise OSError("the spool is full")
         done = 0

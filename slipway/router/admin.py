@@ -101,6 +101,11 @@ async def report(router: Router, scaler: Scaler) -> dict[str, object]:
     return {
         "services": services,
         "ignored": list(map(str, state.ignored)),
+        "certificates": {
+            place: {"names": one.names, "expires": one.ends.isoformat()}
+            for place, one in router.certificates.items()
+        },
+        "warnings": list(map(str, router.complaints)),
         "behind": {"since": behind.since.isoformat(timespec="seconds"), "error": behind.error}
         if behind
         else None,

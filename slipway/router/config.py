@@ -21,15 +21,14 @@ from slipway.router.auth import KEYS, public_file
 from slipway.router.options import Options
 from slipway.router.ownership import before
 from slipway.router.state import Replica, Service, State
-from slipway.versions import MODEL_DEPLOYMENT, WHOLE, VersionOf, shares
+from slipway.versions import MODEL_DEPLOYMENT, VersionOf, shares
 
 CONFIG = "haproxy.cfg"
 ROUTES = "routes.map"
+ACME = "acme.map"
 VERSIONS = "versions.map"
 NAMES = "names.map"
 OWNERS = "owners.map"
-CERTIFICATE = "tls.pem"
-"""With chain and key. Like all of these it lies in the working directory, which in a cluster is memory."""
 IDENTITY = "peer.pem"
 AUTHORITIES = "authorities.pem"
 LUA = Path(__file__).with_name("router.lua")
@@ -66,6 +65,12 @@ OVER_TIMEOUT_MS = 5_000
 TRACEPARENT = "^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$"
 """W3C Trace Context, version 00."""
 PATHS = ("score", "swagger.json")
+HTTP = {
+    "serve": "",
+    "refuse": "http-request use-service lua.refuse_http if { so_name http }",
+    "redirect": "http-request use-service lua.redirect if { so_name http }",
+}
+"""What becomes of requests without TLS, by `router.tls.http`."""
 
 
 def render(state: State, options: Options) -> dict[str, str]:
@@ -82,6 +87,7 @@ def render(state: State, options: Options) -> dict[str, str]:
         files=files,
         kept_clients=clients * 9 // 10,
         largest_body=LARGEST_BODY,
+        http=HTTP[options.tls.http if options.tls is not None else "serve"],
         longest_ms=longest_ms(services),
         lua=LUA,
         refused_clients=clients * 11 // 10,
@@ -94,7 +100,6 @@ def render(state: State, options: Options) -> dict[str, str]:
         upload_ms=UPLOAD_MS,
         upload_rate=options.minimum_upload_rate,
         version_header=MODEL_DEPLOYMENT,
-        whole=WHOLE,
     )
     backends = servers(state)
     config = shared + _servers(backends[PEERS])
@@ -104,7 +109,15 @@ def render(state: State, options: Options) -> dict[str, str]:
     files |= {public_file(kid): pem for kid, pem in state.token_keys.items()}
     if state.identity is not None:
         files |= {IDENTITY: state.identity.certificate, AUTHORITIES: state.identity.authorities}
-    return files | {CERTIFICATE: state.certificate} if state.certificate else files
+    return files | {certificate_file(name): pem for name, pem in state.certificates.items()}
+
+
+def certificate_file(name: str) -> str:
+    """Name our file of a certificate with chain and key.
+
+    Like all of these it lies in the working directory, which in a cluster is memory.
+    """
+    return f"tls-{name}.pem"
 
 
 def maps(state: State) -> dict[str, dict[str, str]]:
@@ -117,7 +130,7 @@ def maps(state: State) -> dict[str, dict[str, str]]:
         ROUTES: {f"/api/v1/service/{one.endpoint}/{path}": one.endpoint for one in routed for path in PATHS}
         | tokens,
         VERSIONS: _versions(routed),
-        NAMES: {name: name for name in (*(one.name for one in services), UNKNOWN_VERSION, TOKEN)},
+        NAMES: {name: name for name in (*(one.name for one in services), TOKEN, UNKNOWN_VERSION)},
         OWNERS: {name: "/".join(one.server for one in found[:2]) for name, found in owners.items() if found},
         KEYS: {
             f"{key}:{one.endpoint}": "key"
@@ -125,6 +138,7 @@ def maps(state: State) -> dict[str, dict[str, str]]:
             if one.limits.auth == "key"
             for key in sorted(one.keys)
         },
+        ACME: {"account": state.account} if state.account else {},
     }
 
 
@@ -170,12 +184,13 @@ def _servers(found: Mapping[Replica, str]) -> str:
 def connections(services: int, most_files: int) -> tuple[int, int]:
     """Give how many files HAProxy may open, and how many clients it then serves at once.
 
-    A connection of a client takes two, and a tenth more clients are let in to be told that they are too many;
-    a service takes four, for its held slot and for checks of its replicas; the rest is HAProxy's own.
+    A client takes four where another router owns the service, else two, and a tenth more clients are let in
+    to be told that they are too many; a service takes four, for its held slot and for checks of its replicas;
+    the rest is HAProxy's own.
     """
     own = 200 + 4 * services
-    files = min(most_files, own + 2 * CLIENTS * 11 // 10)
-    return files, max((files - own) // 2 * 10 // 11, 1)
+    files = min(most_files, own + 4 * CLIENTS * 11 // 10)
+    return files, max((files - own) // 4 * 10 // 11, 1)
 
 
 def longest_ms(services: Iterable[Service]) -> int:
@@ -185,24 +200,23 @@ def longest_ms(services: Iterable[Service]) -> int:
 
 
 def _binds(state: State, options: Options) -> list[str]:
-    """Give where requests come in; of a folder's certificates the one for the name that a client asks for.
+    """Give where requests come in; by TLS with the certificate for the client's name, else the first.
 
-    That is the pod's address, and inside the pod its loopback, where `kubectl port-forward` comes from.
+    That is the pod's address, and inside the pod its loopback, where `kubectl port-forward` comes from; no
+    setting keeps that from speaking HTTP.
     """
     loopback = "::1" if ":" in options.address else "127.0.0.1"
-    addresses = sorted({options.address, loopback}, key=lambda one: one == loopback)
-
-    def target(port: int) -> str:
-        return ",".join(Replica(address, port).target for address in addresses)
-
-    plain = f"bind {target(options.port)} proto h1"
-    if options.tls is None:
-        return [plain]
-    source = options.tls.folder or CERTIFICATE
-    return [
-        plain,
-        f'bind {target(options.tls.port)} ssl crt "{source}" ssl-min-ver TLSv1.2 alpn http/1.1 proto h1',
-    ]
+    addresses = list(dict.fromkeys([options.address, loopback]))
+    plain = [f"bind {Replica(address, options.port).target} proto h1" for address in addresses]
+    plain[0] += " name http"
+    tls = options.tls
+    if tls is None:
+        return plain
+    if not state.certificates:  # an ACME server must be answered first
+        return plain
+    crt = " ".join(f"crt {certificate_file(name)}" for name in state.certificates)
+    target = ",".join(Replica(address, tls.port).target for address in addresses)
+    return [*plain, f"bind {target} ssl {crt} alpn h2,http/1.1"]
 
 
 def _peer_binds(state: State, options: Options) -> list[str]:

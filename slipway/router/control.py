@@ -14,10 +14,11 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from slipway.certificates import Certificate
 from slipway.kube.watch import Behind
 from slipway.router.authority import Member
-from slipway.router.certificates import fingerprint
-from slipway.router.config import CERTIFICATE, longest_ms, render
+from slipway.router.certificates import Complaint, complaints, fingerprint, secured, served
+from slipway.router.config import longest_ms, render
 from slipway.router.discovery import discover
 from slipway.router.feed import Feed, Objects
 from slipway.router.haproxy import HAProxy, HAProxyError, NoReply
@@ -33,9 +34,9 @@ from slipway.router.plan import (
     after_commands,
     forget,
     plan,
-    renewal,
     without_reload,
 )
+from slipway.router.renewals import Renewals
 from slipway.router.state import State
 
 log = logging.getLogger(__name__)
@@ -65,8 +66,8 @@ class Router:
         self._installed = State()  # what the files say; differs from what runs only while a command is sent
         self._running = Running()
         self._refused: State | None = None
-        self._refused_certificate: str | None = None
-        self._files: Hashable = None  # of a folder of certificates, as HAProxy read them
+        self._renewals = Renewals(haproxy)
+        self._files: Hashable = None  # of a folder of certificates, as they were read
         self._stranded_since: float | None = None
         self._started_at = 0.0
         self._reloaded_at = -math.inf
@@ -77,7 +78,6 @@ class Router:
         self.first = State()
         """What HAProxy did first."""
         self.error: str | None = None
-        self.certificate_error: str | None = None
         self.reloads = 0
         self.commands = 0
         self.restarts = 0
@@ -111,6 +111,25 @@ class Router:
     def behind(self) -> Behind | None:
         """Since when, and why, the objects may be old."""
         return self._feed.behind
+
+    @property
+    def certificate_error(self) -> str | None:
+        """Why HAProxy does not take a new certificate, and goes on with the one before."""
+        return self._renewals.error
+
+    @property
+    def certificates(self) -> Mapping[str, Certificate]:
+        """What HAProxy serves, by the place that it comes from."""
+        tls = self._options.tls
+        return served(self._running.state, tls, self._options.namespace) if tls is not None else {}
+
+    @property
+    def complaints(self) -> list[Complaint]:
+        """What is wrong with the certificates by now."""
+        tls = self._options.tls
+        if tls is None:
+            return []
+        return complaints(self._wanted, self.certificates, tls.domains, datetime.now(UTC))
 
     @property
     def pid(self) -> int | None:
@@ -152,20 +171,18 @@ class Router:
                     snapshot.cancel()
                     return False
                 self._discover(snapshot.result())
-                if self._wanted.certificate or self._secret is None:
+                tls = self._options.tls
+                if tls is None or tls.account or self._wanted.certificates:
                     return True
         finally:
             stopped.cancel()
 
-    @property
-    def _secret(self) -> str | None:
-        return self._options.tls.secret if self._options.tls is not None else None
-
     def _discover(self, objects: Objects) -> None:
-        found = discover(objects, self._secret, self._options.pod)
-        # A certificate that is gone or unreadable is used on.
-        certificate = found.certificate or self._wanted.certificate
-        self._objects, self._wanted = objects, replace(found, certificate=certificate)
+        found, options = discover(objects, self._options.pod), self._options
+        if (tls := options.tls) is not None:
+            self._files = fingerprint(tls.folder) if tls.folder is not None else None
+            found = secured(objects, found, tls, options.namespace, self._wanted.certificates)
+        self._objects, self._wanted = objects, found
         self._identify()
 
     def _identify(self) -> None:
@@ -216,7 +233,6 @@ class Router:
         return BUSY_SECONDS if busy else IDLE_SECONDS
 
     async def _start(self) -> None:
-        self._files = self._certificates()
         await self._haproxy.start()
         self._running = Running(self._installed)
         self._refused = None
@@ -245,15 +261,17 @@ class Router:
     async def _converge(self) -> None:
         if self.pid is None:
             return  # it did not start; the next turn tries again
+        tls = self._options.tls
+        if tls is not None and tls.folder is not None and fingerprint(tls.folder) != self._files:
+            self._discover(self._objects)
         await self._renew()
-        target = replace(self._wanted, certificate=self._running.state.certificate)
+        certificates = {**self._wanted.certificates, **self._running.state.certificates}
+        target = replace(self._wanted, certificates=certificates)
         action = plan(self._running, target)
         self._waits = isinstance(action, Reload) and await self._must_wait()
         if self._waits or (isinstance(action, Reload) and target == self._refused):
             target = without_reload(self._running.state, target)
             action = plan(self._running, target)
-        if isinstance(action, Noop) and self._certificates() != self._files and not await self._must_wait():
-            action = Reload(("certificates were replaced",))
         if self._in_doubt and not await self._must_wait():
             action = Reload(("HAProxy did not say whether it took a configuration",))
         match action:
@@ -269,32 +287,12 @@ class Router:
                 self._running = replace(self._running, leaving=self._running.leaving - {(name, replica)})
         await self._hold()
 
-    def _certificates(self) -> Hashable:
-        tls = self._options.tls
-        return fingerprint(tls.folder) if tls is not None and tls.folder is not None else None
-
     async def _renew(self) -> None:
-        """Hand a new certificate over; one that HAProxy does not take is never tried again."""
-        new = self._wanted.certificate
-        if new in (self._running.state.certificate, self._refused_certificate):
-            return
-        try:
-            await self._haproxy.ask(f"abort ssl cert {CERTIFICATE}")  # what had no reply, the last time
-            for command in renewal(new):
-                await self._haproxy.tell(command)
-        except HAProxyError as error:
-            if self.pid is None or isinstance(error, NoReply):
-                raise  # the next turn tries again
-            self._refused_certificate = new
-            self.certificate_error = f"the new certificate is of no use, the old one is used on: {error}"
-            log.error("%s", self.certificate_error)  # noqa: TRY400 - its text says it all
-            with contextlib.suppress(HAProxyError):
-                await self._haproxy.ask(f"abort ssl cert {CERTIFICATE}")
-            return
-        log.info("the certificate is renewed")
-        self._refused_certificate = self.certificate_error = None
-        self._running = replace(self._running, state=replace(self._running.state, certificate=new))
-        await self._install(self._running.state, check=False)
+        """Hand new certificates over."""
+        state = await self._renewals.apply(self._running.state, self._wanted.certificates)
+        if state != self._running.state:
+            self._running = replace(self._running, state=state)
+            await self._install(state, check=False)
 
     async def _command(self, commands: Sequence[Command], target: State) -> None:
         await self._install(target, check=False)
@@ -310,7 +308,7 @@ class Router:
     async def _reload(self, reasons: Sequence[str], target: State, *, patient: bool = False) -> None:
         """Let a new worker serve `target`; if `patient`, not while requests would be stranded by it."""
         log.info("reload: %s", "; ".join(reasons))
-        before, files = self._running.state, self._certificates()
+        before = self._running.state
         try:
             await self._install(target, check=True)
             await self._holds.say(held=False)
@@ -324,7 +322,7 @@ class Router:
         except HAProxyError as error:
             if self.pid is None:
                 raise
-            self.error, self._refused, self._files = str(error), target, files
+            self.error, self._refused = str(error), target
             self._waits = True  # for the part of it that commands can do
             log.error("%s", error)  # noqa: TRY400 - its text says it all
         if self._waits:
@@ -333,7 +331,6 @@ class Router:
             return
         self.reloads += 1
         self._reloaded_at = time.monotonic()
-        self._files = files
         self._in_doubt = False
         self.error = self._refused = self._stranded_since = None
         self._running = Running(target)

@@ -19,7 +19,6 @@ from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 from slipway.kube.folder import Object
 from slipway.problems import explain, shown
 from slipway.router import endpoints, token_keys
-from slipway.router.certificates import bundle
 from slipway.router.feed import Objects
 from slipway.router.ownership import router_pods
 from slipway.router.state import (
@@ -57,8 +56,8 @@ class _Secret(BaseModel):
     data: dict[str, str] | None = None
 
 
-def discover(objects: Objects, certificate: str | None = None, pod: str = "") -> State:
-    """Read all objects, and the Secret with the router's `certificate` if it has a name; never raises.
+def discover(objects: Objects, pod: str = "") -> State:
+    """Read all that web services and other routers are made of; never raises.
 
     Without its own `pod`'s name a router is alone.
     """
@@ -78,13 +77,12 @@ def discover(objects: Objects, certificate: str | None = None, pod: str = "") ->
             services[name] = Service(name, _limits(serving), replicas, keys, place, serving, serving.version)
     for name in _unrouted(services, owners, ignored):
         services[name] = replace(services[name], routed=False)
-    pem = _certificate(certificate, objects.secrets, ignored) if certificate is not None else ""
     takes_tokens = any(one.limits.auth == "token" for one in services.values())
     public = _token_keys(objects.secrets, ignored) if takes_tokens else dict[str, str]()
     lines = {name: "; ".join(found) for name, found in errors.items() if found}
     ready = {name: one.entry("peer") for name, one in router_pods(objects.routers).ready.items()}
     routers = Routers(pod, ready) if pod else Routers()
-    return State(services, lines, tuple(ignored), pem, routers, token_keys=public)
+    return State(services, lines, tuple(ignored), routers=routers, token_keys=public)
 
 
 def _age(deployment: _Metadata) -> tuple[datetime, str, str]:
@@ -233,20 +231,6 @@ def _token_keys(secrets: Iterable[Object], ignored: list[Ignored]) -> Mapping[st
     except ValueError as error:
         ignored.append(Ignored(f"Secret {token_keys.SECRET}", f"{error}: no token is given or taken"))
         return {}
-
-
-def _certificate(name: str, secrets: Iterable[Object], ignored: list[Ignored]) -> str:
-    place, why = f"Secret {name}", "is missing: nobody can call by HTTPS until it is there"
-    for obj in secrets:
-        if _text(obj, "metadata", "name") == name:
-            try:
-                return bundle(_Secret.model_validate(obj).data or {})
-            except ValidationError:  # its text may quote the key
-                place, why = _place(obj), "its data must map names to base64 texts"
-            except ValueError as error:
-                place, why = _place(obj), str(error)
-    ignored.append(Ignored(place, why))
-    return ""
 
 
 def _decoded(value: str | None) -> str | None:

@@ -6,6 +6,8 @@ would need the right to write every such status of the cluster, and they would o
 
 import asyncio
 import logging
+import math
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -14,14 +16,22 @@ from typing import NamedTuple
 from slipway.kube.folder import Object
 from slipway.kube.read import part
 from slipway.kube.read import replicas as asked_for
+from slipway.router.certificates import Complaint
 from slipway.router.control import Router
 from slipway.router.feed import EventType, Objects, WriteError, Writer
 from slipway.router.state import Reason, State
-from slipway.spec import WEBSERVICE
+from slipway.spec import ROUTER_NAMESPACE, WEBSERVICE
 
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.5
+REMIND_SECONDS = 3600.0
+"""How long an Event lasts by default, and so what lasts is told again."""
+ROUTER: Object = {
+    "apiVersion": "apps/v1",
+    "kind": "Deployment",
+    "metadata": {"namespace": ROUTER_NAMESPACE, "name": "slipway-router"},
+}
 
 Place = tuple[str, str]
 """Namespace and name of a Deployment."""
@@ -99,6 +109,7 @@ class Reporter:
     def __init__(self, router: Router, writer: Writer) -> None:
         self._router = router
         self._writer = writer
+        self._reminded: dict[Complaint, float] = {}
 
     async def run(self) -> None:
         """Look and tell, until cancelled."""
@@ -118,6 +129,7 @@ class Reporter:
                     before = now
                 except Exception:  # one look must not be the last
                     log.exception("Events")
+            await self._remind()
             await asyncio.sleep(TICK_SECONDS)
 
     async def _tell(self, told: Told, objects: Objects) -> None:
@@ -128,12 +140,27 @@ class Reporter:
             *told[2:],
         )
         regarding = next((one for one in objects.deployments if _place(one) == told.deployment), None)
-        if regarding is None:
-            return
+        if regarding is not None:
+            await self._write(regarding, told.type, told.reason, told.note)
+
+    async def _remind(self) -> None:
+        """Tell what is wrong with certificates, again and again while it is."""
+        now, before = time.monotonic(), self._reminded
+        self._reminded = {one: before.get(one, -math.inf) for one in self._router.complaints}
+        for one, at in self._reminded.items():
+            if now - at < REMIND_SECONDS:
+                continue
+            self._reminded[one] = now
+            log.warning("%s: %s", one.reason, one)
+            secrets = self._router.objects.secrets
+            of = (secret for secret in secrets if one.place == f"Secret {'/'.join(_place(secret))}")
+            await self._write(next(of, ROUTER), "Warning", one.reason, str(one))
+
+    async def _write(self, regarding: Object, type_: EventType, reason: Reason, note: str) -> None:
         try:
-            await self._writer.event(regarding, told.type, told.reason, told.note)
+            await self._writer.event(regarding, type_, reason, note)
         except WriteError as error:
-            log.warning("no Event %s: %s", told.reason, error)
+            log.warning("no Event %s: %s", reason, error)
 
 
 def _place(obj: Object) -> Place:

@@ -64,6 +64,8 @@ class Facts:
     refused: bool = False
     behind_seconds: float = 0
     ownership_changes: int = 0
+    certificates: Mapping[str, float] = field(default_factory=dict[str, float])
+    """When each that is served ends, in seconds since 1970, by where it comes from."""
 
 
 def exposition(facts: Facts) -> str:
@@ -105,3 +107,6 @@ def _lines(facts: Facts) -> Iterator[str]:
         ("behind_seconds", "gauge", "For so long the router may know old objects.", facts.behind_seconds),
     ):
         yield head(f"router_{name}", kind, meaning) + f"slipway_router_{name} {number}\n"
+    name = "router_certificate_expiry_timestamp_seconds"
+    yield head(name, "gauge", "When a certificate ends.")
+    yield from (f'slipway_{name}{{source="{one}"}} {end:.0f}\n' for one, end in facts.certificates.items())

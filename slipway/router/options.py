@@ -4,6 +4,8 @@ The variables are those of the router's Deployment; SLIPWAY_OBJECTS is added by 
 Kubernetes itself says by KUBERNETES_SERVICE_HOST that there is a cluster to watch.
 """
 
+import contextlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +15,9 @@ from slipway.router.state import plain_address
 from slipway.spec import ROUTER_NAMESPACE
 
 REUSE = ("never", "safe", "aggressive", "always")
-BESIDE = {".key", ".issuer", ".ocsp", ".sctl"}
-"""Ends of files that HAProxy reads beside a certificate, never as one (its `crt` with a folder)."""
+SECRET_NAME = re.compile(r"[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?")
+FILE_NAME = re.compile(r"[-.\w]+")
+HTTP = ("refuse", "redirect", "serve")
 
 
 @dataclass(frozen=True)
@@ -24,8 +27,20 @@ class Tls:
     port: int
     folder: Path | None = None
     """Of files: a certificate is one with its key, or NAME.crt beside NAME.key."""
-    secret: str | None = None
-    """Else the name of a Secret of type kubernetes.io/tls in the router's namespace."""
+    secrets: tuple[str, ...] = ()
+    """Else the names of Secrets of type kubernetes.io/tls in the router's namespace; the first one's
+    certificate is for clients that ask for a name that none is for."""
+    domains: tuple[str, ...] = ()
+    """The names that clients know, each of which a certificate should be for."""
+    http: str = "refuse"
+    """What becomes of requests without TLS: one of `HTTP`."""
+    account: str | None = None
+    """The name of a Secret with the key of an ACME account, for whose challenges there is HTTP."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What each certificate comes from: Secrets, or the files that are there now."""
+        return self.secrets if self.folder is None else tuple(certificate_files(self.folder))
 
 
 @dataclass(frozen=True)
@@ -92,17 +107,34 @@ def from_environment(environment: Mapping[str, str]) -> Options:
             "SLIPWAY_OBJECTS is not set, and this is no cluster's pod: name the folder of Kubernetes objects"
         )
 
+    def names(name: str) -> tuple[str, ...]:
+        return tuple(environment.get(name, "").split())
+
     tls: Tls | None = None
-    sources = environment.keys() & {"TLS_DIR", "TLS_SECRET"}
+    sources = [name for name in ("TLS_DIR", "TLS_SECRETS") if environment.get(name)]
     if "TLS_PORT" in environment and len(sources) == 1:
-        folder = Path(environment["TLS_DIR"]).absolute() if "TLS_DIR" in environment else None
-        tls = Tls(number("TLS_PORT", 1, 65535), folder, environment.get("TLS_SECRET"))
-        if folder is not None and not _has_certificate(folder):
+        folder = Path(environment["TLS_DIR"]).absolute() if "TLS_DIR" in sources else None
+        tls = Tls(
+            number("TLS_PORT", 1, 65535),
+            folder,
+            names("TLS_SECRETS"),
+            names("TLS_DOMAINS"),
+            environment.get("TLS_HTTP", Tls.http),
+            environment.get("ACME_ACCOUNT"),
+        )
+        if tls.http not in HTTP:
+            mistakes.append(problem("TLS_HTTP", tls.http, f"must be one of {', '.join(HTTP)}", "remove it"))
+        mistakes += [
+            problem("TLS_SECRETS", name, "is no name of a Secret", "correct the variable")
+            for name in tls.secrets
+            if SECRET_NAME.fullmatch(name) is None
+        ]
+        if folder is not None and not certificate_files(folder):
             rule = "is a folder without a certificate"
             remedy = "mount tls.crt and tls.key there, or one file with certificate and key"
             mistakes.append(problem("TLS_DIR", environment["TLS_DIR"], rule, remedy))
     elif "TLS_PORT" in environment or sources:
-        mistakes.append("TLS_PORT goes together with one of TLS_DIR and TLS_SECRET: set both, or neither")
+        mistakes.append("TLS_PORT goes together with one of TLS_DIR and TLS_SECRETS: set both, or neither")
 
     options = Options(
         objects=Path(objects).absolute() if objects else None,
@@ -123,6 +155,9 @@ def from_environment(environment: Mapping[str, str]) -> Options:
     return options
 
 
-def _has_certificate(folder: Path) -> bool:
-    """Tell whether HAProxy finds a file that it takes for a certificate."""
-    return folder.is_dir() and any(one.is_file() and one.suffix not in BESIDE for one in folder.iterdir())
+def certificate_files(folder: Path) -> list[str]:
+    """Name the files of a folder with certificates: each has its key, or NAME.crt stands beside NAME.key."""
+    with contextlib.suppress(OSError):
+        files = sorted(one for one in folder.iterdir() if one.is_file() and FILE_NAME.fullmatch(one.name))
+        return [one.name for one in files if one.suffix != ".key"]
+    return []

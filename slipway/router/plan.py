@@ -1,8 +1,9 @@
 """How a running HAProxy becomes what is wanted: `plan(running, wanted) -> Noop | Commands | Reload`. Pure.
 
-Replicas, other routers and the entries of maps change by commands. Everything else needs a new configuration,
-and a reload: a service that comes or goes, or whose limits change, and by what the routers know each other.
-Every command carries the exact reply it must get.
+Replicas, other routers and the entries of maps change by commands, a certificate by those of `renewal`.
+Everything else needs a new configuration, and a reload: a service that comes or goes, or whose limits change,
+a certificate that was not there before, and by what the routers know each other. Every command carries the
+exact reply it must get.
 
 A server that leaves is first put into maintenance, where it finishes what it has, and is deleted when it
 is idle; until then it is in `Running.leaving`, and comes back by one command.
@@ -11,7 +12,7 @@ is idle; until then it is in `Running.leaving`, and comes back by one command.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from slipway.router.config import CERTIFICATE, maps, servers
+from slipway.router.config import certificate_file, maps, servers
 from slipway.router.state import Replica, Service, State
 
 Maps = Mapping[str, Mapping[str, str]]
@@ -83,11 +84,12 @@ def forget(backend: str, replica: Replica) -> Command:
     return Command(f"del server {backend}/{replica.server}", "Server deleted.")
 
 
-def renewal(pem: str) -> tuple[Command, Command]:
-    """Let connections from now on get this certificate."""
+def renewal(name: str, pem: str) -> tuple[Command, Command]:
+    """Let connections from now on get a new certificate."""
+    file = certificate_file(name)
     return (
-        Command(f"set ssl cert {CERTIFICATE}", f"Transaction created for certificate {CERTIFICATE}!", pem),
-        Command(f"commit ssl cert {CERTIFICATE}", f"Committing {CERTIFICATE}.\nSuccess!"),
+        Command(f"set ssl cert {file}", f"Transaction created for certificate {file}!", pem),
+        Command(f"commit ssl cert {file}", f"Committing {file}.\nSuccess!"),
     )
 
 
@@ -99,7 +101,13 @@ def without_reload(running: State, wanted: State) -> State:
         return new if new.fixed == old.fixed else replace(old, replicas=new.replicas)
 
     services = {name: reachable(old) for name, old in running.services.items()}
-    return replace(wanted, services=services, identity=running.identity, token_keys=running.token_keys)
+    return replace(
+        wanted,
+        services=services,
+        identity=running.identity,
+        certificates=running.certificates,
+        token_keys=running.token_keys,
+    )
 
 
 def _reasons(running: State, wanted: State) -> Iterator[str]:
@@ -111,10 +119,12 @@ def _reasons(running: State, wanted: State) -> Iterator[str]:
             yield f"service {name} is gone"
         elif old.fixed != new.fixed:
             yield f"limits of service {name} changed"
-    if running.token_keys != wanted.token_keys:
-        yield "the keys that verify tokens changed"
+    for name in sorted(wanted.certificates.keys() - running.certificates.keys()):
+        yield f"certificate {name} is new"
     if running.identity != wanted.identity:
         yield "the routers know each other by new certificates"
+    if running.token_keys != wanted.token_keys:
+        yield "the keys that verify tokens changed"
 
 
 def _changes(

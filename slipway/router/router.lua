@@ -32,6 +32,7 @@ local SENTENCES = {
   replica_failed = "The replica ended without an answer. The request may have been run, so it was not sent again.",
   owner_failed = "The router pod that this request was handed to ended, or did not answer in time. The request may have been run, so it was not sent again.",
   scoring_timeout = "The replica did not answer within scoring_timeout_ms.",
+  https_required = "This name takes HTTPS only. A key that came with this request could be read on its way: regenerate it.",
   router_error = "The router could not carry this request.",
 }
 
@@ -112,7 +113,7 @@ local function refusal(request, given)
   proxy = proxy or service and service:match("^%l") and core.backends[service]
   local name = service and #service <= 63 and ('"' .. service .. '"') or "null"
   local queued = proxy and request.f:queue(service) or 0
-  local pinned = reason == "unknown_version" and request:get_var("txn.pinned"):match("^[%w%-]+$")
+  local pinned = reason == "unknown_version" and request.headers["azureml-model-deployment"][0]:match("^[%w%-]+$")
   return string.format('{"reason":"%s","message":"%s","service":%s,%s"replicas":%d,"queued":%d}', reason, SENTENCES[reason],
     name, pinned and #pinned <= 63 and ('"version":"' .. pinned .. '",') or "", proxy and proxy:get_srv_act() or 0, queued)
 end
@@ -124,6 +125,11 @@ core.register_fetches("refusal", refusal)
 -- connection is closed while a body comes in, the client is reset and may never see the answer.
 local function refuse(status, given, header, value)
   return function(applet)
+    local status, value = status, value
+    if type(value) == "function" then
+      value = value(applet)
+      if not value then status = 403 end
+    end
     local body = refusal(applet, given)
     local read = 0
     repeat
@@ -133,7 +139,7 @@ local function refuse(status, given, header, value)
     applet:set_status(status)
     applet:add_header("content-type", "application/json")
     applet:add_header("content-length", #body)
-    if header then applet:add_header(header, value) end
+    if value then applet:add_header(header, value) end
     applet:start_response()
     applet:send(body)
   end
@@ -146,6 +152,17 @@ core.register_service("refuse_token_method", "http", refuse(405, "method_not_all
 core.register_service("refuse_unauthorized", "http", refuse(401, "401", "www-authenticate", "Bearer"))
 core.register_service("refuse_clients", "http", refuse(503, "too_many_clients", "retry-after", "1"))
 core.register_service("refuse_size", "http", refuse(413, "body_too_large"))
+core.register_service("refuse_http", "http", refuse(403, "https_required"))
+
+-- The same by HTTPS, where that has its own port; nil if the request does not say which host it wants.
+local function by_https(applet)
+  local hosts = applet.headers["host"]
+  local host = hosts and hosts[0]:gsub(":%d*$", ""):match("^[%w%.%-%[%]:]+$")
+  if not host then return nil end
+  return "https://" .. host .. applet.path .. (applet.qs ~= "" and "?" .. applet.qs or "")
+end
+
+core.register_service("redirect", "http", refuse(308, "https_required", "location", by_https))
 
 -- http-request lua.await_hold: around a start or a reload, keep requests for a service without replicas out of its
 -- queue. Before the slot of its `_hold` is taken they would get it themselves; and a worker that is replaced never hears
@@ -165,28 +182,47 @@ core.register_action("await_hold", { "http-req" }, function(txn)
   end
 end)
 
--- DRAW:SERVICE=PARTS,...,lua.version: the version to which a request goes. The parts sum up to the whole out of which
--- DRAW is. A version without a replica that is up gets nothing: its part goes to the default, which is the first; if
--- that has none itself, to the others in proportion; if none has any, to the default, where it waits.
-core.register_converters("version", function(text)
-  local draw, list = text:match("^(%d+):(.*)$")
-  local names, parts, whole, up, default = {}, {}, 0, 0, nil
-  for name, part in list:gmatch("([^=,]+)=(%d+)") do
-    default, part = default or name, tonumber(part)
+local traffic, traffics = {}, 0 -- what values of `versions.map` mean, by value, and how many are known
+
+local function read_traffic(text)
+  if traffics == 1000 then traffic, traffics = {}, 0 end
+  local versions, whole = {}, 0
+  for name, part in text:gmatch("([^=,]+)=(%d+)") do
+    part = tonumber(part)
     whole = whole + part
-    local proxy = core.backends[name]
-    if proxy and proxy:get_srv_act() > 0 then
-      names[#names + 1], parts[#parts + 1] = name, part
-      up = up + part
-    end
+    versions[#versions + 1] = { name = name, part = part, proxy = core.backends[name] }
   end
-  if names[1] == default then parts[1], up = parts[1] + whole - up, whole end
-  local place = tonumber(draw) * up // whole
-  for index, name in ipairs(names) do
-    place = place - parts[index]
-    if place < 0 then return name end
+  versions.whole = whole
+  traffic[text], traffics = versions, traffics + 1
+  return versions
+end
+
+local function is_up(version)
+  return version.proxy and version.proxy:get_srv_act() > 0
+end
+
+-- One of some versions by chance, in proportion to their parts, which sum up to `whole`.
+local function drawn(versions, whole)
+  local place = math.random(whole)
+  for _, version in ipairs(versions) do
+    place = place - version.part
+    if place <= 0 then return version end
   end
-  return default
+end
+
+-- SERVICE=PARTS,...,lua.version: the version to which a request goes. One without a replica that is up gets nothing: its
+-- part goes to the default, which is the first; if that has none itself, to the others in proportion; if none has any, to
+-- the default, where it waits.
+core.register_converters("version", function(text)
+  local versions = traffic[text] or read_traffic(text)
+  local version, default = drawn(versions, versions.whole), versions[1]
+  if is_up(version) then return version.name end
+  if is_up(default) then return default.name end
+  local up, whole = {}, 0
+  for _, other in ipairs(versions) do
+    if is_up(other) then up[#up + 1], whole = other, whole + other.part end
+  end
+  return (whole > 0 and drawn(up, whole) or default).name
 end)
 
 -- http-response lua.failed: the replica explains this one itself; here it is counted, and gets v1's status.

@@ -147,6 +147,7 @@ class Scaler:
             refused=router.refusal is not None,
             behind_seconds=(datetime.now(UTC) - behind.since).total_seconds() if behind is not None else 0,
             ownership_changes=self._peers.changes,
+            certificates={place: one.ends.timestamp() for place, one in router.certificates.items()},
         )
 
     async def _tick(self, loads: Loads) -> None:

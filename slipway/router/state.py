@@ -20,6 +20,10 @@ KID = re.compile(r"[0-9]{1,12}")
 ADDRESS = re.compile(r"[0-9a-f.:]+")
 Reason = Literal[
     "AutoscalerConflict",
+    "CertificateExpired",
+    "CertificateExpiring",
+    "CertificateNameMismatch",
+    "CertificateRefused",
     "FailedRescale",
     "FailedScheduling",
     "Misconfigured",
@@ -152,8 +156,10 @@ class State:
     errors: Mapping[str, str] = field(default_factory=dict[str, str])
     """By service: why it is not served, or not as it should be."""
     ignored: tuple[Ignored, ...] = ()
-    certificate: str = field(default="", repr=False)
-    """In PEM, with chain and key; empty if there is none, or it comes as files."""
+    certificates: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    """In PEM, with chain and key, by the name of the Secret or file; the first is for unknown names."""
+    account: str = ""
+    """The thumbprint of an ACME account's key, whose challenges are answered; empty: of none."""
     routers: Routers = Routers()
     identity: Identity | None = None
     """None: this router can neither hand requests to others nor take theirs."""

@@ -133,9 +133,9 @@ def router_host(settings: Settings) -> str | None:
 
 
 def router_url(settings: Settings) -> str | None:
-    """Give the router's address by that name; Azure's own names have no certificate."""
+    """Give the router's address by that name."""
     host, tls = router_host(settings), settings.router.tls
-    return None if host is None or tls is None else f"{'http' if tls.leaf_domain_label else 'https'}://{host}"
+    return None if host is None or tls is None else f"{'https' if tls.encrypts else 'http'}://{host}"
 
 
 def public_ports(settings: Settings) -> tuple[int, ...]:
@@ -143,8 +143,7 @@ def public_ports(settings: Settings) -> tuple[int, ...]:
     router = settings.router
     if settings.internal or router.service_type != "LoadBalancer":
         return ()
-    certificate = router.tls is not None and router.tls.leaf_domain_label is None
-    return (80, 443) if certificate else (80,)
+    return (80, 443) if router.tls is not None and router.tls.encrypts else (80,)
 
 
 def blob_endpoint(azure: Azure) -> str:

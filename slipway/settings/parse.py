@@ -56,7 +56,7 @@ def parse(config: Mapping[str, str], secret_keys: Collection[str] = ()) -> Setti
     ]
     lines += _secret_mistakes(names, secret)
     if fields.get("layer") != "platform":  # the router is the other stack's
-        lines += _tls_mistakes(fields.get(ROUTER), secret, plain)
+        lines += _tls_mistakes(fields.get(ROUTER), secret)
 
     def at(location: Location) -> str:
         return _place(fields, location)
@@ -106,7 +106,11 @@ def _without_secrets(
         left[ROUTER] = without(left[ROUTER], ROUTER, TLS_FIELDS)
         router = _mapping(left[ROUTER])
         if "tls" in router:
-            left[ROUTER] = router | {"tls": without(router["tls"], ROUTER, TLS_FIELDS)}
+            tls = without(router["tls"], ROUTER, TLS_FIELDS)
+            if "PRIVATE KEY" in str(_mapping(tls).get("certificate")):  # the two are often in one file
+                tls = {name: value for name, value in _mapping(tls).items() if name != "certificate"}
+                plain.append((ROUTER, "tls_key"))
+            left[ROUTER] = router | {"tls": tls}
     return left, plain
 
 
@@ -144,9 +148,7 @@ def _secret_mistakes(names: list[str], secret_keys: set[str]) -> list[str]:
             )
         elif place is None:
             remedy = nearest(name, Settings.model_fields)
-            lines.append(
-                f"{key} = [secret]: only keys and the router's certificate are secret here; {remedy}"
-            )
+            lines.append(f"{key} = [secret]: only keys are secret here; {remedy}")
         elif place[0] == ROUTER:
             continue  # judged with its settings
         elif place[0] not in names:
@@ -156,28 +158,16 @@ def _secret_mistakes(names: list[str], secret_keys: set[str]) -> list[str]:
     return lines
 
 
-def _tls_mistakes(router: object, secret_keys: set[str], plain: list[tuple[str, str]]) -> list[str]:
-    """Check that a name of one's own has one certificate: two secrets, or one in the key vault."""
+def _tls_mistakes(router: object, secret_keys: set[str]) -> list[str]:
+    """Check that a certificate in the stack file has its key, and the key its certificate."""
     tls = _mapping(_mapping(router).get("tls"))
     if tls.keys() - Tls.model_fields.keys():
         return []  # misspelt, perhaps what would be missing here
-    given = [name for name in TLS_FIELDS if key_setting(ROUTER, name) in secret_keys]
-    for other in ("key_vault_certificate", "leaf_domain_label"):
-        if tls.get(other):
-            return [
-                f"{key_setting(ROUTER, name)} = [secret] with `{PREFIX}router.tls.{other}`: a name has one "
-                "certificate, and Azure's names have none; remove one of the two"
-                for name in given
-            ]
-    if not tls.get("domains"):
+    setting, certificate = key_setting(ROUTER, "tls_key"), f"{PREFIX}router.tls.certificate"
+    if setting in secret_keys and not tls.get("certificate"):
+        return [f"{setting} = [secret] without `{certificate}`, whose key it is: give that, or remove it"]
+    if tls.get("certificate") and setting not in secret_keys:
         return [
-            f"{key_setting(ROUTER, name)} = [secret]: `{PREFIX}router.tls.domains` names nothing that it is "
-            "for; give domains, or remove it"
-            for name in given
+            f"{setting}: is required for `{certificate}`; run `pulumi config set --secret '{setting}' < FILE`"
         ]
-    return [
-        f"{key_setting(ROUTER, name)}: is required for `{PREFIX}router.tls.domains`; run "
-        f"`pulumi config set --secret '{key_setting(ROUTER, name)}' < FILE`, or set key_vault_certificate"
-        for name in TLS_FIELDS
-        if name not in given and (ROUTER, name) not in plain
-    ]
+    return []

@@ -4,40 +4,90 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
+from pydantic_core import PydanticCustomError
 
+from slipway.certificates import read
 from slipway.problems import Checked, Many
 from slipway.settings.kinds import Domain
 from slipway.spec import Quantity
 
 LeafLabel = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{1,61}[a-z0-9]$")]
+SecretName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?$")]
 CertificateName = Annotated[str, StringConstraints(pattern=r"^[0-9a-zA-Z-]{1,127}$")]
-TLS_FIELDS = ("tls_certificate", "tls_key")
-"""Secret config keys of the router: `slipway:router.tls_certificate` and `slipway:router.tls_key`, PEM."""
+TLS_FIELDS = ("tls_key",)
+"""Secret config keys of the router: `slipway:router.tls_key`, in PEM."""
+
+
+def _pem(text: str) -> str:
+    try:
+        read(text)
+    except ValueError:
+        raise PydanticCustomError("pem", "be a certificate in PEM, with its chain") from None
+    return text
+
+
+Certificate = Annotated[str, AfterValidator(_pem)]
 
 
 class Tls(Checked):
-    """Where the router's certificate and name come from; v1 forbids a certificate with a leaf label."""
+    """Names and certificates of the router, and what becomes of HTTP beside them."""
 
     domains: Many[Domain] = ()
     """a list of names of your own, such as models.example.com"""
+    certificate: Certificate | None = None
+    """a certificate with its chain in PEM; its key is the secret config key `slipway:router.tls_key`"""
     key_vault_certificate: CertificateName | None = None
     """the name of a certificate in the workspace's key vault"""
     leaf_domain_label: LeafLabel | None = None
     """a label, in Azure's own name <label>.<region>.cloudapp.azure.com"""
+    secrets: Many[SecretName] = ()
+    """a list of Secrets of type kubernetes.io/tls in namespace slipway, kept by cert-manager or another"""
+    acme_account: SecretName | None = None
+    """the Secret there with the key of an ACME account, whose challenges (HTTP-01) the router answers"""
+    http: Literal["refuse", "redirect", "serve"] = "refuse"
+    """one of refuse, redirect, serve: what becomes of requests by HTTP"""
 
     def mistakes(self) -> list[str]:
-        mistakes: list[str] = []
+        mistakes = [
+            f"leaf_domain_label = {self.leaf_domain_label} with {name}: a name is Azure's or your own; "
+            "remove one of the two"
+            for name in ("domains", "certificate", "key_vault_certificate")
+            if self.leaf_domain_label is not None and getattr(self, name)
+        ]
         if self.leaf_domain_label is not None:
-            mistakes += [
-                f"leaf_domain_label = {self.leaf_domain_label} with {name}: a name is Azure's or your own; "
-                "remove one of the two"
-                for name in ("domains", "key_vault_certificate")
-                if getattr(self, name)
-            ]
+            if not (mistakes or self.secrets or self.http == "serve"):
+                mistakes.append(
+                    f"leaf_domain_label = {self.leaf_domain_label} without secrets: Azure's name brings no "
+                    "certificate (v1's was Microsoft's own); give secrets and acme_account for cert-manager "
+                    "(docs/tls.md), or set http: serve to have the name without TLS"
+                )
         elif not self.domains:
             mistakes.append("domains or leaf_domain_label: TLS needs a name; give one of them")
+        if self.acme_account is not None and not self.secrets:
+            mistakes.append(
+                f"acme_account = {self.acme_account} without secrets: name those that its certificates go to"
+            )
+        if self.key_vault_certificate is not None:
+            mistakes += [
+                f"key_vault_certificate = {self.key_vault_certificate} with {name}: they come from one "
+                "place; remove one of the two"
+                for name in ("certificate", "secrets")
+                if getattr(self, name)
+            ]
+        if self.certificate is not None and not self.secrets:
+            found = read(self.certificate)
+            mistakes += [
+                f"domains = {domain} is not among certificate's names, {', '.join(found.names)}: change one"
+                for domain in self.domains
+                if not found.covers(domain)
+            ]
         return mistakes
+
+    @property
+    def encrypts(self) -> bool:
+        """Tell whether there is a certificate, and so HTTPS."""
+        return bool(self.domains or self.secrets)
 
 
 class Router(Checked):
@@ -52,7 +102,7 @@ class Router(Checked):
     internal: bool | None = None
     """true or false: a load balancer inside the network; on with userDefinedRouting"""
     tls: Tls | None = None
-    """a mapping: domains, key_vault_certificate, leaf_domain_label"""
+    """a mapping: domains, certificate, key_vault_certificate, leaf_domain_label, secrets, http, ..."""
     cpu_cores: Quantity | None = None
     """a number of cores of at least 0.001; what cluster_purpose needs without it, and 0.5 without Azure"""
     memory_gb: Quantity | None = None

@@ -20,7 +20,7 @@ from tests.local.router_parts import (
     running,
     scenario,
 )
-from tests.local.test_router_peers import PODS, know_each_other
+from tests.local.router_pods import pods
 from tests.local.test_router_tls import as_vault, certificate, variables
 
 
@@ -169,12 +169,13 @@ async def test_when_haproxy_refuses_a_configuration_then_it_is_told_until_it_tak
 async def test_when_a_router_comes_and_goes_then_flapping_is_told_and_a_rollout_is_not(
     tmp_path: Path,
 ) -> None:
-    async with running(tmp_path / "a", POD_NAME="a") as router, replicas() as [replica]:
-        know_each_other(router, "a")
+    async with pods(tmp_path, ("a", "b")) as found, replicas() as [replica]:
+        router = found.first
+        found.know("a")
         await routing(router, replica)
         scrapes = [await scrape(router)] * 35
         for number in range(1, 7):
-            know_each_other(router, *(PODS if number % 2 else "a"))
+            found.know(*(found.routers if number % 2 else "a"))
             await router.until_metrics({("slipway_router_ownership_changes_total",): number})
             scrapes.append(await scrape(router))
     scrapes += [scrapes[-1]] * 35

@@ -7,7 +7,6 @@ import base64
 import contextlib
 import json
 import os
-import subprocess
 import time
 from collections.abc import AsyncGenerator, Callable, Generator
 from pathlib import Path
@@ -20,12 +19,12 @@ import yaml
 from slipway.images.cache import Cache
 from slipway.kube.client import connect
 from slipway.spec import Serving
-from tests.cluster.alerts import RULES, check
+from tests.cluster.alerts import check
 from tests.cluster.debian import push_base
 from tests.cluster.kubernetes.cluster import Cluster
 from tests.cluster.kubernetes.stack import Stack, push_router
 from tests.cluster.test_router_rights import AT_HOME, EVERYWHERE, granted
-from tests.local.router_parts import free_ports, scenario, until
+from tests.local.router_parts import scenario, until
 
 Json = dict[str, Any]
 SERVICES = "slipway-services"
@@ -316,53 +315,3 @@ async def described(stack: Stack, name: str, namespace: str, *words: str) -> Non
 async def test_the_routers_account_may_do_what_the_table_says_and_no_more(stack: Stack) -> None:
     found = await asyncio.to_thread(granted, stack.cluster, "slipway", "slipway-router", "slipway")
     assert found == EVERYWHERE | AT_HOME
-
-
-def test_a_prometheus_that_looks_for_annotations_finds_the_router_and_takes_its_alerts(
-    stack: Stack, tmp_path: Path
-) -> None:
-    annotation = "__meta_kubernetes_pod_annotation_prometheus_io"
-    ours = {"source_labels": [f"{annotation}_scrape"], "action": "keep", "regex": "true"}
-    address = {
-        "source_labels": ["__meta_kubernetes_pod_ip", f"{annotation}_port"],
-        "separator": ":",
-        "target_label": "__address__",
-    }
-    discovery = {"role": "pod", "kubeconfig_file": str(stack.cluster.kubeconfig)}
-    config = {
-        "global": {"scrape_interval": "1s"},
-        "rule_files": [str(RULES)],
-        "scrape_configs": [
-            {"job_name": "pods", "kubernetes_sd_configs": [discovery], "relabel_configs": [ours, address]}
-        ],
-    }
-    (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(config))
-    listen = f"127.0.0.1:{free_ports(1)[0]}"
-    command = ["prometheus", f"--config.file={tmp_path / 'prometheus.yml'}", f"--web.listen-address={listen}"]
-
-    @scenario
-    async def look() -> None:
-        async with httpx.AsyncClient(base_url=f"http://{listen}/api/v1", trust_env=False) as http:
-
-            async def found() -> Json | None:
-                with contextlib.suppress(httpx.TransportError):
-                    asked = await http.get(
-                        "/query", params={"query": 'slipway_replicas_ready{service="echo"}'}
-                    )
-                    result = asked.json().get("data", {}).get("result")
-                    return result[0] if result else None
-                return None
-
-            assert (await until(found, 60, log.read_text))["value"][1] == "2"
-            (group,) = (await http.get("/rules")).json()["data"]["groups"]
-            assert {rule["state"] for rule in group["rules"]} <= {"inactive"}
-
-    log = tmp_path / "prometheus.log"
-    with (
-        log.open("wb") as file,
-        subprocess.Popen([*command, f"--storage.tsdb.path={tmp_path}"], stderr=file) as one,
-    ):
-        try:
-            look()
-        finally:
-            one.terminate()

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.certificates import certificate
 from tests.engine import real
 from tests.engine.azure import DESTROY, UP, Slow, lines, refused, secrets, subscription
 from tests.engine.real import Json, Step
@@ -22,14 +23,13 @@ ADOPTED = ROOT / "examples" / "existing" / "Pulumi.existing.yaml"
 EXISTING = yaml.safe_load(ADOPTED.read_text())["config"]["slipway:azure"]
 KEY = "planted-primary-key-0123456789abcdef"
 GIVEN = {
-    "slipway:router.tls_certificate": "planted-certificate",
     "slipway:router.tls_key": "planted-certificates-key",
     "slipway:scaled.primary_key": KEY,
 }
 NEW = {
-    "slipway:router.tls_certificate": "planted-new-certificate",
     "slipway:scaled.primary_key": "planted-another-key-0123456789abcdef",
 }
+CERTIFICATES = [certificate("models.example.com")[0].decode() for _ in range(2)]
 MODES = {"scaled": {}, "fixed": {"num_replicas": 2}, "to-fixed": {}, "to-scaled": {"num_replicas": 3}}
 CHANGED = {
     "scaled": {"autoscale_min_replicas": 2},
@@ -70,7 +70,7 @@ def layers(tmp_path_factory: pytest.TempPathFactory) -> Layers:
         for name in ("platform", "services"):
             with stack.config(name) as config:
                 config |= {"slipway:azure": azure, "slipway:layer": name}
-                config["slipway:router"] = {"tls": {"domains": ["models.example.com"]}}
+                config["slipway:router"] = router(CERTIFICATES[0])
                 config["slipway:webservices"] = webservices(MODES)
                 name_images(config)
         with stack.config("services") as config:
@@ -90,6 +90,7 @@ def layers(tmp_path_factory: pytest.TempPathFactory) -> Layers:
             stack.run("config", "set", "--secret", "--stack", "services", name, stdin=value)
         with stack.config("services") as config:
             config["slipway:webservices"] = webservices(CHANGED)
+            config["slipway:router"] = router(CERTIFICATES[1])
             name_images(config)
         plan = stack.preview("services")
         edited = stack.steps(*UP, "services")
@@ -105,6 +106,10 @@ def layers(tmp_path_factory: pytest.TempPathFactory) -> Layers:
             hidden=secrets(stack, "services", world) | {*NEW.values(), *GIVEN.values()},
             shown="".join((json.dumps(plan), *states)),
         )
+
+
+def router(certificate: str) -> Json:
+    return {"tls": {"domains": ["models.example.com"], "certificate": certificate}}
 
 
 def webservices(modes: dict[str, dict[str, int]]) -> list[Json]:
@@ -179,7 +184,7 @@ def test_when_keys_and_certificates_are_given_then_they_are_in_no_state_or_plan(
 def test_when_the_certificate_changes_then_it_is_written_over_the_old_one(layers: Layers) -> None:
     assert {step.op for step in layers.edited if step.name == "router-tls"} == {"update"}
     certificate = layers.after["Secret slipway-router-tls"]["data"]["tls.crt"]
-    assert base64.b64decode(certificate).decode() == NEW["slipway:router.tls_certificate"]
+    assert base64.b64decode(certificate).decode() == CERTIFICATES[1]
 
 
 def adopt(world: Slow, nodes: int) -> set[str]:

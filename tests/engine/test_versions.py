@@ -23,6 +23,7 @@ pytestmark = pytest.mark.skipif(
 def set_versions(stack: Real, **versions: dict[str, Any]) -> None:
     with stack.config(STACK) as config:
         image = {"environment": {"image": "registry/iris@sha256:1"}}
+        config["slipway:router"] = {"image": "registry/router@sha256:2"}
         config["slipway:webservices"] = [{"name": "iris", **image, "num_replicas": 1, "versions": versions}]
 
 
@@ -50,7 +51,7 @@ def test_traffic_is_an_annotation_and_keys_outlive_the_first_and_the_last_versio
     steps = up(stack)
     assert done(steps) == {"update": {("Deployment", "iris-blue"), ("Deployment", "iris-green")}}
     changed = {path for step in steps if step.type == DEPLOYMENT for path in step.changed}
-    assert changed == {'metadata.annotations["slipway/serving"]'}
+    assert changed == {"metadata.annotations.slipway/serving"}
 
     set_versions(stack)
     steps = up(stack)

@@ -1,13 +1,16 @@
 """Several routers of one cluster, as processes over the same objects, and a plain balancer before them."""
 
 import asyncio
+import base64
 import contextlib
 import itertools
 from collections.abc import AsyncGenerator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from slipway.router.authority import SECRET, renewed
 from slipway.router.ownership import ranking
 from tests.local.router_parts import RouterProcess, free_ports, until
 
@@ -31,8 +34,13 @@ class Pods:
         return [self.routers[name] for name in ranking(service, self.routers)]
 
     async def start(self) -> None:
-        """Start all, and wait until each knows the others."""
+        """Start all, with an authority that is there, and wait until each knows the others."""
         self.know(*self.routers)
+        made = renewed({}, datetime.now(UTC)) or {}
+        data = {name: base64.b64encode(text.encode()).decode() for name, text in made.items()}
+        self.first.folder.put(
+            {"kind": "Secret", "metadata": {"name": SECRET, "namespace": "slipway"}, "data": data}
+        )
         for router in self.routers.values():
             router.start()
         for router in self.routers.values():

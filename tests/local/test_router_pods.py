@@ -1,37 +1,262 @@
 """Several router pods are one router: each service has one queue, at its owner, whoever takes a request."""
 
 import asyncio
+import contextlib
+import ssl
+import time
+from collections import Counter
+from collections.abc import AsyncGenerator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
+import pytest
 
-from tests.local.router_parts import client, replicas, scenario
-from tests.local.router_pods import pods
+from slipway.router.authority import SECRET, issue, renewed
+from tests.local.router_parts import (
+    KEY,
+    Replica,
+    RouterProcess,
+    assert_refusal,
+    client,
+    replicas,
+    scenario,
+    until,
+)
+from tests.local.router_pods import Balancer, Pods, pods
+from tests.local.test_router_uploads import LARGEST, chunks
+
+RATE = 50
+
+
+@contextlib.asynccontextmanager
+async def three(root: Path, *found: Replica, **serving: object) -> AsyncGenerator[Pods]:
+    """Give three routers, of which each knows the others, and a web service `echo`."""
+    async with pods(root) as all_of:
+        all_of.first.deploy("echo", *found, **{"max_request_wait_time": 20_000, **serving})
+        await all_of.start()
+        for router in all_of.routers.values():
+            await router.up("echo", len(found))
+        yield all_of
+
+
+def taken(status: dict[str, dict[str, dict[str, int]]]) -> int:
+    echo = status["services"]["echo"]
+    return echo["busy"] + echo["queued"]
 
 
 @scenario
 async def test_whichever_router_takes_a_request_one_queue_orders_them_all_and_n_holds(tmp_path: Path) -> None:
-    async with pods(tmp_path) as all_of, replicas() as [replica], client() as http:
-        all_of.first.deploy("echo", replica, max_request_wait_time=30_000)
-        await all_of.start()
+    async with replicas() as [replica], three(tmp_path, replica) as all_of, client() as http:
         owner, *others = all_of.order("echo")
-        for router in (owner, *others):
-            await router.up("echo", 1)
         tasks: list[asyncio.Task[httpx.Response]] = []
         for number in range(12):
-            router = (owner, *others)[number % 3]
-            body = {"id": number, "sleep": 0.05}
-            tasks.append(asyncio.create_task(http.post(router.uri("echo"), json=body)))
-            await owner.until(
-                lambda status, at=number: (
-                    status["services"]["echo"]["busy"]
-                    + status["services"]["echo"]["queued"]
-                    + len(replica.seen)
-                    - replica.running
-                    > at
-                )
-            )
-        answers = await asyncio.gather(*tasks)
-        assert {answer.status_code for answer in answers} == {200}
+            uri = (owner, *others)[number % 3].uri("echo")
+            body = {"id": number, "sleep": 1.0 if number == 0 else 0.01}
+            tasks.append(asyncio.create_task(http.post(uri, json=body)))
+            done = len(replica.seen) - replica.running
+            await owner.until(lambda status, more=number - done: taken(status) > more)
+        assert Counter(answer.status_code for answer in await asyncio.gather(*tasks)) == {200: 12}
         assert replica.seen == list(range(12))
         assert replica.offered_most == 1
+
+
+@scenario
+async def test_what_the_owner_refuses_comes_back_as_it_is_and_is_counted_there_alone(tmp_path: Path) -> None:
+    async with (
+        replicas() as [replica],
+        three(tmp_path, replica, max_request_wait_time=200) as all_of,
+        client() as http,
+    ):
+        owner, other, _ = all_of.order("echo")
+        busy = asyncio.create_task(http.post(owner.uri("echo"), json={"sleep": 2}))
+        await owner.until(lambda status: taken(status) == 1)
+        refused = await http.post(other.uri("echo"), json={})
+        body = assert_refusal(refused, 503, "queue_timeout", service="echo", retry=True)
+        assert body["replicas"] == 1
+        nobody = await http.post(other.uri("echo"), headers={"authorization": "Bearer wrong"})
+        assert_refusal(nobody, 401, "key_wrong", service="echo")
+        failed = await http.post(other.uri("echo", "nothing"))
+        assert_refusal(failed, 404, "unknown_path", service="echo")
+        for reason in ("queue_timeout", "key_wrong"):
+            name = ("slipway_refusals_total", "echo", reason)
+            await owner.until_metrics({name: 1})
+            assert not (await other.metrics()).get(name)
+        assert (await busy).status_code == 200
+
+
+@scenario
+async def test_a_request_reaches_the_model_the_same_by_any_router_and_none_can_claim_to_come_from_one(
+    tmp_path: Path,
+) -> None:
+    async with replicas() as [replica], three(tmp_path, replica) as all_of, client() as http:
+        all_of.first.deploy("fraud", replica)
+        for router in all_of.routers.values():
+            await router.up("fraud", 1)
+        forged = {"x-slipway-service": "fraud", "x-slipway-client": "6.6.6.6", "x-slipway-anything": "1"}
+        seen: list[object] = []
+        for router in all_of.order("echo"):
+            answer = await http.post(
+                router.uri("echo"), content=b"x" * 100, headers={"x-other": "1", **forged}
+            )
+            echo = answer.json()
+            for name in ("x-ms-request-id", "x-request-id"):
+                assert answer.headers["x-ms-request-id"] == echo["headers"].pop(name)
+            assert echo["headers"].pop("host").startswith("127.0.0.1:")
+            assert not any(name.startswith("x-slipway") for name in echo["headers"])
+            seen.append(echo)
+        assert seen[0] == seen[1] == seen[2]
+        assert await requests_of(all_of.order("echo")[0], "fraud") == 0
+
+
+async def requests_of(router: RouterProcess, service: str) -> float:
+    """Give how many requests HAProxy's own counters say that a router queued for a service or gave to it."""
+    text = (await router.admin.get("/loads")).json()
+    return text["services"][service]["arrivals"]
+
+
+@scenario
+async def test_a_large_body_goes_through_and_one_too_large_is_refused_by_any_router(tmp_path: Path) -> None:
+    async with replicas() as [replica], three(tmp_path, replica) as all_of, client() as http:
+        for router in all_of.order("echo"):
+            big = await http.post(router.uri("echo"), content=chunks(20_000_000))
+            assert big.json()["size"] == 20_000_000
+            sized = {"content-length": str(LARGEST)}
+            assert (await http.post(router.uri("echo"), content=chunks(LARGEST), headers=sized)).json()[
+                "size"
+            ] == LARGEST
+            refused = await http.post(router.uri("echo"), content=chunks(LARGEST + 1))
+            assert_refusal(refused, 413, "body_too_large", service="echo")
+
+
+@scenario
+async def test_a_service_without_replicas_keeps_its_queue_at_the_owner(tmp_path: Path) -> None:
+    async with replicas() as [replica], three(tmp_path) as all_of, client() as http:
+        waiting = [
+            asyncio.create_task(http.post(router.uri("echo"), json={})) for router in all_of.order("echo") * 2
+        ]
+        await all_of.order("echo")[0].until(lambda status: taken(status) == 6)
+        all_of.first.scale("echo", replica)
+        assert [answer.status_code for answer in await asyncio.gather(*waiting)] == [200] * 6
+
+
+@scenario
+async def test_a_service_that_its_owner_learns_of_last_is_served_by_all(tmp_path: Path) -> None:
+    async with replicas() as [replica], three(tmp_path, replica) as all_of, client() as http:
+        owner, other, _ = all_of.order("late")
+        assert owner.process is not None
+        all_of.first.deploy("late", replica)
+        await other.up("late", 1)
+        assert (await http.post(other.uri("late"), json={})).status_code == 200
+
+
+@scenario
+async def test_when_the_owner_is_killed_then_only_what_it_held_fails_and_the_rest_is_served_within_a_second(
+    tmp_path: Path,
+) -> None:
+    async with replicas(4) as found, three(tmp_path, *found) as all_of, client() as http:
+        owner, *others = all_of.order("echo")
+        answers: list[tuple[float, float, httpx.Response]] = []
+
+        async def send(number: int) -> None:
+            began = time.monotonic()
+            answer = await http.post(others[number % 2].uri("echo"), json={"sleep": 0.02})
+            answers.append((began, time.monotonic(), answer))
+
+        killed = 0.0
+        async with asyncio.TaskGroup() as group:
+            for number in range(4 * RATE):
+                if number == 2 * RATE:
+                    assert owner.process is not None
+                    killed = time.monotonic()
+                    owner.process.kill()
+                group.create_task(send(number))
+                await asyncio.sleep(1 / RATE)
+        failed = [(began, answer) for began, _, answer in answers if answer.status_code != 200]
+        assert {answer.json()["reason"] for _, answer in failed} <= {"owner_failed"}
+        assert all(began < killed + 0.05 for began, _ in failed), "what came later was lost"
+        assert max(ended - began for began, ended, _ in answers) < 1
+        assert max(replica.running_most for replica in found) == 1
+
+
+@scenario
+async def test_when_all_routers_are_replaced_one_after_the_other_then_no_request_fails(
+    tmp_path: Path,
+) -> None:
+    async with replicas(4) as found, three(tmp_path, *found) as all_of, Balancer([]) as balancer:
+        balancer.ports = [router.port for router in all_of.routers.values()]
+        refused: list[httpx.Response] = []
+        sent, stop = 0, asyncio.Event()
+
+        async def load(keep_alive: int) -> None:
+            nonlocal sent
+            limits = httpx.Limits(max_keepalive_connections=keep_alive)
+            headers = {"authorization": f"Bearer {KEY}"}
+            async with httpx.AsyncClient(headers=headers, timeout=30, limits=limits, trust_env=False) as http:
+                while not stop.is_set():
+                    answer = await http.post(balancer.uri("echo"), json={"sleep": 0.02})
+                    sent += 1
+                    if answer.status_code != 200:
+                        refused.append(answer)
+
+        async with asyncio.TaskGroup() as group:
+            for number in range(6):
+                group.create_task(load(number % 2))
+            for name, router in all_of.routers.items():
+                all_of.know(*(all_of.routers.keys() - {name}))
+                assert router.process is not None
+                router.process.terminate()
+                balancer.ports.remove(router.port)
+                await asyncio.to_thread(router.process.wait, 60)
+                assert router.process.returncode == 0
+                router.start()
+                await router.up("echo", 4)
+                all_of.know(*all_of.routers)
+                balancer.ports.append(router.port)
+                for each in all_of.routers.values():
+                    await all_of.joined(each, 2)
+            stop.set()
+        assert [answer.text for answer in refused] == []
+        assert sent > 100
+        assert max(replica.running_most for replica in found) == 1
+
+
+@scenario
+async def test_a_router_takes_nothing_from_who_has_no_certificate_of_its_authority(tmp_path: Path) -> None:
+    async with replicas() as [replica], three(tmp_path, replica) as all_of, client() as http:
+        owner, other, _ = all_of.order("echo")
+        now = datetime.now(UTC)
+        foreign = issue(renewed({}, now) or {}, "a", now)
+        assert foreign is not None
+        certificate = tmp_path / "foreign.pem"
+        certificate.write_text(foreign.certificate)
+        for file in (None, certificate):
+            context = ssl.create_default_context()
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            if file is not None:
+                context.load_cert_chain(file)
+            headers = {"x-slipway-service": "echo"}
+            async with httpx.AsyncClient(verify=context, trust_env=False) as stranger:
+                uri = f"https://127.0.0.1:{owner.peer_port}/api/v1/service/echo/score"
+                with pytest.raises((httpx.TransportError, ssl.SSLError)):
+                    await stranger.post(uri, headers=headers)
+        assert replica.seen == []
+        assert (await http.post(other.uri("echo"), json={})).status_code == 200
+        key = other.directory / "peer.pem"
+        assert key.stat().st_mode & 0o777 == 0o600
+        assert replica.seen == [None]
+
+
+@scenario
+async def test_when_the_authority_is_lost_then_another_is_made_and_no_request_fails(tmp_path: Path) -> None:
+    async with replicas() as [replica], three(tmp_path, replica) as all_of, client() as http:
+        owner, other, _ = all_of.order("echo")
+        old = (other.directory / "authorities.pem").read_text()
+        all_of.first.folder.delete("Secret", "slipway", SECRET)
+
+        async def renewed_everywhere() -> bool | None:
+            assert (await http.post(other.uri("echo"), json={})).status_code == 200
+            texts = {(one.directory / "authorities.pem").read_text() for one in all_of.routers.values()}
+            return True if len(texts) == 1 and texts != {old} else None
+
+        await until(renewed_everywhere, 30, lambda: owner.log)

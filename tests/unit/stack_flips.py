@@ -139,7 +139,7 @@ FLIPS: Sequence[Flip] = (
     Flip("key-vault-closed", VAULT, fields("properties.enableSoftDelete"), False),
     Flip("router-internal", SERVICE, INTERNAL, None, "router"),
     Flip("router-tls", SERVICE, fields("spec.ports"), [{"name": "http", "port": 80}], "router"),
-    Flip("router-tls", DEPLOYMENT, (*POD, "volumes"), [], "router"),
+    Flip("router-tls", DEPLOYMENT, (*FIRST, "ports"), [], "router"),
     Flip("authentication-said", DEPLOYMENT, SERVING, '{"auth_enabled": false}', "diabetes"),
     Flip("authentication-said", DEPLOYMENT, SERVING, "{", "diabetes"),
     Flip("image-from-registry", DEPLOYMENT, (*FIRST, "image"), f"mcr.microsoft.com/a@{DIGEST}", "diabetes"),

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from slipway.settings.checks import warnings
+from tests.certificates import certificate
 from tests.unit.azure_stacks import (
     CLUSTER,
     ROUTED,
@@ -92,8 +93,11 @@ def test_a_region_that_is_newer_than_the_table_is_taken_with_a_warning() -> None
     ]
 
 
-SECRETS = ("slipway:router.tls_certificate", "slipway:router.tls_key")
-LABEL = {"tls": {"leaf_domain_label": "models"}}
+TLS_KEY = "slipway:router.tls_key"
+LABEL = {"tls": {"leaf_domain_label": "models", "http": "serve"}}
+CERTIFICATE = {
+    "tls": {"domains": ["models.example.com"], "certificate": certificate("*.example.com")[0].decode()}
+}
 DOMAINS = {"tls": {"domains": ["models.example.com"], "key_vault_certificate": "models"}}
 
 
@@ -144,6 +148,30 @@ DOMAINS = {"tls": {"domains": ["models.example.com"], "key_vault_certificate": "
         ),
         ({}, {"tls": {}}, "router.tls: domains or leaf_domain_label: TLS needs a name", "give one of them"),
         (
+            {},
+            {"tls": {"domains": ["a.example.com", "b.example.com"]}},
+            "router.tls.domains = a.example.com, b.example.com without a certificate",
+            "give certificate and its key, secrets, or key_vault_certificate",
+        ),
+        (
+            {},
+            {"tls": {"leaf_domain_label": "models"}},
+            "router.tls: leaf_domain_label = models without secrets: Azure's name brings no certificate",
+            "or set http: serve to have the name without TLS",
+        ),
+        (
+            {},
+            {"tls": {"leaf_domain_label": "models", "http": "serve", "acme_account": "acme"}},
+            "router.tls: acme_account = acme without secrets",
+            "name those that its certificates go to",
+        ),
+        (
+            {},
+            {"tls": DOMAINS["tls"] | {"secrets": ["models"]}},
+            "router.tls: key_vault_certificate = models with secrets",
+            "remove one of the two",
+        ),
+        (
             merged(ROUTED, {"dns": {"zone": "example.org"}}),
             DOMAINS,
             "router.tls.domains = models.example.com is not in azure.dns.zone = example.org",
@@ -192,31 +220,25 @@ def test_names_and_ways_that_go_together_are_accepted(change: Change, router: di
     assert lines(change, router=router) == []
 
 
-def test_a_name_of_ones_own_has_one_certificate() -> None:
-    own = {"tls": {"domains": ["models.example.com"]}}
-    assert lines({}, SECRETS, router=own) == []
-    assert lines({}, router=DOMAINS) == []
-    for given in ((), SECRETS[:1], SECRETS[1:]):
-        found = lines({}, given, router=own)
-        missing = [name for name in SECRETS if name not in given]
-        assert [line.partition(":")[2].partition(":")[0] for line in found] == [
-            name.removeprefix("slipway:") for name in missing
-        ]
-        assert all(f"pulumi config set --secret '{name}' < FILE" in "\n".join(found) for name in missing)
-    for router, reason in (
-        (DOMAINS, "router.tls.key_vault_certificate"),
-        (LABEL, "router.tls.leaf_domain_label"),
-        ({}, "router.tls.domains"),
-    ):
-        found = lines({}, SECRETS, router=router)
-        assert len(found) == 2
-        assert all(reason in line and "remove" in line for line in found)
+def test_a_certificate_has_its_key_and_is_for_the_domains() -> None:
+    assert lines({}, (TLS_KEY,), router=CERTIFICATE) == []
+    (line,) = lines({}, router=CERTIFICATE)
+    assert line.startswith(f"{TLS_KEY}: is required for `slipway:router.tls.certificate`")
+    assert line.endswith(f"run `pulumi config set --secret '{TLS_KEY}' < FILE`")
+    (line,) = lines({}, (TLS_KEY,), router=DOMAINS)
+    assert line.startswith(f"{TLS_KEY} = [secret] without `slipway:router.tls.certificate`")
+    other = {"tls": CERTIFICATE["tls"] | {"domains": ["models.example.com", "models.example.org"]}}
+    (line,) = lines({}, (TLS_KEY,), router=other)
+    assert "domains = models.example.org is not among certificate's names, *.example.com" in line
+    assert lines({}, (TLS_KEY,), router={"tls": other["tls"] | {"secrets": ["models"]}}) == []
+    (line,) = lines({}, (TLS_KEY,), router={"tls": CERTIFICATE["tls"] | {"certificate": "models.pem"}})
+    assert "must be a certificate in PEM" in line
 
 
 def test_a_platform_needs_no_certificate_of_a_router_that_is_another_stacks() -> None:
     own = {"tls": {"domains": ["models.example.com"]}}
     assert lines({}, router=own, layer="platform") == []
-    assert len(lines({}, router=own, layer="services", platform_stack="a/b/c")) == 2
+    assert len(lines({}, router=own, layer="services", platform_stack="a/b/c")) == 1
 
 
 def test_two_layers_are_two_stacks() -> None:

@@ -83,7 +83,7 @@ def numbers(blob: bytes) -> list[int]:
 
 def encoded(kept: Sequence[Entry | Request]) -> bytes:
     encoder = Encoder()
-    return b"".join(piece for one in kept for piece in encoder.encode(one))
+    return b"".join(map(encoder.encode, kept))
 
 
 @given(KEPT)

@@ -18,9 +18,9 @@ ZONE = "models.example.com"
 BLOB = "privatelink.blob.core.windows.net"
 HUB = f"{GROUP_ID.removesuffix('rg')}hub/providers/Microsoft.Network/privateDnsZones"
 ROUTER = {
-    "internal": {"internal": True, "tls": {"domains": [ZONE, f"eu.{ZONE}"]}},
-    "public": {"tls": {"domains": [ZONE]}},
-    "leaf": {"tls": {"leaf_domain_label": "models"}},
+    "internal": {"internal": True, "tls": {"domains": [ZONE, f"eu.{ZONE}"], "secrets": ["a"]}},
+    "public": {"tls": {"domains": [ZONE], "secrets": ["a"]}},
+    "leaf": {"tls": {"leaf_domain_label": "models", "http": "serve"}},
 }
 OF_STACK = {"own": "internal", "hub": "internal", "servers": "internal", "public": "public", "leaf": "leaf"}
 BODY = f"""
@@ -158,7 +158,7 @@ def test_servers_of_ones_own_are_told_each_name_and_whom_to_ask(graph: Graph) ->
 
 
 def test_without_a_zone_somebody_is_told_the_records_of_an_internal_router() -> None:
-    router = {"internal": True, "tls": {"domains": ["models.example.com"]}}
+    router = {"internal": True, "tls": {"domains": ["models.example.com"], "secrets": ["a"]}}
     assert own_zone(settings("leaf", router)) is None
     assert router_records(settings("leaf", router)).keys() == {"models.example.com"}
 

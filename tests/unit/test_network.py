@@ -207,9 +207,10 @@ def settings(**router: Any) -> Settings:
     ("given", "ports"),
     [
         (settings(), (80,)),
-        (settings(tls={"leaf_domain_label": "models"}), (80,)),
-        (settings(tls={"domains": ["models.example.com"]}), (80, 443)),
-        (settings(tls={"domains": ["models.example.com"]}, internal=True), ()),
+        (settings(tls={"leaf_domain_label": "models", "http": "serve"}), (80,)),
+        (settings(tls={"leaf_domain_label": "models", "secrets": ["a"]}), (80, 443)),
+        (settings(tls={"domains": ["models.example.com"], "secrets": ["a"]}), (80, 443)),
+        (settings(tls={"domains": ["models.example.com"], "secrets": ["a"]}, internal=True), ()),
         (settings(egress=ROUTED), ()),
         (settings(service_type="ClusterIP"), ()),
     ],

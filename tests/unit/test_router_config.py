@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from slipway.router.config import LUA, longest_ms, render
 from slipway.router.options import Options, Tls
-from slipway.router.state import Limits, Replica, Service, hashed, state_of
+from slipway.router.state import Limits, Replica, Service, State, hashed, state_of
 from slipway.versions import VersionOf
 
 OPTIONS = Options(objects=Path("/objects"), directory=Path("/run"))
@@ -63,23 +63,43 @@ def test_when_reuse_is_chosen_then_the_configuration_says_so(reuse: str, lines: 
     assert found == lines
 
 
+def frontend(state: State, options: Options) -> list[str]:
+    """Give the lines of where requests come in."""
+    config = render(state, options)["haproxy.cfg"]
+    text = config.partition("frontend _router")[2].partition("frontend")[0]
+    return [line.strip() for line in text.splitlines()]
+
+
 def test_requests_come_in_at_the_pods_address_and_at_its_loopback_where_port_forwards_come_from() -> None:
     options = Options(objects=Path("/objects"), directory=Path("/run"), address="10.244.0.7")
-    assert "bind 10.244.0.7:8080,127.0.0.1:8080 proto h1" in render(state_of(), options)["haproxy.cfg"]
+    binds = [line for line in frontend(state_of(), options) if ":8080" in line]
+    assert binds == ["bind 10.244.0.7:8080 proto h1 name http", "bind 127.0.0.1:8080 proto h1"]
     local = Options(objects=Path("/objects"), directory=Path("/run"))
-    assert "bind 127.0.0.1:8080 proto h1" in render(state_of(), local)["haproxy.cfg"]
+    assert "bind 127.0.0.1:8080 proto h1 name http" in frontend(state_of(), local)
 
 
-def test_when_there_is_a_certificate_then_requests_come_in_by_tls_too() -> None:
-    options = Options(
-        objects=Path("/objects"), directory=Path("/run"), address="fd00::1", tls=Tls(8443, Path("/etc/tls"))
+@pytest.mark.parametrize(
+    ("http", "rule"),
+    [
+        ("serve", None),
+        ("refuse", "http-request use-service lua.refuse_http if { so_name http }"),
+        ("redirect", "http-request use-service lua.redirect if { so_name http }"),
+    ],
+)
+def test_when_there_is_a_certificate_then_requests_come_in_by_tls_and_http_is_a_choice(
+    http: str, rule: str | None
+) -> None:
+    tls = Tls(8443, secrets=("a", "b"), http=http)
+    options = Options(objects=Path("/objects"), directory=Path("/run"), address="fd00::1", tls=tls)
+    state = State(certificates={"a": "PEM of a", "b": "PEM of b"})
+    lines = frontend(state, options)
+    bind = "bind [fd00::1]:8443,[::1]:8443 ssl crt tls-a.pem crt tls-b.pem alpn h2,http/1.1"
+    assert bind in lines
+    assert [line for line in lines if "so_name http" in line and "use-service" in line] == (
+        [rule] if rule else []
     )
-    config = render(state_of(), options)["haproxy.cfg"]
-    frontend = config.partition("frontend _router")[2].partition("frontend")[0]
-    assert [line.strip() for line in frontend.splitlines() if "bind [" in line] == [
-        "bind [fd00::1]:8080,[::1]:8080 proto h1",
-        'bind [fd00::1]:8443,[::1]:8443 ssl crt "/etc/tls" ssl-min-ver TLSv1.2 alpn http/1.1 proto h1',
-    ]
+    assert render(state, options)["tls-b.pem"] == "PEM of b"
+    assert not any(" ssl " in line for line in frontend(State(), options))
 
 
 def test_when_a_process_stops_then_it_is_given_the_longest_wait_scoring_and_uploads() -> None:

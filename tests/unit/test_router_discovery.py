@@ -120,46 +120,6 @@ def test_when_a_pod_is_not_ready_terminates_or_is_unknown_then_it_gets_no_reques
         assert state.services["echo"].replicas == frozenset()
 
 
-PEM = "-----BEGIN {0}-----\nQUJD\nREVG\n-----END {0}-----\n"
-CHAIN = PEM.format("CERTIFICATE") + PEM.format("CERTIFICATE")
-TLS_KEY = PEM.format("EC PRIVATE KEY")
-
-
-def tls(crt: str = CHAIN, key: str = TLS_KEY) -> Json:
-    data = {
-        "tls.crt": base64.b64encode(crt.encode()).decode(),
-        "tls.key": base64.b64encode(key.encode()).decode(),
-    }
-    return {"kind": "Secret", "metadata": {"name": "tls", "namespace": "slipway"}, "data": data}
-
-
-def test_when_the_router_has_a_certificate_then_it_is_taken_with_chain_and_key() -> None:
-    found = tls("Bag Attributes\n\n" + CHAIN.replace("\n", "\r\n"), PEM.format("EC PARAMETERS") + TLS_KEY)
-    state = discover(Objects(secrets=[secret(), found]), "tls")
-    assert state.certificate == CHAIN + TLS_KEY
-    assert state.ignored == ()
-    assert "QUJD" not in repr(state)
-
-
-@pytest.mark.parametrize(
-    ("secrets", "said"),
-    [
-        ([], "Secret tls: is missing: nobody can call by HTTPS until it is there"),
-        ([tls(key="no")], "Secret slipway/tls: tls.key holds no private key in PEM"),
-        ([tls(crt=TLS_KEY)], "Secret slipway/tls: tls.crt holds no certificate in PEM"),
-        ([tls() | {"data": {"tls.key": 7}}], "Secret slipway/tls: its data must map names to base64 texts"),
-        ([tls() | {"data": None}], "Secret slipway/tls: tls.crt holds no certificate in PEM"),
-        ([tls(key="-----BEGIN PRIVATE KEY-----\n\nquit\x00\n-----END PRIVATE KEY-----")], "tls.key holds no"),
-    ],
-)
-def test_when_a_certificate_cannot_be_read_then_it_is_told_without_it(secrets: list[Json], said: str) -> None:
-    state = discover(Objects(secrets=secrets), "tls")
-    assert state.certificate == ""
-    (line,) = map(str, state.ignored)
-    assert said in line
-    assert "QUJD" not in line
-
-
 @pytest.mark.parametrize("field", ["endpoints", "ports"])
 def test_when_a_slice_is_empty_then_there_is_no_replica_and_no_error(field: str) -> None:
     state = discover(Objects([deployment()], [endpoint_slice("10.0.0.1") | {field: None}], [secret()]))

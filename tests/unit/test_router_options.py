@@ -71,7 +71,9 @@ def test_when_a_port_and_a_folder_with_a_certificate_are_given_then_https_is_on(
 
 
 def test_when_a_port_and_a_secret_are_given_then_https_is_on() -> None:
-    assert from_environment(GIVEN | {"TLS_PORT": "8443", "TLS_SECRET": "tls"}).tls == Tls(8443, secret="tls")
+    assert from_environment(GIVEN | {"TLS_PORT": "8443", "TLS_SECRETS": "a b"}).tls == Tls(
+        8443, secrets=("a", "b")
+    )
 
 
 @pytest.mark.parametrize(
@@ -79,16 +81,16 @@ def test_when_a_port_and_a_secret_are_given_then_https_is_on() -> None:
     [
         {"TLS_PORT": "8443"},
         {"TLS_DIR": "/etc/slipway/tls"},
-        {"TLS_SECRET": "tls"},
-        {"TLS_PORT": "8443", "TLS_DIR": "/etc/slipway/tls", "TLS_SECRET": "tls"},
+        {"TLS_SECRETS": "tls"},
+        {"TLS_PORT": "8443", "TLS_DIR": "/etc/slipway/tls", "TLS_SECRETS": "tls"},
     ],
 )
 def test_when_half_of_https_is_given_then_the_other_is_asked_for(given: dict[str, str]) -> None:
-    with pytest.raises(Problems, match="TLS_PORT goes together with one of TLS_DIR and TLS_SECRET"):
+    with pytest.raises(Problems, match="TLS_PORT goes together with one of TLS_DIR and TLS_SECRETS"):
         from_environment(GIVEN | given)
 
 
-@pytest.mark.parametrize("names", [(), ("tls.key",), ("models.ocsp", "models.issuer")])
+@pytest.mark.parametrize("names", [(), ("tls.key",)])
 def test_when_a_folder_has_no_certificate_then_the_error_says_what_belongs_there(
     names: tuple[str, ...], tmp_path: Path
 ) -> None:

@@ -84,7 +84,7 @@ def test_secret_keys_are_taken_for_services_that_exist() -> None:
     )
     assert "did you mean `abc`?" in lines_of(services, ("slipway:abd.primary_key",))[0]
     assert "needs a primary one" in lines_of(services, ("slipway:abc.secondary_key",))[0]
-    assert "the router's certificate are secret" in lines_of(services, ("slipway:ruoter",))[0]
+    assert "only keys are secret here" in lines_of(services, ("slipway:ruoter",))[0]
     assert "nothing can be encrypted here or inside" in lines_of(services, ("slipway:router",))[0]
 
 

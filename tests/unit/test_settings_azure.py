@@ -350,7 +350,13 @@ def test_a_plain_key_of_the_router_is_refused_with_the_command_and_not_repeated(
 
 @pytest.mark.parametrize(
     "router",
-    [{"tls": {"pem": PEM}}, {"tls": {"domains": PEM}}, {"image": [PEM]}, {"tls": {"domains": [PEM]}}],
+    [
+        {"tls": {"pem": PEM}},
+        {"tls": {"domains": PEM}},
+        {"image": [PEM]},
+        {"tls": {"domains": [PEM]}},
+        {"tls": {"domains": ["a.example.com"], "certificate": PEM}},
+    ],
 )
 def test_a_key_is_not_repeated_wherever_it_is_put(router: dict[str, Any]) -> None:
     found = lines({}, router=router)

@@ -152,7 +152,8 @@ def test_no_subnet_moves_when_another_joins(before: set[str], more: set[str]) ->
 @settings(max_examples=50)
 @given(change=stacks(), replicas=st.integers(1, 3), label=st.booleans())
 def test_settings_survive_json(change: dict[str, Any], replicas: int, label: bool) -> None:
-    router = {"tls": {"leaf_domain_label": "models"}} if label and "egress" not in change else {}
+    named = {"tls": {"leaf_domain_label": "models", "http": "serve"}}
+    router = named if label and "egress" not in change else {}
     keys: dict[str, Any] = {"router": router, "webservices": [SERVICE | {"num_replicas": replicas}]}
     assume(not lines(change, **keys))
     original = read(change, **keys)

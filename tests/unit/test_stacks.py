@@ -22,6 +22,7 @@ from slipway.engine.graph import secrets
 from slipway.engine.sdk import mistakes
 from slipway.plan import to_json
 from slipway.roles import Role
+from tests.certificates import certificate
 from tests.unit.azure_stacks import (
     GROUP,
     SMALLEST,
@@ -251,10 +252,10 @@ LIMITED: Config = {"deployer_ranges": ["203.0.113.0/24"]}
 PRIVATE: Config = {"private": True}
 SECURE = {"secure": "v1:abc:def"}
 PLAIN: Config = {}
-LEAF: Config = {"slipway:router": {"tls": {"leaf_domain_label": "models"}}}
+LEAF: Config = {"slipway:router": {"tls": {"leaf_domain_label": "models", "http": "serve"}}}
+PUBLIC = certificate("models.example.com")[0].decode()
 SECRET: Config = {
-    "slipway:router": {"tls": {"domains": ["models.example.com"]}},
-    "slipway:router.tls_certificate": SECURE,
+    "slipway:router": {"tls": {"domains": ["models.example.com"], "certificate": PUBLIC}},
     "slipway:router.tls_key": SECURE,
 }
 VAULT: Config = {
@@ -373,7 +374,7 @@ def test_what_a_cluster_may_do_follows_from_its_roles(variants: Variants) -> Non
 
 @pytest.mark.parametrize(
     ("variant", "variable", "volume"),
-    [("kubenet, our firewall", "TLS_SECRET", None), ("node subnet, their firewall", "TLS_DIR", "csi")],
+    [("kubenet, our firewall", "TLS_SECRETS", None), ("node subnet, their firewall", "TLS_DIR", "csi")],
 )
 def test_a_certificate_of_ours_is_watched_and_the_key_vaults_is_mounted(
     variants: Variants, variant: str, variable: str, volume: str | None
@@ -383,8 +384,8 @@ def test_a_certificate_of_ours_is_watched_and_the_key_vaults_is_mounted(
     )
     spec: Any = router.inputs["spec"]
     pod: Any = spec["template"]["spec"]
-    names = {one["name"] for one in pod["containers"][0]["env"]}
-    assert {"TLS_PORT", variable} == {name for name in names if name.startswith("TLS_")}
+    names = {one["name"] for one in pod["containers"][0]["env"] if one["name"].startswith("TLS_")}
+    assert names == {"TLS_PORT", "TLS_HTTP", "TLS_DOMAINS", variable}
     assert [key for one in pod["volumes"] if one["name"] == "tls" for key in one if key != "name"] == (
         [volume] if volume else []
     )

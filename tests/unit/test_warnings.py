@@ -7,6 +7,7 @@ import pytest
 
 from slipway.settings import Settings
 from slipway.settings.checks import warnings
+from tests.certificates import DAY, certificate
 from tests.unit.azure_stacks import (
     CLUSTER,
     GROUP,
@@ -23,7 +24,7 @@ from tests.unit.azure_stacks import (
 )
 
 TODAY = datetime.date(2026, 11, 24)
-LABEL = {"tls": {"leaf_domain_label": "models"}}
+LABEL = {"tls": {"leaf_domain_label": "models", "http": "serve"}}
 Change = dict[str, Any]
 
 
@@ -159,9 +160,29 @@ def test_after_its_date_kubenet_is_named_as_retired() -> None:
     assert "has been retired since 2028-03-31" in on
 
 
-def test_a_leaf_label_brings_no_certificate() -> None:
+def test_a_leaf_label_without_a_certificate_is_http() -> None:
     (line,) = said({}, router=LABEL)
-    assert line.startswith("router.tls.leaf_domain_label = models: the name is Azure's, but no certificate")
+    assert line.startswith("router.tls.leaf_domain_label = models without secrets: clients use http")
+    assert said({}, router={"tls": {"leaf_domain_label": "models", "secrets": ["models"]}}) == []
+
+
+@pytest.mark.parametrize(
+    ("ends", "line"),
+    [
+        (datetime.date(2026, 10, 1), "has expired on 2026-10-01; renew it"),
+        (datetime.date(2026, 11, 30), "expires on 2026-11-30, in 9 days; renew it"),
+        (datetime.date(2027, 3, 1), None),
+    ],
+)
+def test_the_plan_says_when_a_certificate_of_its_file_ends(ends: datetime.date, line: str | None) -> None:
+    end = datetime.datetime.combine(ends, datetime.time(), datetime.UTC)
+    public, _ = certificate("a.example.com", begins=end - 365 * DAY, ends=end)
+    router = {"tls": {"domains": ["a.example.com"], "certificate": public.decode()}}
+    stack = {"kubernetes": {"context": "kind"}, "router": router}
+    on = datetime.date(2026, 11, 21)
+    assert warnings(Settings.model_validate(stack), on) == (
+        [f"router.tls.certificate for a.example.com, 127.0.0.1: {line}"] if line else []
+    )
 
 
 def test_when_not_all_replicas_fit_then_the_first_limit_is_named() -> None:

@@ -23,8 +23,21 @@ def _without_azure(settings: Settings) -> Iterator[str]:
             if getattr(tls, name) is not None:
                 yield (
                     f"router.tls.{name} = {getattr(tls, name)} without azure: it is Azure's; give domains, "
-                    "and certificate and key as secrets"
+                    "and certificate or secrets"
                 )
+
+
+def _certificate(settings: Settings) -> Iterator[str]:
+    tls = settings.router.tls
+    if tls is None or tls.leaf_domain_label is not None:
+        return
+    if settings.layer == "platform":  # there the router is the other stack's
+        return
+    if tls.domains and not (tls.certificate or tls.key_vault_certificate or tls.secrets):
+        yield (
+            f"router.tls.domains = {', '.join(tls.domains)} without a certificate: give certificate and its "
+            "key, secrets, or key_vault_certificate"
+        )
 
 
 def _balancer(settings: Settings) -> Iterator[str]:
@@ -101,4 +114,4 @@ def _zone(settings: Settings) -> Iterator[str]:
         )
 
 
-RULES = (_without_azure, _balancer, _leaf_label, _behind_firewall, _address, _zone)
+RULES = (_without_azure, _certificate, _balancer, _leaf_label, _behind_firewall, _address, _zone)

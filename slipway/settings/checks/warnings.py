@@ -6,6 +6,7 @@ import datetime
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from slipway.certificates import read
 from slipway.settings import capacity, regions
 from slipway.settings.azure import Azure
 from slipway.settings.checks.nodes import at
@@ -36,9 +37,11 @@ def warnings(settings: Settings, today: datetime.date, *, deploys: bool = False)
     """
     azure = settings.azure
     if azure is None:
-        return [*_impatient(settings), *(_unpullable(settings) if deploys else ())]
+        found = [*_impatient(settings), *_certificate(settings, today)]
+        return [*found, *(_unpullable(settings) if deploys else ())]
     return [
         *_impatient(settings),
+        *_certificate(settings, today),
         *_retiring(azure, today),
         *_places(azure),
         *_access(settings, azure),
@@ -48,6 +51,19 @@ def warnings(settings: Settings, today: datetime.date, *, deploys: bool = False)
         *_nodes(azure),
         *_room(settings, azure),
     ]
+
+
+def _certificate(settings: Settings, today: datetime.date) -> Iterator[str]:
+    """Say when the certificate of the stack file ends; those in a cluster or key vault are unknown here."""
+    tls = settings.router.tls
+    if tls is None or tls.certificate is None:
+        return
+    certificate = read(tls.certificate)
+    end, what = certificate.ends.date(), f"router.tls.certificate for {', '.join(certificate.names)}"
+    if end <= today:
+        yield f"{what}: has expired on {end}; renew it"
+    elif certificate.nears.date() <= today:
+        yield f"{what}: expires on {end}, in {(end - today).days} days; renew it"
 
 
 def _impatient(settings: Settings) -> Iterator[str]:
@@ -131,10 +147,10 @@ def _access(settings: Settings, azure: Azure) -> Iterator[str]:
             "which takes Azure up to five minutes; run `pulumi up` again if it ends in Forbidden, or name a "
             "group of yours"
         )
-    if tls is not None and tls.leaf_domain_label is not None:
+    if tls is not None and not tls.encrypts:
         yield (
-            f"router.tls.leaf_domain_label = {tls.leaf_domain_label}: the name is Azure's, but no "
-            "certificate comes with it in this version: clients use http"
+            f"router.tls.leaf_domain_label = {tls.leaf_domain_label} without secrets: clients use http, and "
+            "keys and rows can be read on the way; docs/tls.md says how to get a certificate by ACME"
         )
 
 
