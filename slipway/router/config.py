@@ -95,7 +95,7 @@ def render(state: State, options: Options) -> dict[str, str]:
         reuse=_reuse(options),
         stall_ms=STALL_MS,
         token_socket=TOKEN_SOCKET,
-        track="\n  ".join(auth.track()),
+        track=auth.TRACK,
         upload_buffer=UPLOAD_BUFFER,
         upload_ms=UPLOAD_MS,
         upload_rate=options.minimum_upload_rate,

@@ -67,8 +67,9 @@ async def test_odd_requests_crash_nothing_reach_no_model_without_a_key_and_pass_
     async with await closed.start(), await unlocked.start(), running(tmp_path) as router:
         router.deploy("echo", closed, replica_max_concurrent_requests=AT_ONCE)
         router.deploy("tokens", closed, auth_enabled=False, token_auth_enabled=True)
-        limits = {"replica_max_concurrent_requests": AT_ONCE}
-        router.deploy("open", unlocked, keys=None, auth_enabled=False, **limits)
+        router.deploy(
+            "open", unlocked, keys=None, auth_enabled=False, replica_max_concurrent_requests=AT_ONCE
+        )
         router.start()
         for name in ("echo", "tokens", "open"):
             await router.up(name, 1)
