@@ -2,8 +2,10 @@
 
 Each stands on one core and passes the same small POST to a replica that does nothing (HAProxy itself).
 Cases: `close`, the router's default, opens a connection to the replica for each request; `reuse` keeps them;
-`all on` adds HTTPS and 1,000 services, each with a replica, asked in turn (HAProxy alone has but one).
-`peers` are other proxies with a key and a limit, as far as they can; they keep connections.
+`all on` adds HTTPS and 1,000 services, each with a replica, asked in turn; HAProxy alone has these too, and
+looks each second whether their ports answer.
+`peers` are other proxies with a key and a limit, as far as they can; they keep connections, so the router
+is among them as it is by default, which the bar is about, and keeping them, too.
 
 throughput: requests a second of a busy core, by wrk. With fewer than three cores client and replica share one
 and may be the limit, so requests for each second of the proxy's own processor time count as well. added p50,
@@ -74,9 +76,11 @@ defaults
   {reuse}
 frontend bare
   bind 127.0.0.1:{port} {tls}
-  default_backend replica
-backend replica
-  server replica 127.0.0.1:{replica}
+  {rule}
+"""
+BARE_BACKEND = """
+backend {name}
+  server replica 127.0.0.1:{replica} {check}
 """
 
 
@@ -90,13 +94,23 @@ class Case:
     services: int = 1
     peers: bool = False
 
+    @property
+    def names(self) -> list[str]:
+        """Give its services."""
+        return [f"model-{number}" for number in range(self.services)]
+
+    @property
+    def ours(self) -> dict[str, bool]:
+        """Give whether each router that takes part keeps its connections to replicas."""
+        return {"ours": self.reuse} | ({"ours, reuse": True} if self.peers else {})
+
 
 CASES = (
     Case("close"),
     Case("reuse", reuse=True),
     Case("close, all on", tls=True, services=SERVICES),
     Case("reuse, all on", reuse=True, tls=True, services=SERVICES),
-    Case("peers", reuse=True, peers=True),
+    Case("peers", peers=True),
 )
 PEERS = [peer.name for peer in router_peers.PEERS if peer.queues]
 
@@ -107,6 +121,10 @@ class Proxy:
 
     url: str
     pid: int
+
+    @classmethod
+    def at(cls, scheme: str, port: int, pid: int) -> "Proxy":
+        return cls(f"{scheme}://127.0.0.1:{port}{PATH}", pid)
 
 
 @dataclass(frozen=True)
@@ -121,35 +139,50 @@ class Run:
 def proxies(case: Case, root: Path) -> Generator[dict[str, Proxy]]:
     """Start the router, HAProxy alone, the other proxies, and the replica that all pass requests to."""
     proxy_cores, replica_cores, _ = cores()
-    path, replica, bare = binary.find(), free_port(), free_port()
-    option = "http-reuse always" if case.reuse else "option http-server-close"
-    pem = root / "tls" / "tls.pem"
-    tls = f"ssl crt {pem} ssl-min-ver TLSv1.2 alpn http/1.1" if case.tls else ""
-    config = BARE.format(port=bare, replica=replica, reuse=option, tls=tls)
-    variables = {"SLIPWAY_HTTP_REUSE": "always" if case.reuse else "never"}
-    if case.tls:
-        variables |= {"TLS_PORT": str(free_port()), "TLS_DIR": str(pem.parent)}
-    router = Router(root / case.name, proxy_cores, **variables)
-    names = [f"model-{number}" for number in range(case.services)]
-    for name in names:
-        router.deploy(name, [replica], replica_max_concurrent_requests=router_peers.CONCURRENCY)
+    path, replica, port = binary.find(), free_port(), free_port()
+    scheme = "https" if case.tls else "http"
     with contextlib.ExitStack() as stack:
-        alone = stack.enter_context(haproxy(path, REPLICA.format(port=replica), replica, replica_cores))
-        proxy = stack.enter_context(haproxy(path, config, bare, proxy_cores))
-        stack.enter_context(router).up(*names, replicas=1, seconds=120)
-        scheme, port = ("https", int(variables["TLS_PORT"])) if case.tls else ("http", router.port)
-        found = {
-            "direct": Proxy(f"http://127.0.0.1:{replica}{PATH}", alone.pid),
-            "bare": Proxy(f"{scheme}://127.0.0.1:{bare}{PATH}", proxy.pid),
-            "ours": Proxy(f"{scheme}://127.0.0.1:{port}{PATH}", router.pid),
-        }
+        alone = haproxy(path, REPLICA.format(port=replica), replica, replica_cores)
+        found = {"direct": Proxy.at("http", replica, stack.enter_context(alone).pid)}
+        proxy = haproxy(path, bare(case, port, replica, root), port, proxy_cores)
+        found["bare"] = Proxy.at(scheme, port, stack.enter_context(proxy).pid)
+        for name, reuse in case.ours.items():
+            router, port = ours(case, reuse, replica, root / f"{case.name}, {name}")
+            stack.enter_context(router).up(*case.names, replicas=1, seconds=120)
+            found[name] = Proxy.at(scheme, port, router.pid)
         for peer in router_peers.PEERS if case.peers else ():
             port = free_port()
             command, environment = peer.prepare(root / peer.name, port, replica)
             process = stack.enter_context(running(command, proxy_cores, environment=environment))
             wait_for(lambda port=port: listens(port), peer.name)
-            found[peer.name] = Proxy(f"http://127.0.0.1:{port}{PATH}", process.pid)
+            found[peer.name] = Proxy.at("http", port, process.pid)
         yield found
+
+
+def bare(case: Case, port: int, replica: int, root: Path) -> str:
+    """Give HAProxy's configuration: what passes requests on, and nothing else."""
+    one = case.services == 1
+    config = BARE.format(
+        port=port,
+        reuse="http-reuse always" if case.reuse else "option http-server-close",
+        tls=f"ssl crt {root}/tls/tls.pem ssl-min-ver TLSv1.2 alpn http/1.1" if case.tls else "",
+        rule=f"default_backend {case.names[0]}" if one else "use_backend %[path,field(5,/)]",
+    )
+    check = "" if one else "check inter 1s"
+    return config + "".join(
+        BARE_BACKEND.format(name=name, replica=replica, check=check) for name in case.names
+    )
+
+
+def ours(case: Case, reuse: bool, replica: int, folder: Path) -> tuple[Router, int]:
+    """Give a router that is to be started, and the port that is to be asked."""
+    variables = {"SLIPWAY_HTTP_REUSE": "always" if reuse else "never"}
+    if case.tls:
+        variables |= {"TLS_PORT": str(free_port()), "TLS_DIR": str(folder.parent / "tls")}
+    router = Router(folder, cores()[0], **variables)
+    for name in case.names:
+        router.deploy(name, [replica], replica_max_concurrent_requests=router_peers.CONCURRENCY)
+    return router, int(variables.get("TLS_PORT", router.port))
 
 
 def measure(script: Path, proxy: Proxy, seconds: float) -> Run:

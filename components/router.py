@@ -300,7 +300,7 @@ def _pod(
                 readiness_probe=probe(
                     http_get=k8s.core.v1.HTTPGetActionArgs(path="/ready", port="admin"),
                     period_seconds=1,
-                    timeout_seconds=2,
+                    timeout_seconds=1,
                     failure_threshold=3,
                 ),
                 volume_mounts=mounts,

@@ -8,9 +8,9 @@ import asyncio
 import contextlib
 import json
 import os
-import re
 import secrets
 import string
+import urllib.parse
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -143,8 +143,7 @@ def _token(url: str, name: str, login: str) -> dict[str, str]:
     """Ask the router for a token. Raises LocalError also where the login could be read on its way."""
     from slipway.running.backend import token_uri
 
-    scheme, _, host = url.partition("://")
-    if scheme != "https" and not re.match(r"(127\.|localhost[:/]|\[::1\])", f"{host}/"):
+    if not _unreadable(url):
         raise LocalError(
             f"{url} is not https: your login to Kubernetes could be read on its way there",
             "set router.tls; or go by `kubectl port-forward` and --url http://127.0.0.1:PORT",
@@ -214,6 +213,15 @@ def _refusal(code: int, body: str) -> str:
 def _refusal_hint(code: int, name: str) -> str:
     hints = {401: f"slipway keys {name}", 403: FORBIDDEN, 404: "slipway status", 502: f"slipway logs {name}"}
     return hints.get(code, "")
+
+
+def _unreadable(url: str) -> bool:
+    """Tell whether nobody reads on the way there what is sent."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme == "https" or parts.hostname in ("localhost", "127.0.0.1", "::1")
 
 
 def _text(file: Path) -> str:

@@ -83,11 +83,14 @@ class Spool:
         return journal.counts_of(self._cells)
 
     def offer(self, content: Sequence[Union[Entry, Request]], rows: int, size: int) -> bool:
-        """Collect what has so many rows and bytes, all of it or nothing; say which. Never waits."""
+        """Collect what has so many rows and bytes, all of it or nothing; say which.
+
+        Never waits, but for the first ones, which are counted in the journal like all others.
+        """
         size += OVERHEAD
         with self._lock:
             if self._thread is None:
-                self._open_journal()  # here, so that already these rows are counted if the process is killed
+                self._open_journal()
                 self._thread = threading.Thread(target=self._work, name="collect", daemon=True)
                 self._thread.start()
             self._cells[ACCEPTED] += rows

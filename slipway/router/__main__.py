@@ -46,6 +46,7 @@ def main() -> int:
         haproxy = HAProxy(binary.find())
         os.umask(0o077)
         options = dataclasses.replace(options, files=_allow_files(options.files))
+        _write_no_cores()
         options.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.chdir(options.directory)  # HAProxy's sockets have relative names
         asyncio.run(_run(options, haproxy))
@@ -100,6 +101,13 @@ def _allow_files(enough: int) -> int:
     with contextlib.suppress(ValueError, OSError):  # macOS has a lower limit that it does not tell
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     return enough if most == resource.RLIM_INFINITY else min(most, enough)
+
+
+def _write_no_cores() -> None:
+    """Let no crash write keys to a disk, HAProxy's neither; 0 would not keep cores from a pipe (core(5))."""
+    _, most = resource.getrlimit(resource.RLIMIT_CORE)
+    least = 1 if most else 0
+    resource.setrlimit(resource.RLIMIT_CORE, (least, least))
 
 
 def _claim(address: str, port: int) -> None:

@@ -15,6 +15,7 @@ KEYS = "keys.map"
 ALGORITHM = "RS256"
 """Of the signatures that are quick to make or to verify, the one that is quick to verify."""
 TOO_MANY = "too_many_failures"
+TRACK = "http-request track-sc0 var(txn.client),ipmask(32,64) table _failures"
 FAILURES, FAILURE_SECONDS = 20, 10
 """So many refusals of an address in so many seconds before they are 429."""
 
@@ -32,7 +33,7 @@ def rules(service: Service, kids: Iterable[str]) -> list[str]:
     return [
         "acl own fe_id 2",
         *checks,
-        f"http-request track-sc0 var(txn.client),ipmask(32,64) table _failures if {refused}",
+        f"{TRACK} if {refused}",
         f"http-request sc-inc-gpc0(0) if {refused}",
         f"http-request set-var(txn.refused) str({TOO_MANY}) if {refused} {{ sc0_gpc0_rate gt {FAILURES} }}",
         "http-request return status 429 content-type application/json "

@@ -15,7 +15,7 @@ from operator import attrgetter
 from slipway.sizing.replicas import replicas_needed
 from slipway.spec import Serving
 
-MEAN_SECONDS = 45.0
+MEAN_SECONDS = 60.0
 """The load is the mean over so long, unless a shorter window proves that it is more or less."""
 WINDOWS = (1.0, 2.0, 4.0, 8.0, 16.0)
 """The shorter windows, in seconds."""
@@ -76,6 +76,8 @@ class History:
     """When how many replicas were needed, without what a later time needed as well; oldest first."""
     since: float
     """When what is known begins."""
+    started: int
+    """Replicas that have started, those too that take no requests at the moment."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ def remember(history: History | None, sample: Sample, decision: Decision | None 
     Nothing from before a gap of more than `STALE_SECONDS` is kept.
     """
     if history is None or not 0 <= sample.at - history.latest.at <= STALE_SECONDS:
-        return History(sample, (Total(sample.at),), (), sample.at)
+        return History(sample, (Total(sample.at),), (), sample.at, min(sample.ready, sample.replicas))
     last = history.totals[-1]
     held = sample.busy + (sample.queued if sample.service_seconds is None else 0)
     busy = last.busy + held * (sample.at - last.at)
@@ -109,7 +111,8 @@ def remember(history: History | None, sample: Sample, decision: Decision | None 
     if decision is not None and decision.load is not None:
         higher = (one for one in needs if one[1] > decision.needed and decision.at - one[0] < HOLD_SECONDS)
         needs = (*higher, (decision.at, decision.needed))
-    return History(sample, (*totals, total), needs, history.since)
+    started = min(max(history.started, sample.ready), sample.replicas)
+    return History(sample, (*totals, total), needs, history.since, started)
 
 
 def decide(history: History, serving: Serving, now: float) -> Decision:
@@ -147,14 +150,14 @@ def _fewer(history: History, needed: int, nearly: int, now: float) -> tuple[int,
 
     Those that have not started are not held, but stay while a little more load would need them.
     """
-    asked, ready = history.latest.replicas, max(history.latest.ready, 1)
+    asked, started = history.latest.replicas, max(history.started, 1)
     if needed >= asked:
         return asked, "keep: needed"
     if now - history.since < MEAN_SECONDS:
         return asked, f"keep: seen for less than {MEAN_SECONDS:g} s"
     past = max((count for at, count in history.needs if now - at < HOLD_SECONDS), default=0)
-    starting = min(past, nearly) if ready < asked else 0
-    kept = max(needed, min(past, ready), starting)
+    starting = min(past, nearly) if started < asked else 0
+    kept = max(needed, min(past, started), starting)
     if kept >= asked:
         return asked, f"keep: needed in the last {HOLD_SECONDS:g} s"
     return kept, f"remove: not needed for {HOLD_SECONDS:g} s"
@@ -175,15 +178,25 @@ def _load(totals: tuple[Total, ...], service_seconds: float | None) -> tuple[flo
         span, arrivals = latest.at - first.at, latest.arrivals - first.arrivals
         if not span:
             break
-        work = max(arrivals * (service_seconds or 0.0), latest.busy - first.busy)
-        chance = PROOF * math.sqrt(arrivals)
-        if window == MEAN_SECONDS:
-            mean = work / max(span, window), window  # before the first sample there was nothing
-        elif arrivals > chance:
-            low = max(low, (work / span * (1 - chance / arrivals), window))
+        busy = latest.busy - first.busy
+        if service_seconds is None:
+            count = max(arrivals, 1)
+            seconds = busy / count
+        else:
+            count, seconds = max(arrivals, _bounds(busy / service_seconds)[0]), service_seconds
+        least, most = _bounds(count)
+        mean = count * seconds / max(span, window), window  # before the first sample there was nothing
+        if window != MEAN_SECONDS:
+            low = max(low, (least * seconds / span, window))
         if service_seconds is not None:
-            high = min(high, ((work + (chance + PROOF**2) * service_seconds) / span, window))
+            high = min(high, (most * seconds / span, window))
     return max(low, min(mean, high))
+
+
+def _bounds(count: float) -> tuple[float, float]:
+    """Give the least and the most that so many are on average, if chance moves them by PROOF deviations."""
+    middle, half = math.sqrt(count + PROOF**2 / 4), PROOF / 2
+    return (middle - half) ** 2, (middle + half) ** 2
 
 
 def _index(totals: tuple[Total, ...], at: float) -> int:

@@ -21,7 +21,7 @@ from slipway.router.auth import KEYS, public_file
 from slipway.router.options import Options
 from slipway.router.ownership import before
 from slipway.router.state import Replica, Service, State
-from slipway.versions import MODEL_DEPLOYMENT, WHOLE, VersionOf, shares
+from slipway.versions import MODEL_DEPLOYMENT, VersionOf, shares
 
 CONFIG = "haproxy.cfg"
 ROUTES = "routes.map"
@@ -95,17 +95,16 @@ def render(state: State, options: Options) -> dict[str, str]:
         reuse=_reuse(options),
         stall_ms=STALL_MS,
         token_socket=TOKEN_SOCKET,
+        track=auth.TRACK,
         upload_buffer=UPLOAD_BUFFER,
         upload_ms=UPLOAD_MS,
         upload_rate=options.minimum_upload_rate,
         version_header=MODEL_DEPLOYMENT,
-        whole=WHOLE,
     )
     backends = servers(state)
     config = shared + _servers(backends[PEERS])
-    config += "".join(
-        _backend(service, state.token_keys) + _servers(backends[service.name]) for service in services
-    )
+    for service in services:
+        config += _backend(service, state.token_keys) + _servers(backends[service.name])
     files = {CONFIG: config} | {name: _lines(entries) for name, entries in maps(state).items()}
     files |= {public_file(kid): pem for kid, pem in state.token_keys.items()}
     if state.identity is not None:

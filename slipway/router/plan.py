@@ -1,9 +1,9 @@
 """How a running HAProxy becomes what is wanted: `plan(running, wanted) -> Noop | Commands | Reload`. Pure.
 
-Replicas, other routers and the entries of maps change by commands, and a certificate by those of `renewal`.
-Everything else needs a new configuration, and a reload: a service that comes or goes, or whose limits change, a
-certificate that was not there before, and by what the routers know each other. Every command carries the exact
-reply it must get.
+Replicas, other routers and the entries of maps change by commands, a certificate by those of `renewal`.
+Everything else needs a new configuration, and a reload: a service that comes or goes, or whose limits change,
+a certificate that was not there before, and by what the routers know each other. Every command carries the
+exact reply it must get.
 
 A server that leaves is first put into maintenance, where it finishes what it has, and is deleted when it
 is idle; until then it is in `Running.leaving`, and comes back by one command.

@@ -113,7 +113,7 @@ local function refusal(request, given)
   proxy = proxy or service and service:match("^%l") and core.backends[service]
   local name = service and #service <= 63 and ('"' .. service .. '"') or "null"
   local queued = proxy and request.f:queue(service) or 0
-  local pinned = reason == "unknown_version" and request:get_var("txn.pinned"):match("^[%w%-]+$")
+  local pinned = reason == "unknown_version" and request.headers["azureml-model-deployment"][0]:match("^[%w%-]+$")
   return string.format('{"reason":"%s","message":"%s","service":%s,%s"replicas":%d,"queued":%d}', reason, SENTENCES[reason],
     name, pinned and #pinned <= 63 and ('"version":"' .. pinned .. '",') or "", proxy and proxy:get_srv_act() or 0, queued)
 end
@@ -182,28 +182,47 @@ core.register_action("await_hold", { "http-req" }, function(txn)
   end
 end)
 
--- DRAW:SERVICE=PARTS,...,lua.version: the version to which a request goes. The parts sum up to the whole out of which
--- DRAW is. A version without a replica that is up gets nothing: its part goes to the default, which is the first; if
--- that has none itself, to the others in proportion; if none has any, to the default, where it waits.
-core.register_converters("version", function(text)
-  local draw, list = text:match("^(%d+):(.*)$")
-  local names, parts, whole, up, default = {}, {}, 0, 0, nil
-  for name, part in list:gmatch("([^=,]+)=(%d+)") do
-    default, part = default or name, tonumber(part)
+local traffic, traffics = {}, 0 -- what values of `versions.map` mean, by value, and how many are known
+
+local function read_traffic(text)
+  if traffics == 1000 then traffic, traffics = {}, 0 end
+  local versions, whole = {}, 0
+  for name, part in text:gmatch("([^=,]+)=(%d+)") do
+    part = tonumber(part)
     whole = whole + part
-    local proxy = core.backends[name]
-    if proxy and proxy:get_srv_act() > 0 then
-      names[#names + 1], parts[#parts + 1] = name, part
-      up = up + part
-    end
+    versions[#versions + 1] = { name = name, part = part, proxy = core.backends[name] }
   end
-  if names[1] == default then parts[1], up = parts[1] + whole - up, whole end
-  local place = tonumber(draw) * up // whole
-  for index, name in ipairs(names) do
-    place = place - parts[index]
-    if place < 0 then return name end
+  versions.whole = whole
+  traffic[text], traffics = versions, traffics + 1
+  return versions
+end
+
+local function is_up(version)
+  return version.proxy and version.proxy:get_srv_act() > 0
+end
+
+-- One of some versions by chance, in proportion to their parts, which sum up to `whole`.
+local function drawn(versions, whole)
+  local place = math.random(whole)
+  for _, version in ipairs(versions) do
+    place = place - version.part
+    if place <= 0 then return version end
   end
-  return default
+end
+
+-- SERVICE=PARTS,...,lua.version: the version to which a request goes. One without a replica that is up gets nothing: its
+-- part goes to the default, which is the first; if that has none itself, to the others in proportion; if none has any, to
+-- the default, where it waits.
+core.register_converters("version", function(text)
+  local versions = traffic[text] or read_traffic(text)
+  local version, default = drawn(versions, versions.whole), versions[1]
+  if is_up(version) then return version.name end
+  if is_up(default) then return default.name end
+  local up, whole = {}, 0
+  for _, other in ipairs(versions) do
+    if is_up(other) then up[#up + 1], whole = other, whole + other.part end
+  end
+  return (whole > 0 and drawn(up, whole) or default).name
 end)
 
 -- http-response lua.failed: the replica explains this one itself; here it is counted, and gets v1's status.

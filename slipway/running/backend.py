@@ -23,6 +23,7 @@ from slipway.local.state import LocalError
 from slipway.spec import ROUTER, SERVING
 
 COMPONENT = "app.kubernetes.io/component"
+ROUTER_DEPLOYMENT = "slipway-router"
 SWAGGER_SECONDS = 1.0
 
 
@@ -193,7 +194,7 @@ def token_uri(url: str, name: str) -> str:
 def loads(reports: Sequence[Object]) -> dict[str, Object]:
     """Give what all routers together say of each web service, from the `/status` of each.
 
-    A replica is served where every router sends requests to it.
+    A replica is served where every router sends requests to it. What they warn of is the router's own error.
     """
     services: list[dict[str, Object]] = [report["services"] for report in reports]
     found: dict[str, Object] = {}
@@ -206,6 +207,8 @@ def loads(reports: Sequence[Object]) -> dict[str, Object]:
             "busy": sum(one.get("busy", 0) for one in of),
             "error": next((one["error"] for one in of if one.get("error")), None),
         }
+    if warnings := sorted({line for report in reports for line in report.get("warnings", ())}):
+        found[ROUTER_DEPLOYMENT] = {"error": "; ".join(warnings)}
     return found
 
 

@@ -6,6 +6,7 @@ A scrape stands for a minute, however short it really was: so an alert's waiting
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -20,12 +21,14 @@ Scrape = Mapping[str, str]
 def check(folder: Path, scrapes: Sequence[Scrape], firing: Mapping[int, Iterable[str]]) -> None:
     """Hold that after so many scrapes exactly these alerts fire, each as `NAME` or `NAME of SERVICE`."""
     series: dict[str, dict[int, float]] = {}
+    now = time.time()
     for minute, scrape in enumerate(scrapes):
         for pod, text in scrape.items():
             for family in text_string_to_metric_families(text):
                 for one in family.samples:
+                    ago = now if one.name.endswith("_timestamp_seconds") else 0  # promtool begins in 1970
                     labels = ",".join(f'{key}="{value}"' for key, value in {**one.labels, "pod": pod}.items())
-                    series.setdefault(f"{one.name}{{{labels}}}", {})[minute] = one.value
+                    series.setdefault(f"{one.name}{{{labels}}}", {})[minute] = one.value - ago
     expected = [
         {
             "eval_time": f"{minutes - 1}m",

@@ -1,8 +1,9 @@
 """Fixtures that the tests of this folder share."""
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 
 import pytest
+from _pytest.capture import CaptureManager
 
 from tests.cluster.azurite import azurite, container
 from tests.cluster.kubernetes.cluster import Cluster
@@ -18,9 +19,23 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session")
-def cluster(pytestconfig: pytest.Config) -> Generator[Cluster]:
-    """Give a cluster that all tests of a session share; each makes namespaces of its own."""
+def say(pytestconfig: pytest.Config) -> Callable[[str], None]:
+    """Give what shows a line at once, although pytest keeps back what tests print."""
+    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
     reporter = pytestconfig.pluginmanager.getplugin("terminalreporter")
+    assert isinstance(capture, CaptureManager)
     assert isinstance(reporter, pytest.TerminalReporter)
-    with running_cluster(lambda line: reporter.write_line(f"cluster: {line}")) as running:
+
+    def show(line: str) -> None:
+        with capture.global_and_fixture_disabled():
+            reporter.ensure_newline()
+            reporter.write_line(line)
+
+    return show
+
+
+@pytest.fixture(scope="session")
+def cluster(say: Callable[[str], None]) -> Generator[Cluster]:
+    """Give a cluster that all tests of a session share; each makes namespaces of its own."""
+    with running_cluster(lambda line: say(f"cluster: {line}")) as running:
         yield running

@@ -7,10 +7,10 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Generator, Iterable, Mapping
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from itertools import count
+from itertools import count, cycle
 
 import httpx
 
@@ -29,10 +29,9 @@ class Answers:
         """Count those that were not answered as they should be, by reason."""
         return dict(Counter(said for _, said in self.all if said != "ok"))
 
-    def seconds_of_failures(self) -> float:
-        """Give the time from the first to the last request that failed."""
-        failures = [sent for sent, said in self.all if said != "ok"]
-        return max(failures) - min(failures) if failures else 0.0
+    def failed_until(self) -> float | None:
+        """Give the time at which the last request that failed was sent; None where none did."""
+        return max((sent for sent, said in self.all if said != "ok"), default=None)
 
     def wait(self, count: int) -> None:
         """Wait until so many more were answered as they should be."""
@@ -43,14 +42,15 @@ class Answers:
 
 
 @contextmanager
-def load(url: str, headers: Mapping[str, str], rate: float) -> Generator[Answers]:
+def load(url: str, headers: Mapping[str, str], rate: float, kept: int = 0) -> Generator[Answers]:
     """Send requests within the context, `rate` a second, each on a connection of its own.
 
-    All of them are answered, or have failed, when it ends.
+    Or on so many that are `kept`, one after the other. All are answered, or have failed, when it ends.
     """
     answers, ends = Answers(), threading.Event()
     times = (sent / rate for sent in count())
-    worker = threading.Thread(target=lambda: asyncio.run(_send(url, headers, times, 0.02, answers, ends)))
+    sending = _send(url, headers, times, 0.02, answers, ends, kept)
+    worker = threading.Thread(target=lambda: asyncio.run(sending))
     worker.start()
     try:
         yield answers
@@ -73,14 +73,19 @@ async def _send(
     seconds: float,
     answers: Answers,
     ends: threading.Event,
+    kept: int = 0,
 ) -> None:
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
-    async with (
-        httpx.AsyncClient(trust_env=False, timeout=PATIENCE, limits=limits) as client,
-        asyncio.TaskGroup() as tasks,
-    ):
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=1 if kept else 0)
+    async with AsyncExitStack() as stack:
+        clients = [
+            await stack.enter_async_context(
+                httpx.AsyncClient(trust_env=False, timeout=PATIENCE, limits=limits)
+            )
+            for _ in range(kept or 1)
+        ]
+        tasks = await stack.enter_async_context(asyncio.TaskGroup())
         begin = time.monotonic()
-        for at in times:
+        for at, client in zip(times, cycle(clients), strict=False):
             await asyncio.sleep(max(0, begin + at - time.monotonic()))
             if ends.is_set():
                 break

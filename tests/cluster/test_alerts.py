@@ -9,19 +9,28 @@ import signal
 import subprocess
 from pathlib import Path
 
+import pytest
 import yaml
 
+from slipway.router.metrics import exposition
+from slipway.router.peers import Peers
+from tests.certificates import DAY, NOW, certificate
 from tests.cluster.alerts import RULES, Scrape, check
 from tests.local.router_parts import (
+    SECONDS,
     Replica,
     RouterProcess,
     client,
     replicas,
     running,
     scenario,
+    until,
 )
-from tests.local.test_router_peers import PODS, know_each_other
-from tests.local.test_router_tls import as_vault, certificate, variables
+from tests.local.router_pods import pods
+from tests.local.test_router_control import objects
+from tests.local.test_router_control import running as in_this_process
+from tests.local.test_router_scaling_loop import Refusing, looking
+from tests.local.test_router_tls import as_vault, variables
 
 
 async def scrape(*routers: RouterProcess) -> Scrape:
@@ -144,37 +153,59 @@ async def test_when_haproxy_is_killed_then_its_restart_is_told_for_a_while(tmp_p
 
 @scenario
 async def test_when_haproxy_refuses_a_configuration_then_it_is_told_until_it_takes_one(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = tmp_path / "tls"
-    as_vault(folder, *certificate())
-    async with running(tmp_path, **variables(folder)) as router, replicas() as [replica]:
-        await routing(router, replica)
-        successful = ("slipway_router_config_last_reload_successful",)
-        fine = await scrape(router)
-        (folder / "broken.pem").write_text("no certificate")
-        router.deploy("other", replica)
-        await router.until_metrics({successful: 0})
-        fault = await scrape(router)
-        (folder / "broken.pem").unlink()
-        await router.until_metrics({successful: 1})
-        await router.up("other", 1)
-        await router.until_metrics({("slipway_replicas_ready", "other"): 1})
-        ended = await scrape(router)
+    monkeypatch.chdir(tmp_path)
+    async with replicas() as [replica], in_this_process(tmp_path) as one:
+        await one.feed.queue.put(objects(echo=[replica.port]))
+        await one.until_servers("echo", replica.port)
+        async with looking(one, Refusing(hangs=False), Peers("")) as scaler:
+
+            async def told(successful: int, ready: int) -> Scrape:
+                async def look() -> Scrape | None:
+                    facts = scaler.facts()
+                    up = sum(seen.ready for seen in facts.seen.values())
+                    as_it_was = facts.refused == (not successful) and up == ready
+                    return {"router": exposition(facts)} if as_it_was else None
+
+                return await until(look, SECONDS, lambda: str(scaler.facts()))
+
+            fine = await told(1, 1)
+            one.refuse(True)
+            await one.feed.queue.put(objects(echo=[replica.port], other=[replica.port]))
+            fault = await told(0, 1)
+            one.refuse(False)
+            await one.feed.queue.put(objects(echo=[replica.port], more=[replica.port]))
+            ended = await told(1, 2)
     scrapes = [fine] * 5 + [fault] * 5 + [ended] * 5
     check(tmp_path, scrapes, {5: [], 10: ["SlipwayReloadRefused"], 15: []})
+
+
+@scenario
+async def test_when_a_certificate_ends_soon_then_it_is_told_until_there_is_a_new_one(tmp_path: Path) -> None:
+    folder, later = tmp_path / "tls", certificate()
+    as_vault(folder, *certificate(ends=NOW + 7 * DAY))
+    async with running(tmp_path, **variables(folder)) as router, replicas() as [replica]:
+        await routing(router, replica)
+        fault = await scrape(router)
+        (folder / "models-example-com.pem").write_bytes(later[1] + later[0])
+        expiry = ("slipway_router_certificate_expiry_timestamp_seconds", "File models-example-com.pem")
+        await router.until_metrics({expiry: (NOW + 365 * DAY).timestamp()})
+        ended = await scrape(router)
+    check(tmp_path, [fault] * 5 + [ended] * 5, {5: ["SlipwayCertificateExpires"], 10: []})
 
 
 @scenario
 async def test_when_a_router_comes_and_goes_then_flapping_is_told_and_a_rollout_is_not(
     tmp_path: Path,
 ) -> None:
-    async with running(tmp_path / "a", POD_NAME="a") as router, replicas() as [replica]:
-        know_each_other(router, "a")
+    async with pods(tmp_path, ("a", "b")) as found, replicas() as [replica]:
+        router = found.first
+        found.know("a")
         await routing(router, replica)
         scrapes = [await scrape(router)] * 35
         for number in range(1, 7):
-            know_each_other(router, *(PODS if number % 2 else "a"))
+            found.know(*(found.routers if number % 2 else "a"))
             await router.until_metrics({("slipway_router_ownership_changes_total",): number})
             scrapes.append(await scrape(router))
     scrapes += [scrapes[-1]] * 35

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
@@ -20,6 +21,7 @@ from tests.cluster.kubernetes.cluster import Cluster
 from tests.cluster.kubernetes.stack import Stack, key, push_router, router_url
 from tests.cluster.load import PATIENCE, Answers, load
 from tests.cluster.processes import until
+from tests.cluster.statuses import statuses
 
 NAME, NAMESPACE = "faults", "slipway-faults"
 RATE = 20.0
@@ -58,16 +60,51 @@ def _stack(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Genera
         made.delete()
 
 
-@pytest.fixture(name="answers")
-def _answers(stack: Stack) -> Generator[Answers]:
-    """Give what comes of a steady load, which has begun well and must end well."""
+@dataclass
+class Fault:
+    """Something that goes wrong while requests come."""
+
+    answers: Answers
+    began: float = field(default_factory=time.monotonic)
+    ended: float = 0.0
+    """When the cause was gone; 0: it began and was over at once."""
+
+    def wait(self, count: int) -> None:
+        self.answers.wait(count)
+
+    def failed(self) -> dict[str, int]:
+        return self.answers.failed()
+
+    def ends(self) -> None:
+        """Say that what comes now is the way back."""
+        self.ended = time.monotonic()
+
+
+@pytest.fixture(name="fault")
+def _fault(stack: Stack, request: pytest.FixtureRequest, say: Callable[[str], None]) -> Generator[Fault]:
+    """Give what comes of a steady load, which has begun well and must end well, and tell what was seen.
+
+    Its parameter is the number of connections that are kept.
+    """
     headers = {"Authorization": f"Bearer {key(stack.cluster, NAME)}"}
-    with load(uri(stack), headers, RATE) as answers:
+    with (
+        statuses(stack) as status,
+        load(uri(stack), headers, RATE, kept=getattr(request, "param", 0)) as answers,
+    ):
         answers.wait(40)
+        status.wait_well()
         assert answers.failed() == {}
-        yield answers
+        fault = Fault(answers)
+        yield fault
         answers.wait(40)
-    print(f"{len(answers.all)} requests, {answers.failed()} failed in {answers.seconds_of_failures():.1f} s")
+        status.wait_well()
+    since, gone = (fault.ended, "its cause was gone") if fault.ended else (fault.began, "it began")
+    until = (answers.failed_until() or fault.began) - fault.began
+    say(f"{request.node.name}: {answers.failed()} of {len(answers.all)} failed, the last after {until:.1f} s")
+    well = status.well_after(fault.began, since)
+    say("  all well throughout" if well is None else f"  all well {well:.1f} s after {gone}")
+    for line in status.told(fault.began):
+        say(f"  {line}")
 
 
 def deploy(stack: Stack, script: str) -> None:
@@ -92,37 +129,38 @@ def rolled_out(stack: Stack, name: str, namespace: str) -> None:
     stack.cluster.kubectl("rollout", "status", f"deployment/{name}", f"-n={namespace}", "--timeout=180s")
 
 
-def test_no_request_fails_while_a_service_gets_new_code(stack: Stack, answers: Answers) -> None:
+def test_no_request_fails_while_a_service_gets_new_code(stack: Stack, fault: Fault) -> None:
     deploy(stack, SCORE.replace("version 1", "version 2"))
     rolled_out(stack, NAME, NAMESPACE)
-    answers.wait(40)
-    assert answers.failed() == {}
+    fault.wait(40)
+    assert fault.failed() == {}
 
 
-def test_no_request_fails_while_the_router_is_replaced(stack: Stack, answers: Answers) -> None:
+@pytest.mark.parametrize("fault", [0, 10], ids=["new", "kept"], indirect=True)
+def test_no_request_fails_while_the_router_is_replaced(stack: Stack, fault: Fault) -> None:
     stack.cluster.kubectl("rollout", "restart", "deployment/slipway-router", f"-n={ROUTER_NAMESPACE}")
     rolled_out(stack, "slipway-router", ROUTER_NAMESPACE)
-    answers.wait(40)
-    assert answers.failed() == {}
+    fault.wait(40)
+    assert fault.failed() == {}
 
 
 @pytest.mark.parametrize("of", [REPLICAS, ROUTERS], ids=["replica", "router"])
-def test_no_request_fails_when_a_pod_is_deleted(stack: Stack, answers: Answers, of: list[str]) -> None:
+def test_no_request_fails_when_a_pod_is_deleted(stack: Stack, fault: Fault, of: list[str]) -> None:
     pod = pods(stack, of)[0]["metadata"]
     stack.cluster.kubectl("delete", "pod", pod["name"], f"--namespace={pod['namespace']}")
-    answers.wait(40)
-    assert answers.failed() == {}
+    fault.wait(40)
+    assert fault.failed() == {}
 
 
 def test_only_requests_inside_a_replica_fail_when_it_is_killed_for_its_memory(
-    stack: Stack, answers: Answers
+    stack: Stack, fault: Fault
 ) -> None:
     headers = {"Authorization": f"Bearer {key(stack.cluster, NAME)}"}
     answer = httpx.post(uri(stack), json={"bytes": 2**30}, headers=headers, trust_env=False, timeout=30)
     assert answer.json()["reason"] == "replica_failed"
     until(lambda: shows(stack, ".lastState.terminated.reason", "OOMKilled"))
     rolled_out(stack, NAME, NAMESPACE)
-    failed = answers.failed()
+    failed = fault.failed()
     assert set(failed) <= {"replica_failed"}, failed
     assert sum(failed.values()) <= 1, "besides the one inside, one can reach a process that is about to end"
 
@@ -135,51 +173,54 @@ def shows(stack: Stack, path: str, word: str) -> bool:
 
 @pytest.mark.parametrize("name", ["kubelet", "kube-apiserver"])
 def test_no_request_fails_while_a_part_of_kubernetes_is_restarted(
-    stack: Stack, answers: Answers, name: str
+    stack: Stack, fault: Fault, name: str
 ) -> None:
     part = stack.cluster.component(name)
     part.stop()
     try:
-        answers.wait(100)
+        fault.wait(100)
     finally:
         part.start()
+        fault.ends()
     stack.cluster.wait_ready()
-    answers.wait(40)
-    assert answers.failed() == {}
+    fault.wait(40)
+    assert fault.failed() == {}
 
 
-def test_no_request_fails_while_etcd_stands_still(stack: Stack, answers: Answers) -> None:
+def test_no_request_fails_while_etcd_stands_still(stack: Stack, fault: Fault) -> None:
     etcd = stack.cluster.component("etcd")
     etcd.pause()
     try:
-        answers.wait(200)
+        fault.wait(200)
     finally:
         etcd.resume()
+        fault.ends()
     stack.cluster.wait_ready()
-    assert answers.failed() == {}
+    assert fault.failed() == {}
 
 
-def test_a_version_that_never_gets_ready_takes_no_request(stack: Stack, answers: Answers) -> None:
+def test_a_version_that_never_gets_ready_takes_no_request(stack: Stack, fault: Fault) -> None:
     deploy(stack, SCORE.replace("pass", "time.sleep(3600)"))
-    answers.wait(100)
+    fault.wait(100)
     assert len(pods(stack, REPLICAS)) > 2
     deploy(stack, SCORE)
+    fault.ends()
     rolled_out(stack, NAME, NAMESPACE)
-    assert answers.failed() == {}
+    assert fault.failed() == {}
 
 
-def test_an_image_that_cannot_be_pulled_takes_no_request(stack: Stack, answers: Answers) -> None:
+def test_an_image_that_cannot_be_pulled_takes_no_request(stack: Stack, fault: Fault) -> None:
     image = f"{stack.cluster.registry}/nothere:1"
     stack.cluster.kubectl("set", "image", f"deployment/{NAME}", f"scoring={image}", f"-n={NAMESPACE}")
     until(lambda: shows(stack, ".state.waiting.reason", "ErrImagePull"))
+    fault.wait(100)
     stack.cluster.kubectl("rollout", "undo", f"deployment/{NAME}", f"-n={NAMESPACE}")
+    fault.ends()
     rolled_out(stack, NAME, NAMESPACE)
-    assert answers.failed() == {}
+    assert fault.failed() == {}
 
 
-def test_a_router_that_is_cut_off_is_passed_by_after_its_readiness_failed(
-    stack: Stack, answers: Answers
-) -> None:
+def test_a_router_that_is_cut_off_is_passed_by_after_its_readiness_failed(stack: Stack, fault: Fault) -> None:
     pod = pods(stack, ROUTERS)[0]
     address = pod["status"]["podIP"]
     machine = stack.cluster.component("kubelet").machine
@@ -198,12 +239,13 @@ def test_a_router_that_is_cut_off_is_passed_by_after_its_readiness_failed(
     try:
         stack.cluster.kubectl("wait", "--for=condition=Ready=false", ready, f"-n={ROUTER_NAMESPACE}")
         noticed = time.monotonic()
-        answers.wait(round(RATE * PATIENCE))
+        fault.wait(round(RATE * PATIENCE))
     finally:
         cut("-D")
-    failed = answers.failed()
+        fault.ends()
+    failed = fault.failed()
     assert set(failed) <= {"ConnectTimeout", "ReadTimeout"}, failed
-    assert max(sent for sent, said in answers.all if said != "ok") < noticed + 1, (
+    assert max(sent for sent, said in fault.answers.all if said != "ok") < noticed + 1, (
         "nobody is sent there any more"
     )
     stack.cluster.kubectl("wait", "--for=condition=Ready", ready, f"-n={ROUTER_NAMESPACE}", "--timeout=60s")

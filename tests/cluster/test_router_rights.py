@@ -15,7 +15,9 @@ import yaml
 
 from components.router import RIGHTS, RIGHTS_AT_HOME
 from slipway.kube.client import Client, ClusterError, connect
+from slipway.router.callers import ClusterCallers, Refused
 from slipway.router.feed import OWN_SERVICE, WriteError
+from slipway.router.state import Service
 from slipway.router.watches import ClusterFeed, sources
 from slipway.router.writes import ClusterWriter
 from tests.cluster.kubernetes.cluster import Cluster
@@ -78,6 +80,13 @@ OBJECTS: list[Json] = [
     {"apiVersion": "v1", "kind": "Secret", "metadata": metadata("elsewhere", MODELS, **WEBSERVICE)},
 ]
 DEPLOYMENT = OBJECTS[2]
+ROLE = (
+    (Path(__file__).parents[2] / "docs/auth.md")
+    .read_text(encoding="utf-8")
+    .partition("```yaml\n")[2]
+    .partition("```")[0]
+)
+ECHO = Service("echo", deployment=(MODELS, "echo"))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -208,11 +217,19 @@ async def telling(client: Client, said: str) -> None:
         await tell()
 
 
+async def knowing(client: Client, said: str) -> None:
+    with pytest.raises(Refused, match=re.escape(said)) as refused:
+        await ClusterCallers(client).name(await client.bearer() or "", ECHO)
+    assert refused.value.reason == "tokens_unavailable"
+
+
 FUNCTIONS: dict[str, Callable[[Client, str], Awaitable[None]]] = {
     "patch deployments/scale": scaling,
     "create secrets": making,
     "update secrets": renewing,
     "create events": telling,
+    "create tokenreviews": knowing,
+    "create subjectaccessreviews": knowing,
     "patch events": telling,
     "list horizontalpodautoscalers": feeding_without_autoscalers,
 }
@@ -251,6 +268,43 @@ def test_with_all_rights_all_is_read_and_written(cluster: Cluster, tmp_path: Pat
                 await writer.event(objects.deployments[0], "Normal", "Routable", "all is well")
         shown = cluster.kubectl("describe", "deployment", "echo", f"--namespace={MODELS}")
         assert re.search(r"Normal +Routable +\S+ \(x2 over \S+\) +slipway-router +all is well", shown), shown
+
+    asyncio.run(scenario())
+
+
+def test_a_token_is_for_whom_a_role_names_in_the_namespace_of_the_web_service(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    async def scenario() -> None:
+        async with account(cluster, tmp_path, "callers", None) as client:
+            callers, login = ClusterCallers(client), await client.bearer() or ""
+            name = f"system:serviceaccount:{HOME}:callers"
+            for wrong in ("x", f"{login}x"):
+                with pytest.raises(Refused) as refused:
+                    await callers.name(wrong, ECHO)
+                assert refused.value.reason == "login_wrong"
+            with pytest.raises(Refused, match=name) as refused:
+                await callers.name(login, ECHO)
+            assert refused.value.reason == "token_forbidden"
+            objects: list[Json] = list(yaml.safe_load_all(ROLE))
+            for obj in objects:
+                obj["metadata"]["namespace"] = MODELS
+            objects[0]["rules"][0]["resourceNames"] = ["echo"]
+            objects[1]["subjects"] = [{"kind": "ServiceAccount", "name": "callers", "namespace": HOME}]
+            cluster.kubectl("apply", "--server-side", "--filename=-", stdin=yaml.safe_dump_all(objects))
+
+            async with asyncio.timeout(SECONDS):
+                while True:
+                    with contextlib.suppress(Refused):
+                        assert await callers.name(login, ECHO) == name
+                        break
+                    await asyncio.sleep(0.05)
+            for other in (
+                Service("other", deployment=(MODELS, "other")),
+                Service("echo", deployment=(HOME, "echo")),
+            ):
+                with pytest.raises(Refused):
+                    await callers.name(login, other)
 
     asyncio.run(scenario())
 

@@ -95,7 +95,7 @@ async def _burst(echo: Scaled) -> None:
 
 async def _idle(echo: Scaled) -> None:
     """Nothing for a minute, then one request."""
-    await echo.until(lambda: echo.replicas == 0 and not echo.stack.pods("echo"), 75)
+    await echo.until(lambda: echo.replicas == 0 and not echo.stack.pods("echo"), 95)
     assert (await echo.score(0)).status_code == 200
     status = await echo.until_status(lambda status: status["up"] > 0)
     assert status["scaling"]["startup_seconds"] >= 0

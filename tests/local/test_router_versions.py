@@ -24,6 +24,7 @@ from tests.local.router_parts import (
     scenario,
     until,
 )
+from tests.local.router_pods import pods
 
 REQUESTS = 100_000
 ALPHA = 1e-6
@@ -253,3 +254,28 @@ async def test_a_service_that_gets_versions_and_loses_them_again_loses_no_reques
         ended.set()
         await asyncio.gather(*sending)
         assert {status for status, _ in found} == {200}
+
+
+@scenario
+async def test_versions_are_chosen_where_a_request_comes_in_and_served_where_each_is_owned(
+    tmp_path: Path,
+) -> None:
+    async with pods(tmp_path) as all_of, replicas(3) as (one, two, three), client() as http:
+        deploy(all_of.first, "blue", one, traffic_percentile=40, is_default=True)
+        deploy(all_of.first, "green", two, traffic_percentile=30)
+        deploy(all_of.first, "red", three, traffic_percentile=30)
+        all_of.first.keys("model", KEY, "2" * 32)
+        await all_of.start()
+        for router in all_of.routers.values():
+            for name in ("model-blue", "model-green", "model-red"):
+                await router.up(name, 1)
+        for router in all_of.routers.values():
+            seen: Counter[str] = Counter()
+            for _ in range(100):
+                answer = await http.post(router.uri("model"), content=b"1")
+                assert answer.status_code == 200, answer.text
+                seen[answer.headers[MODEL_DEPLOYMENT]] += 1
+            assert seen.keys() == {"blue", "green", "red"}  # one is missing in one of 10^14 runs
+            for pin, replica in (("blue", one), ("green", two), ("red", three)):
+                answer = await http.post(router.uri("model"), content=b"1", headers={MODEL_DEPLOYMENT: pin})
+                assert (answer.json()["port"], answer.headers[MODEL_DEPLOYMENT]) == (replica.port, pin)

@@ -230,5 +230,12 @@ def test_a_service_without_replicas_whose_requests_do_not_wait_for_one_is_named(
     assert said({}, webservices=[service | {"max_request_wait_time": 30_000}]) == []
 
 
+def test_tokens_over_http_are_a_warning() -> None:
+    taking = [SERVICE | {"token_auth_enabled": True}]
+    (line,) = said({}, webservices=taking)
+    assert line.startswith("webservices[abc].token_auth_enabled = true without router.tls")
+    assert not [one for one in said({}, webservices=taking, router=LABEL) if "token_auth" in one]
+
+
 def test_a_stack_without_azure_has_no_warnings() -> None:
     assert warnings(Settings.model_validate({"kubernetes": {"context": "kind"}}), TODAY) == []

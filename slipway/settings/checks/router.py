@@ -29,9 +29,9 @@ def _without_azure(settings: Settings) -> Iterator[str]:
 
 def _certificate(settings: Settings) -> Iterator[str]:
     tls = settings.router.tls
-    if (
-        tls is None or tls.leaf_domain_label is not None or settings.layer == "platform"
-    ):  # there the router is the other stack's
+    if tls is None or tls.leaf_domain_label is not None:
+        return
+    if settings.layer == "platform":  # there the router is the other stack's
         return
     if tls.domains and not (tls.certificate or tls.key_vault_certificate or tls.secrets):
         yield (

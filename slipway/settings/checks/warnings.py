@@ -134,6 +134,12 @@ def _access(settings: Settings, azure: Azure) -> Iterator[str]:
             f"azure.workspace.registry.sku = {registry.sku}: only Premium limits a registry to "
             "deployer_ranges, so whoever has a token reaches it from anywhere; set sku: Premium"
         )
+    taking = [spec.name for spec in settings.webservices if spec.token_auth_enabled]
+    if taking and tls is None:
+        yield (
+            f"webservices[{taking[0]}].token_auth_enabled = true without router.tls: who asks for a token "
+            "sends a login to Kubernetes, which could be read on its way; set router.tls"
+        )
     created, adopted = azure.cluster.id is None, azure.resource_group.id is not None
     if created and adopted and not azure.cluster.admin_group_ids:
         yield (
