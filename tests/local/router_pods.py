@@ -35,7 +35,6 @@ class Pods:
 
     async def start(self) -> None:
         """Start all, with an authority that is there, and wait until each knows the others."""
-        self.know(*self.routers)
         made = renewed({}, datetime.now(UTC)) or {}
         data = {name: base64.b64encode(text.encode()).decode() for name, text in made.items()}
         self.first.folder.put(
@@ -43,6 +42,9 @@ class Pods:
         )
         for router in self.routers.values():
             router.start()
+        for router in self.routers.values():
+            await router.until(lambda _: True, 60)
+        self.know(*self.routers)
         for router in self.routers.values():
             await self.joined(router, len(self.routers) - 1)
 
