@@ -68,7 +68,7 @@ class Router:
     """`python -m slipway.router`, with a folder of objects that holds what `deploy` put there."""
 
     def __init__(self, root: Path, cores: Sequence[int], **variables: str) -> None:
-        self.folder = Folder(root / "objects")
+        self.root, self.folder = root, Folder(root / "objects")
         self.port, self.admin_port = free_port(), free_port()
         environment = {
             "PATH": os.environ["PATH"],
@@ -88,6 +88,7 @@ class Router:
             stderr=self._log,
         )
         self.pid = 0
+        self.peer_port = int(environment.get("PEER_PORT", "0"))
 
     def __enter__(self) -> "Router":
         self.pid = self._process.__enter__().pid
@@ -96,6 +97,17 @@ class Router:
     def __exit__(self, *error: object) -> None:
         self._process.__exit__(None, None, None)
         self._log.close()
+
+    def join(self, pod: str) -> None:
+        """Let this be one of the router's pods, for itself and all others."""
+        self._put(
+            "EndpointSlice",
+            "slipway",
+            f"slipway-router-peers-{pod}",
+            {"kubernetes.io/service-name": "slipway-router-peers"},
+            ports=[{"name": "admin", "port": self.admin_port}, {"name": "peer", "port": self.peer_port}],
+            endpoints=[{"addresses": ["127.0.0.1"], "targetRef": {"kind": "Pod", "name": pod}}],
+        )
 
     def deploy(self, name: str, ports: Sequence[int], **serving: object) -> None:
         """Let a service be there, with replicas on these ports of this machine."""

@@ -5,6 +5,10 @@ p99 of the router is held against p99 of the ideal at 85 % and 95 % load. Then, 
 every second and replicas come and go twice a second: no request may fail, and none may get inside a
 replica's run() above N. How many a replica's gate had to hold back for that is shown.
 
+With --routers 3, three router pods stand behind a balancer that hands each connection to the next. Two thirds
+of the requests then take a hop to the owner, whose time (median, one request after the other) is measured
+first and added to the ideal.
+
 A run at 95 % varies a lot with its arrivals, so runs should be long: --seconds 60 for figures to publish.
 """
 
@@ -20,10 +24,14 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from statistics import median
 
-from benchmarks.processes import KEY, Router, cores, running
+from benchmarks.processes import KEY, Router, cores, free_port, running, wait_for
 from benchmarks.report import Figure, arguments, finish
+from slipway.kube.folder import Folder
+from slipway.router.ownership import ranking
 
 REPLICAS = 8
 SERVICE_SECONDS = 0.05
@@ -36,10 +44,13 @@ REQUEST = (
 
 
 class Client:
-    """Sends requests at given times, each on a connection that is free, and keeps when and how long."""
+    """Sends requests at given times, each on a connection that is free, and keeps when and how long.
 
-    def __init__(self, port: int) -> None:
-        self._port = port
+    New connections go to the ports in turn, as a balancer of layer 4 hands them out.
+    """
+
+    def __init__(self, *ports: int) -> None:
+        self._ports = itertools.cycle(ports)
         self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
         self.arrivals: list[float] = []
         self.latencies: dict[int, float] = {}
@@ -59,7 +70,7 @@ class Client:
 
     async def _send(self, number: int) -> None:
         connection = (
-            self._idle.pop() if self._idle else await asyncio.open_connection("127.0.0.1", self._port)
+            self._idle.pop() if self._idle else await asyncio.open_connection("127.0.0.1", next(self._ports))
         )
         reader, writer = connection
         began = time.perf_counter()
@@ -134,8 +145,41 @@ async def changing(client: Client, router: Router, ports: Sequence[int], seconds
     return await changes
 
 
+def start(stack: ExitStack, folder: Path, number: int, cores: Sequence[int]) -> list[Router]:
+    """Start routers over the same objects, and give them by whose the service `echo` is, the owner first."""
+    if number == 1:
+        return [stack.enter_context(Router(folder, cores))]
+    objects = {"SLIPWAY_OBJECTS": str(folder / "objects")}
+    names = ranking("echo", [f"router-{one}" for one in range(number)])
+    found = [
+        Router(folder / name, cores, POD_NAME=name, PEER_PORT=str(free_port()), **objects) for name in names
+    ]
+    for name, router in zip(names, found, strict=True):
+        router.folder = Folder(folder / "objects")
+        router.join(name)
+    for router in found:
+        stack.enter_context(router)
+    for router in found:
+        config = router.root / "run" / "haproxy.cfg"
+        wait_for(lambda at=config: at.exists() and at.read_text().count("weight 0") == number - 1, "peers")
+    return found
+
+
+def hop_ms(owner: Router, other: Router) -> float:
+    """Measure what a request takes longer by another router than by the owner of its service."""
+
+    async def middle(router: Router) -> float:
+        client = Client(router.port)
+        await client.run([SERVICE_SECONDS * 1.5] * 100)
+        return median(client.latencies.values()) * 1000
+
+    return asyncio.run(middle(other)) - asyncio.run(middle(owner))
+
+
 def main() -> int:
-    options = arguments(__doc__, pairs=7, seconds=20).parse_args()
+    parser = arguments(__doc__, pairs=7, seconds=20)
+    parser.add_argument("--routers", type=int, default=1, help="router pods (default: 1)")
+    options = parser.parse_args()
     router_cores, replica_cores, client_cores = cores()
     os.sched_setaffinity(0, client_cores)
     seen: dict[str, list[float]] = {}
@@ -147,20 +191,27 @@ def main() -> int:
     with (
         tempfile.TemporaryDirectory() as folder,
         running(command, replica_cores, stdout=subprocess.PIPE) as replicas,
-        Router(Path(folder), router_cores) as router,
+        ExitStack() as stack,
     ):
+        routers = start(stack, Path(folder), options.routers, router_cores)
+        router = routers[0]
+        entries = [one.port for one in routers]
         assert replicas.stdout is not None
         ports: list[int] = json.loads(replicas.stdout.readline())
         router.deploy("echo", ports, max_request_wait_time=60_000)
-        router.up("echo", replicas=REPLICAS)
+        for one in routers:
+            one.up("echo", replicas=REPLICAS)
+        hop = hop_ms(routers[0], routers[-1]) if options.routers > 1 else 0.0
+        if options.routers > 1:
+            see("hop to the owner, p50", hop)
         for number in range(options.pairs):
             for load in LOADS:
                 print(f"run {number + 1} of {options.pairs} at {load:.0%}", file=sys.stderr)
-                client = Client(router.port)
+                client = Client(*entries)
                 asyncio.run(client.run(gaps(load, options.seconds, number)))
                 if client.failures:
                     raise SystemExit(f"error: a request failed: {client.failures[0]}")
-                real, best = p99(list(client.latencies.values())), p99(ideal(client.arrivals))
+                real, best = p99(list(client.latencies.values())), p99(ideal(client.arrivals)) + hop
                 see(f"{load:.0%}: ideal p99", best)
                 see(f"{load:.0%}: router p99", real)
                 see(f"{load:.0%}: p99, router / ideal", real / best)
@@ -168,7 +219,7 @@ def main() -> int:
         see("steady: offered to a replica above N", steady["offered_above"])
         for number in range(options.pairs):
             print(f"run {number + 1} of {options.pairs} while replicas and services change", file=sys.stderr)
-            before, client = counts(ports), Client(router.port)
+            before, client = counts(ports), Client(*entries)
             added = asyncio.run(changing(client, router, ports, options.seconds, number))
             after = counts(ports)
             see("changing: services added", added)
@@ -187,7 +238,7 @@ def main() -> int:
         "changing: inside run() above N": 0,
     }
     figures = [
-        Figure(name, tuple(values), "ms" if name.endswith("p99") else "", at_most=most.get(name))
+        Figure(name, tuple(values), "ms" if name.endswith(("p99", "p50")) else "", at_most=most.get(name))
         for name, values in seen.items()
     ]
     return finish("Queueing against an ideal central queue", figures, options)

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -31,11 +30,10 @@ RATE = 50
 
 
 @contextlib.asynccontextmanager
-async def three(root: Path, *found: Replica, **serving: Any) -> AsyncGenerator[Pods]:
+async def three(root: Path, *found: Replica, wait_ms: int = 20_000) -> AsyncGenerator[Pods]:
     """Give three routers, of which each knows the others, and a web service `echo`."""
     async with pods(root) as all_of:
-        values: dict[str, Any] = {"max_request_wait_time": 20_000, **serving}
-        all_of.first.deploy("echo", *found, **values)
+        all_of.first.deploy("echo", *found, max_request_wait_time=wait_ms)
         await all_of.start()
         for router in all_of.routers.values():
             await router.up("echo", len(found))
@@ -67,7 +65,7 @@ async def test_whichever_router_takes_a_request_one_queue_orders_them_all_and_n_
 async def test_what_the_owner_refuses_comes_back_as_it_is_and_is_counted_there_alone(tmp_path: Path) -> None:
     async with (
         replicas() as [replica],
-        three(tmp_path, replica, max_request_wait_time=200) as all_of,
+        three(tmp_path, replica, wait_ms=200) as all_of,
         client() as http,
     ):
         owner, other, _ = all_of.order("echo")

@@ -242,6 +242,8 @@ def test_who_may_talk_to_whom(local: Graph, variety: Graph) -> None:
     assert allowed(objects, anyone, router, http)
     assert not allowed(objects, anyone, router, admin)
     assert not allowed(objects, anyone, router, peer)
+    assert not allowed(objects, scaled, router, peer)
+    assert allowed(objects, router, router, peer)
     assert not allowed(objects, anyone, scaled, scaled.ports[0])
     assert not allowed(objects, scaled, scaled, scaled.ports[0])
     assert {(a.name, b.name) for a, b, _ in reachable(from_graph(local).objects) if a.name != b.name} == {
