@@ -67,6 +67,7 @@ def test_when_requests_are_answered_then_each_has_one_line_and_probes_have_none(
     plain.score({"fail": True, "name": ""})
     plain.request("GET", "/")
     plain.request("POST", "/score", b"x", {"x-request-id": "y" * 101})
+    wait_until(lambda: len(lines(plain)) == 4, "the last line, which comes after its answer")
     first, second, third, fourth = lines(plain)
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", first.pop("time"))
     assert 0 < first.pop("ms") < 5000
