@@ -27,8 +27,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from slipway.kube.folder import Object
 from slipway.router.state import Identity
+from slipway.spec import AUTHORITY_SECRET
 
-SECRET = "slipway-router-ca"  # noqa: S105 - its name
 AUTHORITY_DAYS, AUTHORITY_RENEWAL = timedelta(days=730), timedelta(days=90)
 """How long an authority lasts, and so long before its end the next one comes."""
 OVERLAP = timedelta(days=1)
@@ -106,7 +106,7 @@ class Member:
 
 def find(secrets: Sequence[Object]) -> Object | None:
     """Find the authority's Secret."""
-    return next((one for one in secrets if one["metadata"]["name"] == SECRET), None)
+    return next((one for one in secrets if one["metadata"]["name"] == AUTHORITY_SECRET), None)
 
 
 def read(secret: Object | None) -> dict[str, str]:

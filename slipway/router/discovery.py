@@ -32,7 +32,7 @@ from slipway.router.state import (
     State,
     hashed,
 )
-from slipway.spec import SERVING, WEBSERVICE, Served, Serving, is_key
+from slipway.spec import SERVING, TOKEN_KEYS_SECRET, WEBSERVICE, Served, Serving, is_key
 
 FOREVER = datetime.max.replace(tzinfo=UTC)
 
@@ -229,7 +229,7 @@ def _token_keys(secrets: Iterable[Object], ignored: list[Ignored]) -> Mapping[st
     try:
         return {key.kid: key.public for key in token_keys.read(token_keys.secret_of(secrets))}
     except ValueError as error:
-        ignored.append(Ignored(f"Secret {token_keys.SECRET}", f"{error}: no token is given or taken"))
+        ignored.append(Ignored(f"Secret {TOKEN_KEYS_SECRET}", f"{error}: no token is given or taken"))
         return {}
 
 

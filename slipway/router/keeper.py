@@ -5,9 +5,10 @@ import base64
 import logging
 from datetime import UTC, datetime
 
-from slipway.router.authority import SECRET, find, read, renewed
+from slipway.router.authority import find, read, renewed
 from slipway.router.control import Router
 from slipway.router.feed import WriteError, Writer
+from slipway.spec import AUTHORITY_SECRET
 
 LOOK_SECONDS = 1.0
 
@@ -24,7 +25,7 @@ async def keep(router: Router, writer: Writer, namespace: str) -> None:
         data = renewed(read(found), datetime.now(UTC))
         if data is None:
             continue
-        metadata = found["metadata"] if found else {"name": SECRET, "namespace": namespace}
+        metadata = found["metadata"] if found else {"name": AUTHORITY_SECRET, "namespace": namespace}
         encoded = {name: base64.b64encode(text.encode()).decode() for name, text in data.items()}
         try:
             secret = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": encoded}

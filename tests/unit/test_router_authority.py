@@ -19,20 +19,20 @@ from slipway.router.authority import (
     CERTIFICATE_RENEWAL,
     CLOCKS,
     OVERLAP,
-    SECRET,
     Member,
     issue,
     read,
     renewed,
 )
 from slipway.router.state import Identity
+from slipway.spec import AUTHORITY_SECRET
 
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
 
 
 def secret(data: dict[str, str]) -> Object:
     encoded = {name: base64.b64encode(text.encode()).decode() for name, text in data.items()}
-    return {"kind": "Secret", "metadata": {"name": SECRET}, "data": encoded}
+    return {"kind": "Secret", "metadata": {"name": AUTHORITY_SECRET}, "data": encoded}
 
 
 def knows(one: Identity, other: Identity, at: datetime) -> bool:
