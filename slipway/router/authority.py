@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
@@ -158,13 +159,14 @@ def _builder(
 
 def _authority(data: Data, name: str) -> Authority | None:
     certificate = _certificate(data, name)
+    if certificate is None:
+        return None
     try:
         key = load_pem_private_key(data[f"{name}.key"].encode(), None)
-    except (KeyError, TypeError, ValueError):
+        fits = key.public_key() == certificate.public_key()
+    except (KeyError, TypeError, ValueError, UnsupportedAlgorithm):
         return None
-    if certificate is None or not isinstance(key, ec.EllipticCurvePrivateKey):
-        return None
-    return Authority(certificate, key) if key.public_key() == certificate.public_key() else None
+    return Authority(certificate, key) if fits and isinstance(key, ec.EllipticCurvePrivateKey) else None
 
 
 def _certificate(data: Data, name: str) -> x509.Certificate | None:

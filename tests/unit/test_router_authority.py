@@ -130,3 +130,15 @@ def test_what_cannot_be_read_is_no_authority_and_is_made_anew(data: object) -> N
     assert issue(made, "a", NOW) is not None
     mixed = {**made, "tls.key": (renewed({}, NOW) or {})["tls.key"]}
     assert issue(mixed, "a", NOW) is None, "the key is another's"
+
+
+def test_an_authority_of_a_kind_that_is_not_known_is_made_anew(tmp_path: Path) -> None:
+    crt, key = tmp_path / "tls.crt", tmp_path / "tls.key"
+    kind = "-newkey ec -pkeyopt ec_paramgen_curve:secp112r1 -nodes"
+    command = f"openssl req -x509 {kind} -subj /CN=x -keyout {key} -out {crt}"
+    subprocess.run(command.split(), check=True, capture_output=True)
+    held = {one.name: one.read_text() for one in (crt, key)}
+    assert Member("a").look([secret(held)], NOW) is None
+    made = renewed(held, NOW)
+    assert made is not None
+    assert issue(made, "a", NOW) is not None
