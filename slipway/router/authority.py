@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from slipway.kube.folder import Object
+from slipway.kube.read import named
 from slipway.router.state import Identity
 from slipway.spec import AUTHORITY_SECRET
 
@@ -97,17 +98,12 @@ class Member:
 
     def look(self, secrets: Sequence[Object], now: datetime) -> Identity | None:
         """Give what holds now; what was issued by an authority that is gone or unreadable is used on."""
-        data = read(find(secrets))
+        data = read(named(secrets, AUTHORITY_SECRET))
         if data != self._data or now > self._renewal:
             self._data = data
             self.identity = issue(data, self._pod, now) or self.identity
             self._renewal = now + CERTIFICATE_DAYS - CERTIFICATE_RENEWAL
         return self.identity
-
-
-def find(secrets: Sequence[Object]) -> Object | None:
-    """Find the authority's Secret."""
-    return next((one for one in secrets if one["metadata"]["name"] == AUTHORITY_SECRET), None)
 
 
 def read(secret: Object | None) -> dict[str, str]:

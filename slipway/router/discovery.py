@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
 from slipway.kube.folder import Object
+from slipway.kube.read import named
 from slipway.problems import explain, shown
 from slipway.router import endpoints, token_keys
 from slipway.router.feed import Objects
@@ -227,7 +228,7 @@ def _keys(name: str, secrets: Iterable[Object], errors: list[str]) -> frozenset[
 
 def _token_keys(secrets: Iterable[Object], ignored: list[Ignored]) -> Mapping[str, str]:
     try:
-        return {key.kid: key.public for key in token_keys.read(token_keys.secret_of(secrets))}
+        return {key.kid: key.public for key in token_keys.read(named(secrets, TOKEN_KEYS_SECRET))}
     except ValueError as error:
         ignored.append(Ignored(f"Secret {TOKEN_KEYS_SECRET}", f"{error}: no token is given or taken"))
         return {}

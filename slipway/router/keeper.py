@@ -5,7 +5,8 @@ import base64
 import logging
 from datetime import UTC, datetime
 
-from slipway.router.authority import find, read, renewed
+from slipway.kube.read import named
+from slipway.router.authority import read, renewed
 from slipway.router.control import Router
 from slipway.router.feed import WriteError, Writer
 from slipway.spec import AUTHORITY_SECRET
@@ -21,7 +22,7 @@ async def keep(router: Router, writer: Writer, namespace: str) -> None:
         await asyncio.sleep(LOOK_SECONDS)
         if not router.ready:
             continue
-        found = find(router.objects.secrets)
+        found = named(router.objects.secrets, AUTHORITY_SECRET)
         data = renewed(read(found), datetime.now(UTC))
         if data is None:
             continue

@@ -43,15 +43,6 @@ class TokenKey:
         return str(self.since)
 
 
-def secret_of(secrets: Iterable[Object]) -> Object | None:
-    """Find the Secret among those of the router's namespace."""
-    for one in secrets:
-        metadata: object = one.get("metadata")
-        if isinstance(metadata, dict) and metadata.get("name") == TOKEN_KEYS_SECRET:  # pyright: ignore[reportUnknownMemberType] - of plain JSON
-            return one
-    return None
-
-
 def read(secret: Object | None) -> tuple[TokenKey, ...]:
     """Give the keys that a Secret holds, the oldest first. Raises ValueError, which tells nothing of them."""
     try:
