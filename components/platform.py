@@ -158,9 +158,7 @@ class Platform(pulumi.ComponentResource):
             within(ROUTER_NAMESPACE, after=[slipway]),
         )
         self._device_plugin(settings, in_cluster)
-        with_versions = [
-            spec for spec in settings.webservices if spec.versions
-        ]  # which have address and keys
+        with_versions = [spec for spec in settings.webservices if spec.versions]  # for address and keys
         for spec in (*with_versions, *settings.services):
             existing = spec.environment.image
             own = image(spec.name, recipes[spec.name]) if spec.name in recipes else None

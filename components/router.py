@@ -15,7 +15,7 @@ import pulumi_kubernetes as k8s
 from components import pods, tls
 from slipway.settings import Router as RouterSettings
 from slipway.sizing.router import RouterSize
-from slipway.spec import MAX_TIMEOUT_MS, ROUTER_NAMESPACE
+from slipway.spec import AUTHORITY_SECRET, MAX_TIMEOUT_MS, ROUTER_NAMESPACE, TOKEN_KEYS_SECRET
 
 NAME = "slipway-router"
 TLS_PORT = 8443
@@ -42,8 +42,11 @@ RIGHTS = {
     ("events.k8s.io", "events"): ("create", "patch"),
 }
 """What the router may do in every namespace, by (API group, resource): no more than it does."""
-RIGHTS_AT_HOME = {("", "secrets"): ("list", "watch", "create", "update")}
+RIGHTS_AT_HOME = {("", "secrets"): ("list", "watch", "create")}
 """What it may do in its own."""
+RIGHTS_OVER_ITS_OWN = {("", "secrets"): ("update",)}
+"""The same, but only of those that it keeps itself: `OWN_SECRETS`."""
+OWN_SECRETS = (AUTHORITY_SECRET, TOKEN_KEYS_SECRET)
 
 
 @dataclass(frozen=True)
@@ -176,7 +179,8 @@ class Router(pulumi.ComponentResource):
         here, everywhere = pods.metadata(NAME, ROUTER_NAMESPACE, labels), pods.metadata(NAME, None, labels)
         subject = rbac.SubjectArgs(kind="ServiceAccount", name=NAME, namespace=ROUTER_NAMESPACE)
         group = "rbac.authorization.k8s.io"
-        role = rbac.Role(name, metadata=here, rules=_rules(RIGHTS_AT_HOME), opts=child)
+        rules = [*_rules(RIGHTS_AT_HOME), *_rules(RIGHTS_OVER_ITS_OWN, OWN_SECRETS)]
+        role = rbac.Role(name, metadata=here, rules=rules, opts=child)
         cluster_role = rbac.ClusterRole(name, metadata=everywhere, rules=_rules(RIGHTS), opts=child)
         return [
             rbac.RoleBinding(
@@ -196,9 +200,13 @@ class Router(pulumi.ComponentResource):
         ]
 
 
-def _rules(rights: Mapping[tuple[str, str], Sequence[str]]) -> list[k8s.rbac.v1.PolicyRuleArgs]:
+def _rules(
+    rights: Mapping[tuple[str, str], Sequence[str]], names: Sequence[str] = ()
+) -> list[k8s.rbac.v1.PolicyRuleArgs]:
     return [
-        k8s.rbac.v1.PolicyRuleArgs(api_groups=[group], resources=[resource], verbs=list(verbs))
+        k8s.rbac.v1.PolicyRuleArgs(
+            api_groups=[group], resources=[resource], verbs=list(verbs), resource_names=list(names) or None
+        )
         for (group, resource), verbs in rights.items()
     ]
 

@@ -25,6 +25,9 @@ WEBSERVICE = "slipway/webservice"
 """Label of everything that belongs to one web service: its name."""
 ROUTER_NAMESPACE = "slipway"
 """Fixed, so that a second router in a cluster fails when it is created."""
+AUTHORITY_SECRET = "slipway-router-ca"  # noqa: S105 - a name, as the next
+TOKEN_KEYS_SECRET = "slipway-token-keys"  # noqa: S105
+"""The Secrets that the router keeps itself, in its namespace."""
 DEVICE_PLUGIN_NAMESPACE = "gpu-resources"
 """Where the device plugin of GPUs stands alone; AKS's documents name it so."""
 IMAGE = "slipway:index:Image"

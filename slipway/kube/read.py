@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import cast
 
 from slipway.kube.folder import Object
@@ -20,6 +21,15 @@ def part(obj: Object, *path: str) -> Object:
 def items(obj: Object, *path: str) -> list[Object]:
     """Follow field names to a list of objects; empty where one is missing."""
     return cast("list[Object]", part(obj, *path[:-1]).get(path[-1]) or [])
+
+
+def named(objects: Iterable[Object], name: str) -> Object | None:
+    """Find an object by its name, whatever the others look like."""
+    for obj in objects:
+        metadata: object = obj.get("metadata")
+        if isinstance(metadata, dict) and cast("Object", metadata).get("name") == name:
+            return obj
+    return None
 
 
 def replicas(spec: Object) -> int:

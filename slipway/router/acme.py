@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPubl
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from slipway.kube.folder import Object
-from slipway.kube.read import part
+from slipway.kube.read import named, part
 
 
 def account(secrets: Sequence[Object], name: str) -> str:
@@ -22,17 +22,17 @@ def account(secrets: Sequence[Object], name: str) -> str:
 
     Raises ValueError, whose text holds nothing of it.
     """
-    for obj in secrets:
-        if part(obj, "metadata").get("name") == name:
-            try:
-                pem = base64.b64decode(part(obj, "data")["tls.key"], validate=True)
-                key = load_pem_private_key(pem, password=None)
-            except (KeyError, TypeError, ValueError, UnsupportedAlgorithm):
-                key = None
-            if not isinstance(key, RSAPrivateKey):
-                raise ValueError("tls.key holds no RSA key in PEM")
-            return thumbprint(key.public_key())
-    raise ValueError("is missing")
+    secret = named(secrets, name)
+    if secret is None:
+        raise ValueError("is missing")
+    try:
+        pem = base64.b64decode(part(secret, "data")["tls.key"], validate=True)
+        key = load_pem_private_key(pem, password=None)
+    except (KeyError, TypeError, ValueError, UnsupportedAlgorithm):
+        key = None
+    if not isinstance(key, RSAPrivateKey):
+        raise ValueError("tls.key holds no RSA key in PEM")  # noqa: TRY004 - of input
+    return thumbprint(key.public_key())
 
 
 def thumbprint(key: RSAPublicKey) -> str:

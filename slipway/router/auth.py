@@ -15,9 +15,10 @@ KEYS = "keys.map"
 ALGORITHM = "RS256"
 """Of the signatures that are quick to make or to verify, the one that is quick to verify."""
 TOO_MANY = "too_many_failures"
-TRACK = "http-request track-sc0 var(txn.client),ipmask(32,64) table _failures"
 FAILURES, FAILURE_SECONDS = 20, 10
 """So many refusals of an address in so many seconds before they are 429."""
+TRACK = "http-request track-sc0 var(txn.client),ipmask(32,64) table _failures"
+"""Counts by a client's address."""
 
 
 def rules(service: Service, kids: Iterable[str]) -> list[str]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
@@ -26,9 +27,10 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from slipway.kube.folder import Object
+from slipway.kube.read import named
 from slipway.router.state import Identity
+from slipway.spec import AUTHORITY_SECRET
 
-SECRET = "slipway-router-ca"  # noqa: S105 - its name
 AUTHORITY_DAYS, AUTHORITY_RENEWAL = timedelta(days=730), timedelta(days=90)
 """How long an authority lasts, and so long before its end the next one comes."""
 OVERLAP = timedelta(days=1)
@@ -96,17 +98,12 @@ class Member:
 
     def look(self, secrets: Sequence[Object], now: datetime) -> Identity | None:
         """Give what holds now; what was issued by an authority that is gone or unreadable is used on."""
-        data = read(find(secrets))
+        data = read(named(secrets, AUTHORITY_SECRET))
         if data != self._data or now > self._renewal:
             self._data = data
             self.identity = issue(data, self._pod, now) or self.identity
             self._renewal = now + CERTIFICATE_DAYS - CERTIFICATE_RENEWAL
         return self.identity
-
-
-def find(secrets: Sequence[Object]) -> Object | None:
-    """Find the authority's Secret."""
-    return next((one for one in secrets if one["metadata"]["name"] == SECRET), None)
 
 
 def read(secret: Object | None) -> dict[str, str]:
@@ -158,13 +155,14 @@ def _builder(
 
 def _authority(data: Data, name: str) -> Authority | None:
     certificate = _certificate(data, name)
+    if certificate is None:
+        return None
     try:
         key = load_pem_private_key(data[f"{name}.key"].encode(), None)
-    except (KeyError, TypeError, ValueError):
+        fits = key.public_key() == certificate.public_key()
+    except (KeyError, TypeError, ValueError, UnsupportedAlgorithm):
         return None
-    if certificate is None or not isinstance(key, ec.EllipticCurvePrivateKey):
-        return None
-    return Authority(certificate, key) if key.public_key() == certificate.public_key() else None
+    return Authority(certificate, key) if fits and isinstance(key, ec.EllipticCurvePrivateKey) else None
 
 
 def _certificate(data: Data, name: str) -> x509.Certificate | None:

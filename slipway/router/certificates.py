@@ -16,7 +16,7 @@ from stat import S_ISREG
 from typing import NamedTuple
 
 from slipway.certificates import Certificate, read
-from slipway.kube.read import part
+from slipway.kube.read import named, part
 from slipway.router.acme import account
 from slipway.router.feed import Objects
 from slipway.router.options import Tls
@@ -122,11 +122,11 @@ def _place(tls: Tls, namespace: str, name: str) -> str:
 
 def _loaded(tls: Tls, objects: Objects, name: str) -> str:
     if tls.folder is None:
-        for obj in objects.secrets:
-            if part(obj, "metadata").get("name") == name:
-                data = part(obj, "data")
-                return bundle(_decoded(data.get("tls.crt")), _decoded(data.get("tls.key")))
-        raise ValueError("is missing")
+        secret = named(objects.secrets, name)
+        if secret is None:
+            raise ValueError("is missing")
+        data = part(secret, "data")
+        return bundle(_decoded(data.get("tls.crt")), _decoded(data.get("tls.key")))
     try:
         text = (tls.folder / name).read_bytes().decode("ascii", errors="replace")
         key = text

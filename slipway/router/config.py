@@ -43,7 +43,6 @@ TOKEN = "_token"  # noqa: S105
 """The backend that hands out tokens."""
 HOLD = "_hold"
 PEERS = "_peers"
-UNKNOWN_VERSION = "_unknown_version"
 CHECK = (
     "check inter 1s fastinter 250ms downinter 250ms fall 2 rise 1 "
     "observe layer4 error-limit 1 on-error mark-down"
@@ -130,7 +129,7 @@ def maps(state: State) -> dict[str, dict[str, str]]:
         ROUTES: {f"/api/v1/service/{one.endpoint}/{path}": one.endpoint for one in routed for path in PATHS}
         | tokens,
         VERSIONS: _versions(routed),
-        NAMES: {name: name for name in (*(one.name for one in services), TOKEN, UNKNOWN_VERSION)},
+        NAMES: {one.name: one.name for one in services},
         OWNERS: {name: "/".join(one.server for one in found[:2]) for name, found in owners.items() if found},
         KEYS: {
             f"{key}:{one.endpoint}": "key"

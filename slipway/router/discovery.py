@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
 from slipway.kube.folder import Object
+from slipway.kube.read import named
 from slipway.problems import explain, shown
 from slipway.router import endpoints, token_keys
 from slipway.router.feed import Objects
@@ -32,7 +33,7 @@ from slipway.router.state import (
     State,
     hashed,
 )
-from slipway.spec import SERVING, WEBSERVICE, Served, Serving, is_key
+from slipway.spec import SERVING, TOKEN_KEYS_SECRET, WEBSERVICE, Served, Serving, is_key
 
 FOREVER = datetime.max.replace(tzinfo=UTC)
 
@@ -227,9 +228,9 @@ def _keys(name: str, secrets: Iterable[Object], errors: list[str]) -> frozenset[
 
 def _token_keys(secrets: Iterable[Object], ignored: list[Ignored]) -> Mapping[str, str]:
     try:
-        return {key.kid: key.public for key in token_keys.read(token_keys.secret_of(secrets))}
+        return {key.kid: key.public for key in token_keys.read(named(secrets, TOKEN_KEYS_SECRET))}
     except ValueError as error:
-        ignored.append(Ignored(f"Secret {token_keys.SECRET}", f"{error}: no token is given or taken"))
+        ignored.append(Ignored(f"Secret {TOKEN_KEYS_SECRET}", f"{error}: no token is given or taken"))
         return {}
 
 

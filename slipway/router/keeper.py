@@ -5,9 +5,11 @@ import base64
 import logging
 from datetime import UTC, datetime
 
-from slipway.router.authority import SECRET, find, read, renewed
+from slipway.kube.read import named
+from slipway.router.authority import read, renewed
 from slipway.router.control import Router
 from slipway.router.feed import WriteError, Writer
+from slipway.spec import AUTHORITY_SECRET
 
 LOOK_SECONDS = 1.0
 
@@ -20,11 +22,11 @@ async def keep(router: Router, writer: Writer, namespace: str) -> None:
         await asyncio.sleep(LOOK_SECONDS)
         if not router.ready:
             continue
-        found = find(router.objects.secrets)
+        found = named(router.objects.secrets, AUTHORITY_SECRET)
         data = renewed(read(found), datetime.now(UTC))
         if data is None:
             continue
-        metadata = found["metadata"] if found else {"name": SECRET, "namespace": namespace}
+        metadata = found["metadata"] if found else {"name": AUTHORITY_SECRET, "namespace": namespace}
         encoded = {name: base64.b64encode(text.encode()).decode() for name, text in data.items()}
         try:
             secret = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": encoded}

@@ -18,8 +18,8 @@ from pydantic import BaseModel, ValidationError
 
 from slipway.kube.folder import Object
 from slipway.router.state import KID
+from slipway.spec import TOKEN_KEYS_SECRET
 
-SECRET = "slipway-token-keys"  # noqa: S105 - a name
 PERIOD = 24 * 3600
 """Seconds that a key signs for."""
 START_SECONDS = 5
@@ -43,15 +43,6 @@ class TokenKey:
         return str(self.since)
 
 
-def secret_of(secrets: Iterable[Object]) -> Object | None:
-    """Find the Secret among those of the router's namespace."""
-    for one in secrets:
-        metadata: object = one.get("metadata")
-        if isinstance(metadata, dict) and metadata.get("name") == SECRET:  # pyright: ignore[reportUnknownMemberType] - of plain JSON
-            return one
-    return None
-
-
 def read(secret: Object | None) -> tuple[TokenKey, ...]:
     """Give the keys that a Secret holds, the oldest first. Raises ValueError, which tells nothing of them."""
     try:
@@ -64,7 +55,11 @@ def read(secret: Object | None) -> tuple[TokenKey, ...]:
 
 def write(keys: Iterable[TokenKey], namespace: str, found: Object | None) -> Object:
     """Give the Secret that holds these keys, in place of the one that was found."""
-    metadata = {"name": SECRET, "namespace": namespace, "labels": {"app.kubernetes.io/managed-by": "slipway"}}
+    metadata = {
+        "name": TOKEN_KEYS_SECRET,
+        "namespace": namespace,
+        "labels": {"app.kubernetes.io/managed-by": "slipway"},
+    }
     if found is not None:
         metadata["resourceVersion"] = found["metadata"]["resourceVersion"]
     pem, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 
+from slipway.kube.read import named
 from slipway.router import token_keys
 from slipway.router.auth import ALGORITHM
 from slipway.router.callers import Callers, Refused
@@ -24,6 +25,7 @@ from slipway.router.config import TOKEN_SOCKET
 from slipway.router.control import Router
 from slipway.router.feed import WriteError, Writer
 from slipway.router.token_keys import TokenKey
+from slipway.spec import TOKEN_KEYS_SECRET
 
 LIFETIME = 3600
 """Seconds."""
@@ -65,7 +67,7 @@ class Tokens:
                     await self._renew()
 
     async def _renew(self) -> None:
-        found = token_keys.secret_of(self._router.objects.secrets)
+        found = named(self._router.objects.secrets, TOKEN_KEYS_SECRET)
         keys = token_keys.read(found)
         since = token_keys.due(keys, time.time())
         if since is None:
@@ -129,7 +131,7 @@ class Tokens:
         deadline = time.monotonic() + 2 * token_keys.START_SECONDS
         while time.monotonic() < deadline:
             with contextlib.suppress(ValueError):
-                keys = token_keys.read(token_keys.secret_of(self._router.objects.secrets))
+                keys = token_keys.read(named(self._router.objects.secrets, TOKEN_KEYS_SECRET))
                 known = [key for key in keys if self._router.serving.token_keys.get(key.kid) == key.public]
                 if (found := token_keys.signer(known, time.time())) is not None:
                     return found

@@ -107,9 +107,9 @@ class Router(Checked):
     """a number of cores of at least 0.001; what cluster_purpose needs without it, and 0.5 without Azure"""
     memory_gb: Quantity | None = None
     """gigabytes of at least 0.001; what cluster_purpose needs without it, and 0.5 without Azure"""
-    minimum_upload_rate: Annotated[int, Field(gt=0)] = 1_048_576
-    """bytes a second above 0, below which a long upload is cut off"""
-    access_log_rate: Annotated[int, Field(ge=0)] = 100
-    """requests a second that all get a line in the access log; of more a share does, of 0 only what fails"""
+    minimum_upload_rate: Annotated[int, Field(gt=0, le=2**31)] = 1_048_576
+    """bytes a second above 0 and up to 2 GiB, below which a long upload is cut off"""
+    access_log_rate: Annotated[int, Field(ge=0, le=100_000)] = 100
+    """requests a second, 0 to 100,000, that all have a log line; of more a share has, of 0 only what fails"""
     image: str | None = None
     """the reference of an image that exists already; then Slipway builds none"""

@@ -13,7 +13,7 @@ from typing import Any, cast
 import pytest
 import yaml
 
-from components.router import RIGHTS, RIGHTS_AT_HOME
+from components.router import OWN_SECRETS, RIGHTS, RIGHTS_AT_HOME, RIGHTS_OVER_ITS_OWN
 from slipway.kube.client import Client, ClusterError, connect
 from slipway.router.callers import ClusterCallers, Refused
 from slipway.router.feed import OWN_SERVICE, WriteError
@@ -28,10 +28,18 @@ SECONDS = 20.0
 CREATE = ("create", "--validate=false", "--filename=-", "--output=json")
 WEBSERVICE = {"slipway/webservice": "echo"}
 EVERY = [
-    (right, verb) for rights in (RIGHTS, RIGHTS_AT_HOME) for right, verbs in rights.items() for verb in verbs
+    (right, verb)
+    for rights in (RIGHTS, RIGHTS_AT_HOME, RIGHTS_OVER_ITS_OWN)
+    for right, verbs in rights.items()
+    for verb in verbs
 ]
 EVERYWHERE = {(*right, verb) for right, verbs in RIGHTS.items() for verb in verbs}
-AT_HOME = {(*right, verb) for right, verbs in RIGHTS_AT_HOME.items() for verb in verbs}
+AT_HOME = {
+    (*right, verb)
+    for rights in (RIGHTS_AT_HOME, RIGHTS_OVER_ITS_OWN)
+    for right, verbs in rights.items()
+    for verb in verbs
+}
 
 
 def metadata(name: str, namespace: str = "", **labels: str) -> Json:
@@ -76,7 +84,7 @@ OBJECTS: list[Json] = [
             "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "echo"},
         },
     },
-    {"apiVersion": "v1", "kind": "Secret", "metadata": metadata("echo-keys", HOME, **WEBSERVICE)},
+    {"apiVersion": "v1", "kind": "Secret", "metadata": metadata(OWN_SECRETS[0], HOME, **WEBSERVICE)},
     {"apiVersion": "v1", "kind": "Secret", "metadata": metadata("elsewhere", MODELS, **WEBSERVICE)},
 ]
 DEPLOYMENT = OBJECTS[2]
@@ -98,10 +106,10 @@ def _objects(cluster: Cluster) -> Generator[None]:
     cluster.kubectl("delete", "namespace", HOME, MODELS, "--wait=false")
 
 
-def rules(rights: Any, without: object) -> list[Json]:
+def rules(rights: Any, without: object, **names: object) -> list[Json]:
     """Give rights as a Role has them, less one verb of one."""
     return [
-        {"apiGroups": [group], "resources": [resource], "verbs": left}
+        {"apiGroups": [group], "resources": [resource], "verbs": left, **names}
         for (group, resource), verbs in rights.items()
         if (left := [verb for verb in verbs if ((group, resource), verb) != without])
     ]
@@ -113,11 +121,15 @@ async def account(cluster: Cluster, folder: Path, name: str, without: object) ->
     rbac = "rbac.authorization.k8s.io"
     subject = {"kind": "ServiceAccount", "name": name, "namespace": HOME}
     objects: list[Json] = [{"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata(name, HOME)}]
-    for kind, rights, namespace in (("Role", RIGHTS_AT_HOME, HOME), ("ClusterRole", RIGHTS, "")):
+    own = rules(RIGHTS_OVER_ITS_OWN, without, resourceNames=list(OWN_SECRETS))
+    for kind, given, namespace in (
+        ("Role", [*rules(RIGHTS_AT_HOME, without), *own], HOME),
+        ("ClusterRole", rules(RIGHTS, without), ""),
+    ):
         head = {"apiVersion": f"{rbac}/v1", "metadata": metadata(f"rights-{name}", namespace)}
         reference = {"apiGroup": rbac, "kind": kind, "name": f"rights-{name}"}
         objects += [
-            {**head, "kind": kind, "rules": rules(rights, without)},
+            {**head, "kind": kind, "rules": given},
             {**head, "kind": f"{kind}Binding", "roleRef": reference, "subjects": [subject]},
         ]
     text = yaml.safe_dump_all(objects)
@@ -316,5 +328,8 @@ def test_what_a_router_may_do_is_the_table_and_no_more(cluster: Cluster, tmp_pat
             assert granted(cluster, HOME, "table", HOME) == EVERYWHERE | AT_HOME
             with pytest.raises(ClusterError, match='cannot list resource "secrets"'):
                 await client.list("Secret", MODELS)
+            other = await client.create(secret("another"))
+            with pytest.raises(ClusterError, match='cannot update resource "secrets"'):
+                await client.replace(other)
 
     asyncio.run(scenario())

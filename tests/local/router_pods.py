@@ -10,8 +10,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from slipway.router.authority import SECRET, renewed
+from slipway.router.authority import renewed
 from slipway.router.ownership import ranking
+from slipway.spec import AUTHORITY_SECRET
 from tests.local.router_parts import RouterProcess, free_ports, until
 
 NAMES = ("a", "b", "c")
@@ -38,7 +39,7 @@ class Pods:
         made = renewed({}, datetime.now(UTC)) or {}
         data = {name: base64.b64encode(text.encode()).decode() for name, text in made.items()}
         self.first.folder.put(
-            {"kind": "Secret", "metadata": {"name": SECRET, "namespace": "slipway"}, "data": data}
+            {"kind": "Secret", "metadata": {"name": AUTHORITY_SECRET, "namespace": "slipway"}, "data": data}
         )
         for router in self.routers.values():
             router.start()

@@ -1,14 +1,10 @@
-"""HTTPS as clients see it: names, HTTP beside it, HTTP/2, renewals under load, certificates that end."""
+"""HTTPS as clients see it: names, HTTP beside it, renewals under load, certificates that end."""
 
 import asyncio
-import contextlib
-import json
 import socket
 import ssl
-from collections.abc import AsyncGenerator
 from pathlib import Path
 
-import h2.connection
 import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -29,29 +25,9 @@ from tests.local.router_parts import (
 )
 from tests.local.test_router_tls import put, shown, trusting, until_shown, uri
 
-LARGEST = 104_857_600
-DATA, HEADERS, GOAWAY, END_STREAM = 0, 1, 7, 1
-
 
 def of(*secrets: str, **more: str) -> dict[str, str]:
     return {"TLS_PORT": str(free_ports(1)[0]), "TLS_SECRETS": " ".join(secrets), **more}
-
-
-@contextlib.asynccontextmanager
-async def by_http_2(public: bytes) -> AsyncGenerator[httpx.AsyncClient]:
-    """Give a client with a valid key that sends everything over one connection."""
-    limits = httpx.Limits(max_connections=1)
-    headers = {"authorization": f"Bearer {KEY}"}
-    async with httpx.AsyncClient(
-        headers=headers,
-        verify=trusting(public),
-        http1=False,
-        http2=True,
-        timeout=30,
-        limits=limits,
-        trust_env=False,
-    ) as http:
-        yield http
 
 
 def shown_for(router: RouterProcess, name: str) -> bytes:
@@ -139,173 +115,6 @@ async def test_http_is_refused_or_redirected_but_for_the_pods_own_loopback(tmp_p
                 return page in (await router.admin.get("/metrics")).text or None
 
             await until(counted, SECONDS, lambda: router.log)
-
-
-@scenario
-async def test_by_http_2_many_requests_of_one_connection_are_scored_and_limited_as_any(
-    tmp_path: Path,
-) -> None:
-    public, key = certificate()
-    async with (
-        running(tmp_path, **of("tls")) as router,
-        replicas(2, gate=9) as found,
-        by_http_2(public) as http,
-    ):
-        put(router, public, key, name="tls")
-        router.deploy("echo", *found, max_request_wait_time=10_000)
-        router.start()
-        await router.up("echo", 2)
-        answers = await asyncio.gather(*(http.post(uri(router), json={"sleep": 0.02}) for _ in range(60)))
-        assert {(one.status_code, one.http_version) for one in answers} == {(200, "HTTP/2")}
-        assert {len(one.headers["x-ms-request-id"]) for one in answers} == {36}
-        assert [one.offered_most for one in found] == [1, 1]
-        assert_refusal(
-            await http.post(uri(router), headers={"authorization": "Bearer no"}),
-            401,
-            "key_wrong",
-            service="echo",
-        )
-        lost = await http.post(uri(router).replace("echo", "lost"), content=b"{}")
-        assert_refusal(lost, 404, "unknown_service", service="lost")
-        assert (await http.post(uri(router), json={"raise": True})).status_code == 502
-
-
-@scenario
-async def test_by_http_2_bodies_have_the_same_limits(tmp_path: Path) -> None:
-    public, key = certificate()
-
-    async def chunks(size: int) -> AsyncGenerator[bytes]:
-        for begin in range(0, size, 2**20):
-            yield b"0" * min(2**20, size - begin)
-
-    async def slowly(stop: asyncio.Event) -> AsyncGenerator[bytes]:
-        yield b"0" * 2**20
-        await stop.wait()
-        yield b"0"
-
-    async with running(tmp_path, **of("tls")) as router, replicas() as [one], by_http_2(public) as http:
-        put(router, public, key, name="tls")
-        router.deploy("echo", one)
-        router.start()
-        await router.up("echo", 1)
-        for size in (1, 2_000_000, LARGEST):
-            assert (await http.post(uri(router), content=chunks(size))).json()["size"] == size
-            sized = await http.post(uri(router), content=chunks(size), headers={"content-length": str(size)})
-            assert sized.json()["size"] == size
-        for length in ({}, {"content-length": str(LARGEST + 1)}):
-            large = await http.post(uri(router), content=chunks(LARGEST + 1), headers=length)
-            assert_refusal(large, 413, "body_too_large", service="echo")
-        stop = asyncio.Event()
-        slow = asyncio.create_task(http.post(uri(router), content=slowly(stop)))
-        await asyncio.sleep(0.2)
-        begin = asyncio.get_running_loop().time()
-        assert (await http.post(uri(router), json={})).status_code == 200  # the slow one holds no replica
-        assert asyncio.get_running_loop().time() - begin < 1
-        stop.set()
-        assert (await slow).json()["size"] == 2**20 + 1
-
-
-@contextlib.asynccontextmanager
-async def far_away(port: int, seconds: float) -> AsyncGenerator[int]:
-    """Give a port from which everything takes so long to another one and back."""
-
-    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        loop, sent = asyncio.get_running_loop(), asyncio.Queue[tuple[float, bytes]]()
-
-        async def arrive() -> None:
-            while True:
-                at, data = await sent.get()
-                await asyncio.sleep(max(0.0, at - loop.time()))
-                writer.write(data)
-
-        arriving = asyncio.create_task(arrive())
-        while data := await reader.read(2**16):
-            sent.put_nowait((loop.time() + seconds / 2, data))
-        arriving.cancel()
-
-    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        back, there = await asyncio.open_connection("127.0.0.1", port)
-        await asyncio.gather(carry(reader, there), carry(back, writer), return_exceptions=True)
-        there.close()
-        writer.close()
-
-    server = await asyncio.start_server(accept, "127.0.0.1")
-    async with server:
-        yield server.sockets[0].getsockname()[1]
-
-
-@scenario
-async def test_by_http_2_a_large_upload_from_far_away_keeps_up_the_minimum_rate(tmp_path: Path) -> None:
-    public, key = certificate()
-    async with running(tmp_path, **of("tls")) as router, replicas() as [one], by_http_2(public) as http:
-        put(router, public, key, name="tls")
-        router.deploy("echo", one)
-        router.start()
-        await router.up("echo", 1)
-        async with far_away(int(router.environment["TLS_PORT"]), 0.15) as port:
-            far = f"https://127.0.0.1:{port}/api/v1/service/echo/score"
-            assert (await http.post(far, content=b"0" * 6_000_000)).json()["size"] == 6_000_000
-
-
-@scenario
-async def test_by_http_2_a_client_that_gives_up_leaves_the_replica_with_its_limit(tmp_path: Path) -> None:
-    public, key = certificate()
-    async with running(tmp_path, **of("tls")) as router, replicas() as [one], by_http_2(public) as http:
-        put(router, public, key, name="tls")
-        router.deploy("echo", one, max_request_wait_time=10_000)
-        router.start()
-        await router.up("echo", 1)
-        leaving = [asyncio.create_task(http.post(uri(router), json={"sleep": 0.5})) for _ in range(5)]
-        await router.until(lambda status: status["services"]["echo"]["queued"] == 4)
-        for task in leaving:
-            task.cancel()
-        answers = await asyncio.gather(*(http.post(uri(router), json={}) for _ in range(10)))
-        assert {answer.status_code for answer in answers} == {200}
-        assert one.offered_most == 1
-
-
-@scenario
-async def test_by_http_2_a_reload_says_that_the_connection_ends_and_lets_its_requests_finish(
-    tmp_path: Path,
-) -> None:
-    public, key = certificate()
-    async with running(tmp_path, **of("tls")) as router, replicas(2) as [one, two]:
-        put(router, public, key, name="tls")
-        router.deploy("echo", one)
-        router.start()
-        await router.up("echo", 1)
-        context = trusting(public)
-        context.set_alpn_protocols(["h2"])
-        port = int(router.environment["TLS_PORT"])
-        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
-        http = h2.connection.H2Connection()
-        http.initiate_connection()
-        body = b'{"sleep": 2}'
-        head = {
-            ":method": "POST",
-            ":scheme": "https",
-            ":authority": "a",
-            ":path": "/api/v1/service/echo/score",
-        }
-        more = {"authorization": f"Bearer {KEY}", "content-length": str(len(body))}
-        http.send_headers(1, list((head | more).items()))
-        http.send_data(1, body, end_stream=True)
-        writer.write(http.data_to_send())
-        await router.until(lambda status: status["services"]["echo"]["busy"] == 1)
-        router.deploy("fraud", two)  # needs a reload
-        last_stream, answer, ended = 0, b"", False
-        while not (ended and last_stream):  # frame by frame, because h2 takes every GOAWAY for the end
-            head = await asyncio.wait_for(reader.readexactly(9), SECONDS)
-            length, kind, flags = int.from_bytes(head[:3]), head[3], head[4]
-            payload = await reader.readexactly(length)
-            if kind == GOAWAY:
-                last_stream = int.from_bytes(payload[:4])
-            elif head[5:] == b"\0\0\0\1" and kind in (DATA, HEADERS):
-                answer += payload if kind == DATA else b""
-                ended = bool(flags & END_STREAM)
-        writer.close()
-        assert last_stream == 2**31 - 1  # requests that are on their way may come too
-        assert json.loads(answer)["path"] == "/score"
 
 
 @pytest.mark.parametrize("source", ["Secret", "folder"])
@@ -410,5 +219,6 @@ async def test_an_acme_server_is_answered_by_http_before_there_is_a_certificate(
         public, key = certificate()
         put(router, public, key, name="tls")
         await until_shown(router, public)
-        async with by_http_2(public) as https:
+        headers = {"authorization": f"Bearer {KEY}"}
+        async with httpx.AsyncClient(headers=headers, verify=trusting(public), trust_env=False) as https:
             assert (await https.post(uri(router), json={})).status_code == 200

@@ -12,7 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from slipway.router.authority import SECRET, issue, renewed
+from slipway.router.authority import issue, renewed
+from slipway.spec import AUTHORITY_SECRET
 from tests.local.router_parts import (
     KEY,
     Replica,
@@ -252,7 +253,7 @@ async def test_when_the_authority_is_lost_then_another_is_made_and_no_request_fa
     async with replicas() as [replica], three(tmp_path, replica) as all_of, client() as http:
         owner, other, _ = all_of.order("echo")
         old = (other.directory / "authorities.pem").read_text()
-        all_of.first.folder.delete("Secret", "slipway", SECRET)
+        all_of.first.folder.delete("Secret", "slipway", AUTHORITY_SECRET)
 
         async def renewed_everywhere() -> bool | None:
             assert (await http.post(other.uri("echo"), json={})).status_code == 200

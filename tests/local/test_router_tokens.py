@@ -16,6 +16,7 @@ import pytest
 from slipway.router import token_keys, tokens
 from slipway.router.auth import FAILURES
 from slipway.router.token_keys import TokenKey
+from slipway.spec import TOKEN_KEYS_SECRET
 from tests.local.router_parts import (
     KEY,
     Json,
@@ -35,7 +36,7 @@ Make = Callable[..., str]
 
 def keep(router: RouterProcess, *keys: TokenKey) -> None:
     """Let the routers' Secret hold these keys."""
-    found = router.folder.get("Secret", "slipway", token_keys.SECRET)
+    found = router.folder.get("Secret", "slipway", TOKEN_KEYS_SECRET)
     router.folder.put(token_keys.write(keys, "slipway", found))
 
 

@@ -19,20 +19,20 @@ from slipway.router.authority import (
     CERTIFICATE_RENEWAL,
     CLOCKS,
     OVERLAP,
-    SECRET,
     Member,
     issue,
     read,
     renewed,
 )
 from slipway.router.state import Identity
+from slipway.spec import AUTHORITY_SECRET
 
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
 
 
 def secret(data: dict[str, str]) -> Object:
     encoded = {name: base64.b64encode(text.encode()).decode() for name, text in data.items()}
-    return {"kind": "Secret", "metadata": {"name": SECRET}, "data": encoded}
+    return {"kind": "Secret", "metadata": {"name": AUTHORITY_SECRET}, "data": encoded}
 
 
 def knows(one: Identity, other: Identity, at: datetime) -> bool:
@@ -130,3 +130,15 @@ def test_what_cannot_be_read_is_no_authority_and_is_made_anew(data: object) -> N
     assert issue(made, "a", NOW) is not None
     mixed = {**made, "tls.key": (renewed({}, NOW) or {})["tls.key"]}
     assert issue(mixed, "a", NOW) is None, "the key is another's"
+
+
+def test_an_authority_of_a_kind_that_is_not_known_is_made_anew(tmp_path: Path) -> None:
+    crt, key = tmp_path / "tls.crt", tmp_path / "tls.key"
+    kind = "-newkey ec -pkeyopt ec_paramgen_curve:secp112r1 -nodes"
+    command = f"openssl req -x509 {kind} -subj /CN=x -keyout {key} -out {crt}"
+    subprocess.run(command.split(), check=True, capture_output=True)
+    held = {one.name: one.read_text() for one in (crt, key)}
+    assert Member("a").look([secret(held)], NOW) is None
+    made = renewed(held, NOW)
+    assert made is not None
+    assert issue(made, "a", NOW) is not None

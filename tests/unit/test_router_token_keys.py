@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slipway.router import token_keys
-from slipway.router.token_keys import PERIOD, SECRET, START_SECONDS, TokenKey, due, kept, signer
+from slipway.router.token_keys import PERIOD, START_SECONDS, TokenKey, due, kept, signer
 from slipway.router.tokens import LIFETIME
+from slipway.spec import TOKEN_KEYS_SECRET
 
 KEY = token_keys.make(1)
 """Of all keys here; what they are named is what counts."""
@@ -47,7 +48,7 @@ def test_what_signs_was_known_long_before_and_verifies_until_its_last_token_has_
 def test_a_secret_gives_back_the_keys_that_it_was_made_of() -> None:
     keys = (named(9), named(10))
     secret = token_keys.write(keys, "slipway", None)
-    assert secret["metadata"]["name"] == SECRET
+    assert secret["metadata"]["name"] == TOKEN_KEYS_SECRET
     assert token_keys.read(secret) == keys
     assert token_keys.read(None) == ()
     assert "PRIVATE" not in repr(keys)
@@ -70,6 +71,6 @@ def test_a_secret_gives_back_the_keys_that_it_was_made_of() -> None:
 )
 def test_a_secret_that_cannot_be_read_says_so_without_a_word_of_it(data: object) -> None:
     with pytest.raises(ValueError) as error:  # noqa: PT011 - its text is looked at
-        token_keys.read({"metadata": {"name": SECRET}, "data": data})
+        token_keys.read({"metadata": {"name": TOKEN_KEYS_SECRET}, "data": data})
     assert "secret" not in str(error.value)
     assert "PRIVATE" not in str(error.value)
