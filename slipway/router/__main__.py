@@ -7,13 +7,14 @@ could not start, and why is on stderr.
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import logging
 import os
 import resource
 import signal
 import socket
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Coroutine
 
 from slipway.kube.client import ClusterError, in_cluster
 from slipway.kube.folder import Folder
@@ -31,6 +32,10 @@ from slipway.router.scaling import Scaler
 from slipway.router.tokens import Tokens
 from slipway.router.watches import ClusterFeed
 from slipway.router.writes import ClusterWriter, FolderWriter
+
+AGAIN_SECONDS = 5.0
+
+log = logging.getLogger(__name__)
 
 
 class PortTaken(Exception):
@@ -72,16 +77,26 @@ async def _run(options: Options, haproxy: HAProxy) -> None:
         tokens = Tokens(router, callers, writer, options.namespace)
         admin_port = await admin.serve(router, haproxy, scaler, options.address, options.admin_port)
         async with admin_port, await tokens.listen():
-            work = [scaler.run(), Reporter(router, writer).run(), tokens.run()]
+            work = [scaler.run, Reporter(router, writer).run, tokens.run]
             if options.pod:
-                work.append(keep(router, writer, options.namespace))
-            beside = [asyncio.create_task(one) for one in work]
+                work.append(functools.partial(keep, router, writer, options.namespace))
+            beside = [asyncio.create_task(_lasting(one)) for one in work]
             try:
                 await router.run(stop, now)
             finally:
                 for task in beside:
                     task.cancel()
                 await asyncio.gather(*beside, return_exceptions=True)
+
+
+async def _lasting(work: Callable[[], Coroutine[None, None, None]]) -> None:
+    """Let work that ends by a mistake of ours begin again: requests go on without it, but not for weeks."""
+    while True:
+        try:
+            await work()
+        except Exception:
+            log.exception("what the router does beside its requests failed; it begins again")
+        await asyncio.sleep(AGAIN_SECONDS)
 
 
 @contextlib.asynccontextmanager

@@ -37,9 +37,7 @@ def rules(service: Service, kids: Iterable[str]) -> list[str]:
         f"{TRACK} if {refused}",
         f"http-request sc-inc-gpc0(0) if {refused}",
         f"http-request set-var(txn.refused) str({TOO_MANY}) if {refused} {{ sc0_gpc0_rate gt {FAILURES} }}",
-        "http-request return status 429 content-type application/json "
-        f'lf-string "%[lua.refusal(429)]" hdr retry-after {FAILURE_SECONDS} '
-        f"if {{ var(txn.refused) -m str {TOO_MANY} }}",
+        f"http-request use-service lua.refuse_too_many if {{ var(txn.refused) -m str {TOO_MANY} }}",
         f"http-request use-service lua.refuse_unauthorized if {refused}",
         "http-request del-header authorization",
     ]
