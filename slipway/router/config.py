@@ -75,7 +75,7 @@ HTTP = {
 def render(state: State, options: Options) -> dict[str, str]:
     """Give each file's text by its name."""
     services = _sorted(state)
-    files, clients = connections(len(services), options.files)
+    most_files, clients = connections(len(services), options.files)
     shared = SHARED.substitute(
         access_log="\n  ".join(_access_log(options.access_log_rate)),
         binds="\n  ".join(_binds(state, options)),
@@ -83,7 +83,7 @@ def render(state: State, options: Options) -> dict[str, str]:
         failures=auth.FAILURES,
         failure_seconds=auth.FAILURE_SECONDS,
         clients=clients,
-        files=files,
+        files=most_files,
         kept_clients=clients * 9 // 10,
         largest_body=LARGEST_BODY,
         http=HTTP[options.tls.http if options.tls is not None else "serve"],

@@ -57,6 +57,8 @@ class Reload:
 
 def plan(running: Running, wanted: State) -> Noop | Commands | Reload:
     """Decide how to make `running` serve `wanted`."""
+    if running.state == wanted:  # nearly always: maps of many services take their time
+        return Noop()
     reasons = tuple(_reasons(running.state, wanted))
     if reasons:
         return Reload(reasons)
