@@ -1,9 +1,9 @@
 """The router's way to scale against Knative's and a HorizontalPodAutoscaler's, over the same requests.
 
-One simulated service (`slipway.router.simulation`, held against queueing theory by its test) meets traffic
-that is steady, steps tenfold, ramps, goes up and down with bursts, or is one request a minute; replicas take
-1 or 8 requests at once and 5 or 60 s to start. Each way runs with each target utilization, and loses some
-requests (no replica took them within `max_request_wait_time`) for some replica-seconds.
+One simulated service (`slipway.router.scaling.simulation`, held against queueing theory by its test) meets
+traffic that is steady, steps tenfold, ramps, goes up and down with bursts, or is one request a minute;
+replicas take 1 or 8 requests at once and 5 or 60 s to start. Each way runs with each target utilization,
+and loses some requests (no replica took them within `max_request_wait_time`) for some replica-seconds.
 
 ours / peers: the replica-seconds of one of our targets, divided by the least with which a peer, at any of its
 targets, lost no more requests. Above 1 a peer dominates: ours is not on the Pareto front. Each line has the
@@ -24,8 +24,8 @@ from pathlib import Path
 from benchmarks.autoscale_chart import chart
 from benchmarks.autoscalers import Hpa, Knative
 from benchmarks.report import Figure, arguments, finish
-from slipway.router.replay import Policy
-from slipway.router.simulation import Outcome, Request, Scale, simulate
+from slipway.router.scaling.replay import Policy
+from slipway.router.scaling.simulation import Outcome, Request, Scale, simulate
 from slipway.spec import Serving
 
 SERVICE_SECONDS = 0.5

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections import deque
 
-from slipway.router.simulation import Seen
+from slipway.router.scaling.simulation import Seen
 from slipway.spec import Serving
 
 

@@ -16,8 +16,8 @@ from slipway.cli.place import Where, place_options, run_on
 from slipway.local.state import LocalError
 
 if TYPE_CHECKING:
-    from slipway.router.journal import Entry
-    from slipway.router.replay import Run
+    from slipway.router.scaling.journal import Entry
+    from slipway.router.scaling.replay import Run
     from slipway.spec import Serving
 
 COLUMNS = 60
@@ -64,7 +64,7 @@ def replay(
     curl -s http://127.0.0.1:8081/journal > journal.jsonl
     """  # noqa: D301 - \b is click's: keep these lines
     from slipway.cli.chart import svg as draw
-    from slipway.router.replay import read
+    from slipway.router.scaling.replay import read
 
     journals = read(file if file is not None else _asked(where).splitlines())
     known = ", ".join(f"`{name}`" for name in journals) or "none"
@@ -96,7 +96,7 @@ def _asked(where: Where) -> str:
 
 def _runs(entries: Sequence[Entry], changes: Sequence[str]) -> Iterator[tuple[str, Run]]:
     """Give what was done, and what the simulation makes of the same settings and of each change of them."""
-    from slipway.router.replay import recorded, replay
+    from slipway.router.scaling.replay import recorded, replay
 
     serving = entries[-1].serving
     yield "as recorded", recorded(entries)
@@ -108,7 +108,7 @@ def _runs(entries: Sequence[Entry], changes: Sequence[str]) -> Iterator[tuple[st
 
 def _values(change: str) -> list[tuple[str, int]]:
     """Read `name=1,2`. Raises LocalError."""
-    from slipway.router.journal import SETTINGS
+    from slipway.router.scaling.journal import SETTINGS
 
     name, _, values = change.partition("=")
     if name not in SETTINGS:
@@ -135,7 +135,7 @@ def _changed(serving: Serving, values: dict[str, int]) -> Serving:
 
 def _show(name: str, entries: Sequence[Entry], runs: dict[str, Run]) -> None:
     from slipway.cli.chart import blocks, sample
-    from slipway.router.replay import startup_seconds
+    from slipway.router.scaling.replay import startup_seconds
 
     seconds = _seconds(entries)
     first, last = entries[0].time, entries[-1].time

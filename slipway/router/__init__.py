@@ -3,5 +3,6 @@
     feed -> discovery -> State -> config.render and plan -> control -> haproxy
 
 Everything that decides is a pure function of frozen values (`discovery`, `config`, `plan`); sockets,
-files and processes are in `haproxy`, `hold`, `admin` and `control`. Started by `python -m slipway.router`.
+files and processes are in `haproxy`, `hold`, `admin` and `control`; how many replicas there are is up to
+`scaling`. Started by `python -m slipway.router`.
 """

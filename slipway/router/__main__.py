@@ -28,7 +28,7 @@ from slipway.router.haproxy import HAProxy, HAProxyError
 from slipway.router.keeper import keep
 from slipway.router.options import Options, from_environment
 from slipway.router.peers import Peers
-from slipway.router.scaling import Scaler
+from slipway.router.scaling.loop import Scaler
 from slipway.router.tokens import Tokens
 from slipway.router.watches import ClusterFeed
 from slipway.router.writes import ClusterWriter, FolderWriter

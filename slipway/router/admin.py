@@ -15,7 +15,7 @@ from slipway.router.control import Router
 from slipway.router.haproxy import HAProxy, HAProxyError
 from slipway.router.load import Load
 from slipway.router.metrics import exposition
-from slipway.router.scaling import Scaler
+from slipway.router.scaling.loop import Scaler
 
 REQUEST = re.compile(rb"GET (/\S*) HTTP/1\.[01]\r\n")
 REQUEST_SECONDS = 5.0

@@ -9,7 +9,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from slipway.router.load import Row
-from slipway.router.sampling import Seen
+from slipway.router.scaling.sampling import Seen
 
 CODES = {f"{digit}xx": f"hrsp_{digit}xx" for digit in (2, 3, 4, 5)} | {"other": "hrsp_other"}
 """The classes of answers, by HAProxy's column; `other`: the client left before its answer."""

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from slipway.kube.folder import Object
 from slipway.router.endpoints import Pod
 from slipway.router.ownership import Pods, ranking, router_pods
-from slipway.router.sampling import Seen
+from slipway.router.scaling.sampling import Seen
 
 ASK_SECONDS = 0.5
 KEEP_SECONDS = 3.0

@@ -14,9 +14,9 @@ import httpx
 import pytest
 
 from slipway.images.cache import Cache
-from slipway.router.journal import Entry
-from slipway.router.replay import Policy, read, recorded
-from slipway.router.simulation import simulate
+from slipway.router.scaling.journal import Entry
+from slipway.router.scaling.replay import Policy, read, recorded
+from slipway.router.scaling.simulation import simulate
 from slipway.spec import ROUTER_NAMESPACE
 from tests.cluster.debian import push_base
 from tests.cluster.kubernetes.cluster import Cluster

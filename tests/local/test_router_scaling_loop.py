@@ -15,7 +15,7 @@ import pytest
 from slipway.kube.folder import Object
 from slipway.router.feed import EventType, WriteError
 from slipway.router.peers import Peers
-from slipway.router.scaling import Scaler
+from slipway.router.scaling.loop import Scaler
 from tests.local.router_parts import (
     NAMESPACE,
     SECONDS,

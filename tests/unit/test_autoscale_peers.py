@@ -11,7 +11,7 @@ import pytest
 from benchmarks.autoscale import ratios
 from benchmarks.autoscale_chart import chart
 from benchmarks.autoscalers import Hpa, KnativeDecider
-from slipway.router.simulation import Outcome, Seen
+from slipway.router.scaling.simulation import Outcome, Seen
 from slipway.spec import Serving
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slipway.router.autoscaler import (
+from slipway.router.scaling.autoscaler import (
     HOLD_SECONDS,
     MEAN_SECONDS,
     STALE_SECONDS,
@@ -20,8 +20,8 @@ from slipway.router.autoscaler import (
     decide,
     remember,
 )
-from slipway.router.replay import Policy
-from slipway.router.simulation import Request, simulate
+from slipway.router.scaling.replay import Policy
+from slipway.router.scaling.simulation import Request, simulate
 from slipway.spec import Serving
 
 

@@ -14,8 +14,8 @@ from slipway.cli import main
 from slipway.cli.chart import BLOCKS, blocks, sample, svg
 from slipway.local.state import State
 from slipway.problems import Problems
-from slipway.router.journal import Entry, Journal
-from slipway.router.replay import read, recorded, replay
+from slipway.router.scaling.journal import Entry, Journal
+from slipway.router.scaling.replay import read, recorded, replay
 from slipway.spec import Serving
 from tests.unit.test_router_journal import entry
 

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slipway.router.journal import Entry, Journal
+from slipway.router.scaling.journal import Entry, Journal
 from slipway.spec import Serving
 
 NOW = datetime(2026, 11, 30, 8, tzinfo=UTC)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from slipway.router.metrics import Facts, Totals, answers, exposition
-from slipway.router.sampling import Seen
+from slipway.router.scaling.sampling import Seen
 
 COUNT = st.integers(0, 2**53)
 COUNTS = st.dictionaries(

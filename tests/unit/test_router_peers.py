@@ -13,7 +13,7 @@ from slipway.kube.folder import Object
 from slipway.router.endpoints import Pod
 from slipway.router.ownership import Pods, ranking, router_pods
 from slipway.router.peers import KEEP_SECONDS, NOTHING, Loads, Peers, Sum, ask, since, total
-from slipway.router.sampling import Seen
+from slipway.router.scaling.sampling import Seen
 
 NAMES = st.text("abcdefghijklmnopqrstuvwxyz-0123456789", min_size=1, max_size=20)
 PODS = st.sets(NAMES, min_size=1, max_size=6)

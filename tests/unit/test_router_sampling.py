@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slipway.router.load import Row
-from slipway.router.sampling import Sampler, Seen
+from slipway.router.scaling.sampling import Sampler, Seen
 
 NUMBERS = ("scur", "qcur", "stot", "connect", "reuse", "wretr", "econ", "rtime")
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from slipway.router.feed import Objects
+from slipway.router.scaling.targets import Target, targets
 from slipway.router.state import Service
-from slipway.router.targets import Target, targets
 
 Json = dict[str, Any]
 SERVICE = Service("echo", deployment=("services", "echo"))

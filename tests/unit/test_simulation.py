@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slipway.router.simulation import Outcome, Request, Seen, simulate
+from slipway.router.scaling.simulation import Outcome, Request, Seen, simulate
 
 
 def poisson(load: float, seconds: float, seed: int) -> list[Request]:

@@ -14,17 +14,17 @@ from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from slipway.router.autoscaler import Decision, History, Sample, decide, remember
 from slipway.router.control import Router
 from slipway.router.feed import EventType, Objects, WriteError, Writer
 from slipway.router.haproxy import HAProxy, HAProxyError
-from slipway.router.journal import SCALED, Entry, Journal
 from slipway.router.load import Row
 from slipway.router.metrics import Facts, Totals, answers
 from slipway.router.peers import Loads, Peers, Services, since, total
-from slipway.router.sampling import Sampler, Seen
+from slipway.router.scaling.autoscaler import Decision, History, Sample, decide, remember
+from slipway.router.scaling.journal import SCALED, Entry, Journal
+from slipway.router.scaling.sampling import Sampler, Seen
+from slipway.router.scaling.targets import Target, targets
 from slipway.router.state import Reason, Service
-from slipway.router.targets import Target, targets
 
 log = logging.getLogger(__name__)
 

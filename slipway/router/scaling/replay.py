@@ -14,9 +14,9 @@ from itertools import pairwise
 from pydantic import ValidationError
 
 from slipway.problems import Problems, explain
-from slipway.router.autoscaler import Decision, History, Sample, decide, remember
-from slipway.router.journal import Entry
-from slipway.router.simulation import Outcome, Request, Seen, simulate
+from slipway.router.scaling.autoscaler import Decision, History, Sample, decide, remember
+from slipway.router.scaling.journal import Entry
+from slipway.router.scaling.simulation import Outcome, Request, Seen, simulate
 from slipway.spec import Serving
 
 ASSUMED_STARTUP_SECONDS = 5.0
