@@ -127,6 +127,11 @@ class HAProxy:
         """Give the rows of all workers, also of those that only finish what they have."""
         return [row for found in (await self.workers()).values() for row in found]
 
+    async def clients(self) -> int:
+        """Count the clients' connections to all workers, also those on which nothing is asked."""
+        told = (await self._ask_each("show stat -1 1 -1")).values()
+        return sum(int(row["scur"]) for said in told for row in rows(said) if row["pxname"] == "_router")
+
     async def workers(self) -> dict[str, list[Row]]:
         """Give the rows by worker process, the current one first; none for an old one that is silent."""
         return {pid: rows(said) for pid, said in (await self._ask_each("show stat -1 6 -1")).items()}
