@@ -361,7 +361,7 @@ class Router:
         await self._holds.place(sorted(services, key=lambda name: len(services[name].replicas)))
 
     async def _finish(self, now: asyncio.Event) -> None:
-        """Take no more connections, and end when every request is answered and nobody is about to ask more."""
+        """Take no more connections, and end when all are answered and nobody is about to ask more."""
         self._haproxy.finish()
         self._holds.retire(_queues_end(self._running.state))
         begin = time.monotonic()
