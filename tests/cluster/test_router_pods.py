@@ -6,25 +6,36 @@ Counted from outside under steady load; docs/faults.md tells it to users.
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
+import json
+import ssl
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from http.client import HTTPConnection
 
 import httpx
 import pytest
+from cryptography import x509
 
-from slipway.spec import ROUTER_NAMESPACE
+from components.router import ADMIN_PORT, PEER_PORT
+from slipway.router.authority import AUTHORITY_DAYS, CURRENT, NEXT, OVERLAP, renewed
+from slipway.spec import AUTHORITY_SECRET, ROUTER_NAMESPACE
 from tests.cluster.kubernetes.cluster import Cluster
 from tests.cluster.kubernetes.stack import Stack, deployed, key, new_stack, router_url
 from tests.cluster.load import Answers, load
 from tests.cluster.processes import until
-from tests.cluster.routers import by_ownership, kill, router_pods
+from tests.cluster.routers import PORT, RouterPod, by_ownership, kill, router_pods
 
 NAME, NAMESPACE = "steady", "slipway-pods"
+REPLICAS = 3
 RATE = 15.0
 SECONDS = 0.1
-"""What a request takes in a replica: three replicas are half busy."""
+"""What a request takes in a replica: half of all replicas are busy."""
 SCORE = """import json
 import os
 import threading
@@ -53,7 +64,7 @@ SERVICE = {
     "namespace": NAMESPACE,
     "source_directory": NAME,
     "entry_script": "score.py",
-    "num_replicas": 3,
+    "num_replicas": REPLICAS,
     "cpu_cores": 0.05,
     "memory_gb": 0.25,
     "max_request_wait_time": 10_000,  # a busy machine fails no request
@@ -105,8 +116,8 @@ class Outside:
             until = (answers.failed_until() or since) - since
             slowest = max(one.seconds for one in answers.all if one.said == "ok")
             self.say(
-                f"{what}, {name}: {answers.failed()} of {len(answers.all)} failed, the last after {until:.1f} s; "
-                f"the slowest took {slowest:.2f} s"
+                f"{what}, {name}: {answers.failed()} of {len(answers.all)} failed, "
+                f"the last after {until:.1f} s; the slowest took {slowest:.2f} s"
             )
 
     def most_at_once(self) -> dict[str, int]:
@@ -119,7 +130,7 @@ class Outside:
 
         async def ask_all() -> None:
             async with httpx.AsyncClient(trust_env=False, timeout=30) as http:
-                while len(found) < SERVICE["num_replicas"]:
+                while len(found) < REPLICAS:
                     await asyncio.gather(*(ask(http) for _ in range(6)))
 
         asyncio.run(asyncio.wait_for(ask_all(), 30))
@@ -133,6 +144,101 @@ def _outside(stack: Stack, say: Callable[[str], None]) -> Generator[Outside]:
     outside = Outside(stack, {"Authorization": f"Bearer {key(stack.cluster, NAME)}"}, say)
     yield outside
     assert set(outside.most_at_once().values()) == {1}
+
+
+def test_a_service_that_is_new_is_served_by_each_router(stack: Stack, outside: Outside) -> None:
+    stack.webservices = [SERVICE, SERVICE | {"name": "fresh", "num_replicas": 1}]
+    stack.write()
+    stack.apply()
+    stack.wait()
+    ready = time.monotonic()
+    headers = {"Authorization": f"Bearer {key(stack.cluster, 'fresh')}"}
+    for pod in router_pods(stack.cluster).values():
+
+        def routes(uri: str = pod.uri("fresh")) -> bool:
+            return httpx.post(uri, json={}, headers=headers, trust_env=False).status_code == HTTPStatus.OK
+
+        until(routes)
+    outside.say(f"each router served it {time.monotonic() - ready:.1f} s after its pod was ready")
+    assert time.monotonic() - ready < 5
+
+
+def stalls(outside: Outside, pod: RouterPod, sent: int) -> tuple[int, str, float]:
+    """Send a body but its last byte; give the answer's status and reason, and its seconds."""
+    upload = HTTPConnection(pod.address, PORT, timeout=60)
+    with contextlib.closing(upload):
+        began = time.monotonic()
+        upload.putrequest("POST", f"/api/v1/service/{NAME}/score")
+        for name, value in {**outside.headers, "content-length": str(sent + 1)}.items():
+            upload.putheader(name, value)
+        upload.endheaders(b" " * sent)
+        answer = upload.getresponse()
+        return answer.status, json.load(answer)["reason"], time.monotonic() - began
+
+
+def test_an_upload_that_stalls_at_another_router_than_the_owner_is_refused_and_holds_no_replica(
+    stack: Stack, outside: Outside
+) -> None:
+    owner, other, _ = by_ownership(stack.cluster, NAME)
+    with outside.load("meanwhile", [other.uri(NAME), owner.uri(NAME)]), ThreadPoolExecutor() as threads:
+        began = time.monotonic()
+        small = threads.submit(stalls, outside, other, 500_000)
+        large = threads.submit(stalls, outside, other, 3_000_000)
+        assert large.result()[:2] == (408, "upload_too_slow")
+        assert large.result()[2] < 10, "a replica waits for it no longer"
+        assert small.result()[:2] == (408, "upload_too_slow")
+    outside.tell(f"uploads stalled for {large.result()[2]:.1f} s and {small.result()[2]:.1f} s", began)
+    assert outside.loads["meanwhile"].failed() == {}
+    said = httpx.get(f"http://{owner.address}:{ADMIN_PORT}/status", trust_env=False).json()
+    assert said["services"][NAME]["busy"] == 0
+
+
+def authority_of(pod: RouterPod) -> str:
+    """Give the key, by its identifier, that a router's certificate on the port `peer` was signed with."""
+    certificate = x509.load_pem_x509_certificate(
+        ssl.get_server_certificate((pod.address, PEER_PORT)).encode()
+    )
+    found = certificate.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier
+    return (found or b"").hex()
+
+
+def identifier(data: Mapping[str, str], name: str) -> str:
+    """Give the identifier of an authority's key in what the routers' Secret holds."""
+    certificate = x509.load_pem_x509_certificate(data[f"{name}.crt"].encode())
+    return certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest.hex()
+
+
+def test_while_the_routers_authority_is_lost_and_while_it_is_renewed_no_request_fails(
+    stack: Stack, outside: Outside
+) -> None:
+    pods, secret = by_ownership(stack.cluster, NAME), (AUTHORITY_SECRET, f"--namespace={ROUTER_NAMESPACE}")
+
+    def authorities() -> set[str]:
+        return {authority_of(pod) for pod in pods}
+
+    (before,) = authorities()
+    uris = [pod.uri(NAME) for pod in pods]
+    with outside.load("connections of their own", uris), outside.load("that are kept", uris, kept=9):
+        began = time.monotonic()
+        stack.cluster.kubectl("delete", "secret", *secret)
+        until(lambda: len(found := authorities()) == 1 and before not in found)
+        outside.say(f"another one after {time.monotonic() - began:.1f} s")
+
+        now = datetime.now(UTC)
+        aged = renewed({}, now - AUTHORITY_DAYS + timedelta(days=80)) or {}
+        aged = renewed(aged, now - OVERLAP + timedelta(seconds=8)) or {}
+        data = {name: base64.b64encode(text.encode()).decode() for name, text in aged.items()}
+        patch = json.dumps({"data": data})
+        stack.cluster.kubectl("patch", "secret", *secret, "--type=merge", f"--patch={patch}")
+        until(lambda: authorities() == {identifier(aged, CURRENT)})
+        outside.say(f"the one that is old is in use after {time.monotonic() - began:.1f} s")
+        until(lambda: authorities() == {identifier(aged, NEXT)})
+        outside.say(f"the next one is in use after {time.monotonic() - began:.1f} s")
+    outside.tell("the authority is lost and renewed", began)
+    assert {name: answers.failed() for name, answers in outside.loads.items()} == {
+        "connections of their own": {},
+        "that are kept": {},
+    }
 
 
 def test_when_the_owner_is_killed_then_only_what_it_held_fails_and_the_rest_is_served_within_a_second(
