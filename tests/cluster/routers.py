@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from slipway.router.ownership import ranking
 from slipway.spec import ROUTER_NAMESPACE
 from tests.cluster.kubernetes.cluster import Cluster
+from tests.cluster.kubernetes.stack import Stack, new_stack
 
 PORT = 8080
 CTR = ("ctr", "--namespace=k8s.io")
@@ -50,3 +54,8 @@ def kill(cluster: Cluster, pod: RouterPod) -> None:
     """End all processes of a pod as `kill -9` does; the kubelet finds them gone and starts them anew."""
     machine = cluster.component("kubelet").machine
     machine.run(*CTR, "tasks", "kill", "--signal=SIGKILL", pod.container)
+
+
+def three_routers(cluster: Cluster, folder: Path, *webservices: Mapping[str, Any]) -> Stack:
+    """Give a stack whose router has three pods, as small as a test's machine."""
+    return new_stack(cluster, folder, webservices, replicas=3, cpu_cores=0.1, memory_gb=0.4)

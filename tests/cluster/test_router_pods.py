@@ -26,10 +26,10 @@ from components.router import ADMIN_PORT, PEER_PORT
 from slipway.router.authority import AUTHORITY_DAYS, CURRENT, NEXT, OVERLAP, renewed
 from slipway.spec import AUTHORITY_SECRET, ROUTER_NAMESPACE
 from tests.cluster.kubernetes.cluster import Cluster
-from tests.cluster.kubernetes.stack import Stack, deployed, key, new_stack, router_url
+from tests.cluster.kubernetes.stack import Stack, deployed, key, router_url
 from tests.cluster.load import Answers, load
 from tests.cluster.processes import until
-from tests.cluster.routers import PORT, RouterPod, by_ownership, kill, router_pods
+from tests.cluster.routers import PORT, RouterPod, by_ownership, kill, router_pods, three_routers
 
 NAME, NAMESPACE = "steady", "slipway-pods"
 REPLICAS = 3
@@ -73,14 +73,7 @@ SERVICE = {
 
 @pytest.fixture(name="stack", scope="module")
 def _stack(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
-    made = new_stack(
-        cluster,
-        tmp_path_factory.mktemp("pods") / "project",
-        [SERVICE],
-        replicas=3,
-        cpu_cores=0.1,
-        memory_gb=0.4,
-    )
+    made = three_routers(cluster, tmp_path_factory.mktemp("pods") / "project", SERVICE)
     (made.folder / NAME).mkdir()
     (made.folder / NAME / "score.py").write_text(SCORE)
     with deployed(made):
