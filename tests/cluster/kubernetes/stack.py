@@ -105,7 +105,8 @@ class Stack:
             "slipway:webservices": services,
         }
         (self.folder / f"stacks/Pulumi.{NAME}.yaml").write_text(yaml.safe_dump({"config": config}))
-        for spec in map(WebserviceSpec.model_validate, services):
+        specs = [one for service in services for one in WebserviceSpec.model_validate(service).deployed()]
+        for spec in specs:
             if push and spec.environment.image is None:
                 recipe = webservice_recipe(spec, self.folder)
                 _pushed(cluster, f"slipway/{spec.name}", recipe, self.folder)
