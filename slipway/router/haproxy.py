@@ -109,11 +109,14 @@ class HAProxy:
             raise HAProxyError(f"HAProxy does not reload: {' '.join(reply.split())}")
 
     async def tell(self, command: Command) -> None:
-        """Send a command, or raise if its reply is not the expected one."""
+        """Send a command, or raise if its reply is not the expected one; `NoReply` if it is not all of it."""
         reply = await self.ask(f"{command.text} <<\n{command.payload}" if command.payload else command.text)
-        if reply != command.reply:
-            words = " ".join(command.text.split(" ", 3)[:3])  # what follows may be a key's hash
-            raise HAProxyError(f"`{words}`: {' '.join(reply.split()) or 'no reply'}")
+        if reply == command.reply:
+            return
+        words = " ".join(command.text.split(" ", 3)[:3])  # what follows may be a key's hash
+        if command.reply.startswith(reply):
+            raise NoReply(f"`{words}` got no whole reply: it ended")
+        raise HAProxyError(f"`{words}`: {' '.join(reply.split())}")
 
     async def ask(self, text: str) -> str:
         """Send a command to the worker and return its reply."""
