@@ -107,7 +107,12 @@ async def _place(options: Options) -> AsyncGenerator[tuple[Feed, Writer, Callers
         yield FolderFeed(folder, options.namespace), FolderWriter(folder), LocalCallers()
         return
     async with in_cluster() as client, ClusterFeed(client, options.namespace) as feed:
-        yield feed, ClusterWriter(client), ClusterCallers(client)
+        writer = ClusterWriter(client)
+        late = asyncio.create_task(_lasting(writer.catch_up))
+        try:
+            yield feed, writer, ClusterCallers(client)
+        finally:
+            late.cancel()
 
 
 def _allow_files(enough: int) -> int:

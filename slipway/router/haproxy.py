@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import ctypes
 import os
+import shutil
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process, create_subprocess_exec
@@ -24,6 +25,8 @@ START_SECONDS = 10.0
 REPLY_SECONDS = 10.0
 WORKER_SECONDS = 2.0
 """For a reply through the master, which waits for a worker even when it is gone."""
+DRAFTS = "drafts"
+"""The folder of files that HAProxy is asked about."""
 PR_SET_PDEATHSIG = 1
 
 
@@ -53,12 +56,7 @@ class HAProxy:
     async def install(self, files: Mapping[str, str], *, check: bool) -> None:
         """Write the files that HAProxy reads; with `check`, only if it accepts their configuration."""
         if check:
-            draft = f"{CONFIG}.draft"
-            _write(draft, files[CONFIG])
-            for name in files.keys() - {CONFIG}:
-                _write(name, files[name], only_if_absent=True)  # for the draft to refer to
-            await self._check(draft)
-            _remove(draft)
+            await self._check(files)
         for name, text in files.items():
             _write(name, text)
 
@@ -91,8 +89,10 @@ class HAProxy:
 
     @property
     def last_words(self) -> str:
-        """What HAProxy said last about what is wrong."""
-        return _alerts("".join(self._lines))
+        """How HAProxy ended, if it did, and what it said last about what is wrong."""
+        code = self._process.returncode if self._process is not None else None
+        how = "" if code is None else f"exit {code}; " if code >= 0 else f"{signal.Signals(-code).name}; "
+        return how + _alerts("".join(self._lines))
 
     async def ended(self) -> int:
         """Wait for the end of the process and return its status."""
@@ -109,11 +109,14 @@ class HAProxy:
             raise HAProxyError(f"HAProxy does not reload: {' '.join(reply.split())}")
 
     async def tell(self, command: Command) -> None:
-        """Send a command, or raise if its reply is not the expected one."""
+        """Send a command, or raise if its reply is not the expected one; `NoReply` if it is not all of it."""
         reply = await self.ask(f"{command.text} <<\n{command.payload}" if command.payload else command.text)
-        if reply != command.reply:
-            words = " ".join(command.text.split(" ", 3)[:3])  # what follows may be a key's hash
-            raise HAProxyError(f"`{words}`: {reply or 'no reply'}")
+        if reply == command.reply:
+            return
+        words = " ".join(command.text.split(" ", 3)[:3])  # what follows may be a key's hash
+        if command.reply.startswith(reply):
+            raise NoReply(f"`{words}` got no whole reply: it ended")
+        raise HAProxyError(f"`{words}`: {' '.join(reply.split())}")
 
     async def ask(self, text: str) -> str:
         """Send a command to the worker and return its reply."""
@@ -180,11 +183,17 @@ class HAProxy:
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(number)
 
-    async def _check(self, name: str) -> None:
-        process = await create_subprocess_exec(
-            self._binary, "-c", "-f", name, stdin=DEVNULL, stdout=PIPE, stderr=STDOUT
-        )
-        said, _ = await process.communicate()
+    async def _check(self, files: Mapping[str, str]) -> None:
+        """Let HAProxy look at files in a folder of their own: those that run must not change before."""
+        _remove_drafts()
+        try:
+            _draft(files)
+            process = await create_subprocess_exec(
+                self._binary, "-c", "-f", CONFIG, cwd=DRAFTS, stdin=DEVNULL, stdout=PIPE, stderr=STDOUT
+            )
+            said, _ = await process.communicate()
+        finally:
+            _remove_drafts()
         if process.returncode:
             raise HAProxyError(f"HAProxy refuses the configuration: {_alerts(said.decode(errors='replace'))}")
 
@@ -198,6 +207,7 @@ class HAProxy:
 def _alerts(said: str) -> str:
     """Give the first few lines that say what is wrong, without HAProxy's decoration."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
+    lines = [line for line in lines if not line.startswith(("[NOTICE]", "[WARNING]"))]
     alerts = [line.partition(" : ")[2] or line for line in lines if line.startswith("[ALERT]")]
     return "; ".join((alerts or lines)[:3]) or "it said nothing"
 
@@ -217,15 +227,23 @@ async def _ask(path: str, text: str, seconds: float = REPLY_SECONDS) -> str:
         raise NoReply(f"`{text.split(' ', 1)[0]}` got no reply: {error or 'time is up'}") from error
 
 
-def _write(name: str, text: str, *, only_if_absent: bool = False) -> None:
+def _write(name: str, text: str) -> None:
     """Replace a file at once, readable by its owner only."""
-    if only_if_absent and Path(name).exists():
-        return
     fresh = Path(f"{name}.new")
     handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(text)
     fresh.replace(name)
+
+
+def _draft(files: Mapping[str, str]) -> None:
+    Path(DRAFTS).mkdir(mode=0o700)
+    for name, text in files.items():
+        _write(f"{DRAFTS}/{name}", text)
+
+
+def _remove_drafts() -> None:
+    shutil.rmtree(DRAFTS, ignore_errors=True)
 
 
 def _remove(name: str) -> None:
