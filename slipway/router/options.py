@@ -67,6 +67,8 @@ class Options:
     """Requests a second that all get a line in the access log; of more a share does, of 0 only what fails."""
     tls: Tls | None = None
     """HTTPS, beside HTTP on `port`."""
+    threads: int = 1
+    """HAProxy's, at first."""
     files: int = 1_048_576
     """How many files its processes may open each; not a variable, the system says it."""
 
@@ -149,6 +151,7 @@ def from_environment(environment: Mapping[str, str]) -> Options:
         minimum_upload_rate=number("MINIMUM_UPLOAD_RATE", Options.minimum_upload_rate, 2**31),
         access_log_rate=number("ACCESS_LOG_RATE", Options.access_log_rate, 100_000, least=0),
         tls=tls,
+        threads=number("SLIPWAY_THREADS", Options.threads, 64),
     )
     if mistakes:
         raise Problems(mistakes)

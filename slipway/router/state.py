@@ -165,6 +165,8 @@ class State:
     """None: this router can neither hand requests to others nor take theirs."""
     token_keys: Mapping[str, str] = field(default_factory=dict[str, str])
     """The public keys that verify tokens, in PEM, by the `kid` of tokens; none if no service takes any."""
+    threads: int = 1
+    """HAProxy's."""
 
     def __post_init__(self) -> None:
         if not all(KID.fullmatch(kid) for kid in self.token_keys):
