@@ -66,6 +66,10 @@ class Writer(Protocol):
         """Let a Deployment have so many replicas, and change nothing else of it."""
         ...
 
+    async def resize(self, namespace: str, pod: str, container: str, cpu: int) -> bool:
+        """Ask for so many thousandths of a core for a pod that runs; False: that cannot be done here."""
+        ...
+
     async def event(self, regarding: Object, type: EventType, reason: Reason, note: str) -> None:  # noqa: A002 - Kubernetes' name
         """Tell of an object; the same again within an hour counts up."""
         ...

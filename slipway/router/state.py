@@ -31,6 +31,7 @@ Reason = Literal[
     "NoReadyReplica",
     "ReloadRefused",
     "Routable",
+    "SelfScalingEnabled",
     "SuccessfulRescale",
 ]
 """What an Event says in a word."""

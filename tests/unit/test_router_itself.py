@@ -90,7 +90,7 @@ def lived(loads: Sequence[float], pod: Pod | None = None) -> tuple[Pod, list[tup
 
 
 def cluster(load: float, seconds: int, shares: Sequence[float], most: int = 2) -> tuple[int, list[Step]]:
-    """Let a router of some pods live through a load that lasts; give how many there are at last, and the steps.
+    """Let a router of some pods live through a load that lasts; give how many there are then, and the steps.
 
     A pod's share is its place's, of those that are there.
     """

@@ -34,7 +34,7 @@ CALM_SECONDS = 300.0
 STALE_SECONDS = 5.0
 """After a gap of so long without a sample all evidence begins anew."""
 MOST_PODS = 2
-"""So many times the configured pods are the most: a web service's queue is one pod's, which more do not help."""
+"""So many times the configured pods are the most: a web service's queue is in one, however many there are."""
 
 
 @dataclass(frozen=True)
@@ -131,8 +131,8 @@ def decide_threads(told: Told) -> Decision | None:
 def decide_pods(pods: Sequence[Told], replicas: int, configured: int, unchanged: float) -> Decision | None:
     """Say what becomes of the number of pods, by what each that is ready tells of itself.
 
-    `replicas` is what the Deployment asks for, `configured` what it asks for at least, and `unchanged` for how
-    many seconds the pods have been the same.
+    `replicas` is what the Deployment asks for, `configured` the least that it ever does. The pods have been
+    the same for `unchanged` seconds.
     """
     if len(pods) != replicas:
         return None  # some come or go
