@@ -103,6 +103,8 @@ class OwnScaler:
         if why is not None and replicas > least:
             self._refused["out"] = now
             return Decision("in", f"a pod finds no node: {why}")
+        if replicas < least:
+            return Decision("out", f"{least} pods are configured")
         if now - self._asked_at < ASK_SECONDS:
             return None
         self._asked_at = now
