@@ -79,6 +79,8 @@ class Router:
         self._stopping = False
         self.first = State()
         """What HAProxy did first."""
+        self.threads = options.threads
+        """How many HAProxy should have."""
         self.error: str | None = None
         self.reloads = 0
         self.commands = 0
@@ -184,7 +186,7 @@ class Router:
         if (tls := options.tls) is not None:
             self._files = fingerprint(tls.folder) if tls.folder is not None else None
             found = secured(objects, found, tls, options.namespace, self._wanted.certificates)
-        self._objects, self._wanted = objects, found
+        self._objects, self._wanted = objects, replace(found, threads=self.threads)
         self._identify()
 
     def _identify(self) -> None:
@@ -268,7 +270,7 @@ class Router:
             self._discover(self._objects)
         await self._renew()
         certificates = {**self._wanted.certificates, **self._running.state.certificates}
-        target = replace(self._wanted, certificates=certificates)
+        target = replace(self._wanted, certificates=certificates, threads=self.threads)
         action = plan(self._running, target)
         self._waits = isinstance(action, Reload) and await self._must_wait()
         if self._waits or (isinstance(action, Reload) and target == self._refused):
