@@ -57,8 +57,8 @@ class Itself:
 
     cluster: Cluster
 
-    def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
-        return self.cluster.kubectl(*arguments, "--namespace=slipway", stdin=stdin)
+    def kubectl(self, *arguments: str) -> str:
+        return self.cluster.kubectl("--namespace=slipway", *arguments)
 
     @property
     def replicas(self) -> int:
