@@ -38,6 +38,7 @@ KEPT_ALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPALIVE": 30, "TCP_KEEPINTVL": 10, "TCP
 """So a dead connection ends after a minute (tcp(7); macOS has the second name for the first)."""
 PAGE = 500
 MERGE_PATCH = "application/merge-patch+json"
+STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
 EXEC = "client.authentication.k8s.io"
 KINDS = {"clusters": "cluster", "contexts": "context", "users": "user"}
 """What a kubeconfig lists, and where an entry has it."""
@@ -262,11 +263,22 @@ class Client:
         return await self._ask("PUT", path, obj)
 
     async def patch(
-        self, kind: str, namespace: str, name: str, change: Mapping[str, object], subresource: str = ""
+        self,
+        kind: str,
+        namespace: str,
+        name: str,
+        change: Mapping[str, object],
+        subresource: str = "",
+        *,
+        by_name: bool = False,
     ) -> Object:
-        """Merge a change (RFC 7386) into an object, or into its `scale` or `status`, and return that."""
+        """Merge a change into an object, or into its subresource, and return that.
+
+        A list is replaced (RFC 7386), or `by_name` merged item by item, as Kubernetes does it for containers.
+        """
         path = _path(kind, namespace, name, subresource)
-        return await self._ask("PATCH", path, change, content_type=MERGE_PATCH)
+        content_type = STRATEGIC_MERGE_PATCH if by_name else MERGE_PATCH
+        return await self._ask("PATCH", path, change, content_type=content_type)
 
     async def logs(
         self,

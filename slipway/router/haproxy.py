@@ -12,6 +12,7 @@ import os
 import shutil
 import signal
 import sys
+import time
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process, create_subprocess_exec
 from collections import deque
 from collections.abc import Mapping
@@ -27,6 +28,8 @@ WORKER_SECONDS = 2.0
 """For a reply through the master, which waits for a worker even when it is gone."""
 DRAFTS = "drafts"
 """The folder of files that HAProxy is asked about."""
+ROUTING_SECONDS = 2.0
+"""The most that is waited for a request that measures."""
 PR_SET_PDEATHSIG = 1
 
 
@@ -130,6 +133,11 @@ class HAProxy:
         """Give the rows of all workers, also of those that only finish what they have."""
         return [row for found in (await self.workers()).values() for row in found]
 
+    async def clients(self) -> int:
+        """Count the clients' connections to all workers, also those on which nothing is asked."""
+        told = (await self._ask_each("show stat -1 1 -1")).values()
+        return sum(int(row["scur"]) for said in told for row in rows(said) if row["pxname"] == "_router")
+
     async def workers(self) -> dict[str, list[Row]]:
         """Give the rows by worker process, the current one first; none for an old one that is silent."""
         return {pid: rows(said) for pid, said in (await self._ask_each("show stat -1 6 -1")).items()}
@@ -152,6 +160,22 @@ class HAProxy:
             with contextlib.suppress(HAProxyError) if pid != pids[0] else contextlib.nullcontext():
                 found[pid] = await _ask(MASTER_SOCKET, f"@!{pid} {command}", WORKER_SECONDS)
         return found
+
+    async def cores(self) -> float:
+        """Say of how many cores the worker's threads made use in the last second."""
+        activity = await self.ask("show activity")
+        # A share of a thread's time, by thread where there are several: `avg_cpu_pct: 35 [ 20 50 ]`.
+        (said,) = (line for line in activity.splitlines() if line.startswith("avg_cpu_pct: "))
+        _, middle, *threads = said.replace("[", "").replace("]", "").split()
+        return sum(map(int, threads or [middle])) / 100
+
+    async def routing_seconds(self) -> float:
+        """Measure what a request takes that HAProxy answers itself; at most some seconds."""
+        began = time.perf_counter()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(ROUTING_SECONDS):
+                await _ask(CONTROL_SOCKET, "GET /ping HTTP/1.0\r\n\r")
+        return time.perf_counter() - began
 
     async def metrics(self, path: str) -> str:
         """Fetch a page of metrics from the worker."""
