@@ -11,6 +11,7 @@ from typing import Self
 
 from slipway.kube.client import Client
 from slipway.kube.folder import Object
+from slipway.kube.read import items
 from slipway.kube.watch import Behind, Source, Watch
 from slipway.router.feed import OWN_SERVICE, Objects
 from slipway.spec import WEBSERVICE
@@ -25,7 +26,17 @@ def _deployment(obj: Object) -> Object:
 
 
 def _pod(obj: Object) -> Object:
-    return {name: part for name, part in obj.items() if name != "spec"}
+    """Leave out all but what is read: there may be ten thousand, and most of each is about its containers."""
+    metadata: Object = {
+        name: value
+        for name, value in obj["metadata"].items()
+        if name not in {"annotations", "ownerReferences"}
+    }
+    containers = [
+        {"restartCount": one.get("restartCount")} for one in items(obj, "status", "containerStatuses")
+    ]
+    status = {"conditions": items(obj, "status", "conditions"), "containerStatuses": containers}
+    return {"kind": "Pod", "metadata": metadata, "status": status}
 
 
 def sources(namespace: str) -> dict[str, Source]:
