@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import signal
 import ssl
 import time
 from collections import Counter
@@ -167,6 +168,26 @@ async def test_a_service_that_its_owner_learns_of_last_is_served_by_all(tmp_path
         all_of.first.deploy("late", replica)
         await other.up("late", 1)
         assert (await http.post(other.uri("late"), json={})).status_code == 200
+
+
+@scenario
+async def test_while_routers_differ_in_whose_a_service_is_then_n_holds_and_no_request_fails(
+    tmp_path: Path,
+) -> None:
+    async with replicas() as [replica], three(tmp_path, replica) as all_of, client() as http:
+        owner, second, deaf = all_of.order("echo")
+        assert deaf.process is not None
+        deaf.process.send_signal(signal.SIGSTOP)  # its HAProxy goes on
+        try:
+            all_of.know(second.pod, deaf.pod)
+            for router in (owner, second):  # the one goes by the other, which goes by nobody
+                await all_of.joined(router, 1 + (router is owner))
+            posts = [http.post((second, deaf)[at % 2].uri("echo"), json={"sleep": 0.05}) for at in range(20)]
+            assert Counter(answer.status_code for answer in await asyncio.gather(*posts)) == {200: 20}
+            assert [await requests_of(router, "echo") for router in (owner, second)] == [10, 10]
+            assert (replica.offered_most, replica.running_most) == (2, 1)
+        finally:
+            deaf.process.send_signal(signal.SIGCONT)
 
 
 @scenario
