@@ -96,6 +96,7 @@ def render(state: State, options: Options) -> dict[str, str]:
         peer_binds="\n  ".join(_peer_binds(state, options)),
         reuse=_reuse(options),
         stall_ms=STALL_MS,
+        threads=state.threads,
         token_socket=TOKEN_SOCKET,
         track=auth.TRACK,
         upload_buffer=UPLOAD_BUFFER,
