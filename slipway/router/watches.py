@@ -26,6 +26,10 @@ def _deployment(obj: Object) -> Object:
 
 
 def _pod(obj: Object) -> Object:
+    return {name: part for name, part in obj.items() if name != "spec"}
+
+
+def _replica(obj: Object) -> Object:
     """Leave out all but what is read: there may be ten thousand, and most of each is about its containers."""
     metadata: Object = {
         name: value
@@ -45,7 +49,7 @@ def sources(namespace: str) -> dict[str, Source]:
         "deployments": Source("Deployment", labels=WEBSERVICE, keep=_deployment),
         "slices": Source("EndpointSlice", labels=WEBSERVICE),
         "secrets": Source("Secret", namespace),
-        "pods": Source("Pod", labels=WEBSERVICE, keep=_pod),
+        "pods": Source("Pod", labels=WEBSERVICE, keep=_replica),
         "routers": Source("EndpointSlice", namespace, labels="=".join(OWN_SERVICE)),
         "own_deployments": Source("Deployment", namespace, labels="=".join(OWN), keep=_deployment),
         "own_pods": Source("Pod", namespace, labels="=".join(OWN), keep=_pod),
