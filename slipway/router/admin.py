@@ -8,6 +8,7 @@ import contextlib
 import json
 import re
 from asyncio import StreamReader, StreamWriter
+from dataclasses import asdict
 from http import HTTPStatus
 from urllib.parse import parse_qs
 
@@ -113,5 +114,6 @@ async def report(router: Router, scaler: Scaler) -> dict[str, object]:
         "reloads": router.reloads,
         "commands": router.commands,
         "restarts": router.restarts,
+        "scales_itself": asdict(scaler.own) if scaler.own is not None else None,
         "haproxy_pid": router.pid,
     }

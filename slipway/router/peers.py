@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from slipway.kube.folder import Object
 from slipway.router.endpoints import Pod
 from slipway.router.ownership import Pods, ranking, router_pods
+from slipway.router.scaling.itself import Told
 from slipway.router.scaling.sampling import Seen
 
 ASK_SECONDS = 0.5
@@ -32,6 +33,8 @@ class Loads(BaseModel):
     run: str
     """Another with each process."""
     services: dict[str, Seen]
+    own: Told | None = None
+    """What it knows of itself, where it scales itself and is not about to."""
 
 
 def total(before: Services, seen: Services) -> dict[str, Seen]:
@@ -149,10 +152,13 @@ class Peers:
         """Name the router that scales a service: never one that is not ready while others are."""
         return ranking(service, self._pods.ready)[0] if self._pods.ready else self.pod
 
-    async def look(self, own: Services, now: float) -> tuple[dict[str, Seen], bool]:
-        """Give what all see, and whether it is all: not while others are known and none is ready."""
+    async def ask(self) -> dict[str, Loads | None]:
+        """Ask the others that are ready; None for one that gives no answer."""
         others = [pod for name, pod in self._pods.ready.items() if name != self.pod]
         answers = await asyncio.gather(*map(ask, others))
-        names = [pod.name for pod in others]
-        seen, complete = self._sum.look(own, dict(zip(names, answers, strict=True)), now)
+        return dict(zip([pod.name for pod in others], answers, strict=True))
+
+    async def look(self, own: Services, now: float) -> tuple[dict[str, Seen], bool]:
+        """Give what all see, and whether it is all: not while others are known and none is ready."""
+        seen, complete = self._sum.look(own, await self.ask(), now)
         return seen, complete and (bool(self._pods.ready) or not self._pods.known - {self.pod})

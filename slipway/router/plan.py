@@ -2,8 +2,8 @@
 
 Replicas, other routers and the entries of maps change by commands, a certificate by those of `renewal`.
 Everything else needs a new configuration, and a reload: a service that comes or goes, or whose limits change,
-a certificate that was not there before, and by what the routers know each other. Every command carries the
-exact reply it must get.
+a certificate that was not there before, by what the routers know each other, and HAProxy's threads. Every
+command carries the exact reply it must get.
 
 A server that leaves is first put into maintenance, where it finishes what it has, and is deleted when it
 is idle; until then it is in `Running.leaving`, and comes back by one command.
@@ -109,6 +109,7 @@ def without_reload(running: State, wanted: State) -> State:
         identity=running.identity,
         certificates=running.certificates,
         token_keys=running.token_keys,
+        threads=running.threads,
     )
 
 
@@ -127,6 +128,8 @@ def _reasons(running: State, wanted: State) -> Iterator[str]:
         yield "the routers know each other by new certificates"
     if running.token_keys != wanted.token_keys:
         yield "the keys that verify tokens changed"
+    if running.threads != wanted.threads:
+        yield f"threads: {running.threads} become {wanted.threads}"
 
 
 def _changes(

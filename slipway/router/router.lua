@@ -100,7 +100,7 @@ local function reason_of(request, given, proxy)
     local of = path:match("^/api/v1/service/([^/]+)/token$")
     if of then return is_service(of) and "no_tokens" or "unknown_service" end
     return known and "unknown_service" or "unknown_path"
-  elseif handed_on(request) then
+  elseif handed_on(request) and given:match("^5") then
     return "owner_failed"
   elseif given ~= "503" then
     return BY_STATUS[given] or given

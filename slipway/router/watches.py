@@ -12,7 +12,7 @@ from typing import Self
 from slipway.kube.client import Client
 from slipway.kube.folder import Object
 from slipway.kube.watch import Behind, Source, Watch
-from slipway.router.feed import OWN_SERVICE, Objects
+from slipway.router.feed import OWN, OWN_SERVICE, Objects
 from slipway.spec import WEBSERVICE
 
 GATHER_SECONDS = 0.02
@@ -36,6 +36,8 @@ def sources(namespace: str) -> dict[str, Source]:
         "secrets": Source("Secret", namespace),
         "pods": Source("Pod", labels=WEBSERVICE, keep=_pod),
         "routers": Source("EndpointSlice", namespace, labels="=".join(OWN_SERVICE)),
+        "own_deployments": Source("Deployment", namespace, labels="=".join(OWN), keep=_deployment),
+        "own_pods": Source("Pod", namespace, labels="=".join(OWN), keep=_pod),
         "autoscalers": Source("HorizontalPodAutoscaler", optional=True),
     }
 

@@ -28,7 +28,7 @@ from tests.local.router_parts import (
 )
 from tests.local.router_pods import Balancer, Pods, pods
 from tests.local.test_router_refusals import knock
-from tests.local.test_router_uploads import LARGEST, chunks
+from tests.local.test_router_uploads import LARGEST, chunks, slow_client
 
 RATE = 50
 
@@ -134,6 +134,24 @@ async def requests_of(router: RouterProcess, service: str) -> float:
 
 
 @scenario
+async def test_requests_go_to_the_owner_over_a_connection_that_is_there(tmp_path: Path) -> None:
+    async with replicas() as [replica], three(tmp_path, replica) as all_of, client() as http:
+        other = all_of.order("echo")[1]
+        for _ in range(5):
+            assert (await http.post(other.uri("echo"), json={})).status_code == 200
+        text = (await other.admin.get("/metrics/haproxy", params={"scope": "server"})).text
+        found = {
+            name: sum(
+                float(line.rpartition(" ")[2])
+                for line in text.splitlines()
+                if line.startswith(f"haproxy_server_{name}_total{{") and 'proxy="_peers"' in line
+            )
+            for name in ("connection_attempts", "connection_reuses")
+        }
+        assert found == {"connection_attempts": 1, "connection_reuses": 4}
+
+
+@scenario
 async def test_a_large_body_goes_through_and_one_too_large_is_refused_by_any_router(tmp_path: Path) -> None:
     async with replicas() as [replica], three(tmp_path, replica) as all_of, client() as http:
         for router in all_of.order("echo"):
@@ -145,6 +163,18 @@ async def test_a_large_body_goes_through_and_one_too_large_is_refused_by_any_rou
             ] == LARGEST
             refused = await http.post(router.uri("echo"), content=chunks(LARGEST + 1))
             assert_refusal(refused, 413, "body_too_large", service="echo")
+
+
+@scenario
+async def test_a_body_that_cannot_be_read_is_the_clients_fault_by_any_router(tmp_path: Path) -> None:
+    async with replicas() as [replica], three(tmp_path, replica) as all_of:
+        for router in all_of.order("echo"):
+            async with slow_client(router, "transfer-encoding: chunked") as odd:
+                await odd.send(b"5\r\nhello\r\n")
+                await asyncio.sleep(0.2)  # in one piece with its headers it would be none of HTTP
+                await odd.send(b"no length\r\n")
+                status, said = await odd.answer()
+                assert (status, said["reason"]) == (400, "body_unreadable")
 
 
 @scenario

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from slipway.kube.client import Client, ClusterError, connect
+from slipway.kube.client import Client, ClusterError, connect, only_context
 from tests.unit.api_server import ApiServer, api_server, kubeconfig
 
 Json = dict[str, Any]
@@ -154,9 +154,10 @@ async def test_when_a_kubeconfig_has_a_plugin_then_its_token_is_sent(tmp_path: P
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (None, "not found"),
+        (None, "cannot be read: .*No such file"),
         ("[", "cannot be read: [^\n]+$"),
-        ("{}", "cannot be read"),
+        ('{"users": [{}]}', "cannot be read"),
+        ("{}", "no context `other` in .*; there: none"),
         (json.dumps(kubeconfig(1)), "no context `other` in .*; there: `test`"),
     ],
 )
@@ -176,6 +177,25 @@ def test_when_kubeconfig_names_several_files_then_the_context_is_looked_for_in_a
     second.write_text(json.dumps(kubeconfig(7)))
     monkeypatch.setenv("KUBECONFIG", f"{first}:{tmp_path / 'absent'}:{second}")
     assert connect(None, "test").server == "http://127.0.0.1:7"
+
+
+@scenario
+async def test_several_files_are_merged_and_the_first_to_name_something_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = tmp_path / "deep" / "first", tmp_path / "second"
+    first.parent.mkdir()
+    (first.parent / "token").write_text("of the first")
+    async with api_server() as server:
+        whole = kubeconfig(server.port, {"token": "of the second"})
+        users = [{"name": "me", "user": {"tokenFile": "token"}}]
+        first.write_text(json.dumps({"contexts": whole["contexts"], "users": users}))
+        second.write_text(json.dumps(whole))
+        monkeypatch.setenv("KUBECONFIG", f"{first}:{second}")
+        assert only_context(None) == "test"
+        async with connect(None, "test") as made:
+            await made.list("Pod")
+        assert server.tokens == ["Bearer of the first"]
 
 
 def test_when_kubeconfig_names_none_then_it_is_kubectls_own(

@@ -21,6 +21,7 @@ from slipway.router.load import Row
 from slipway.router.metrics import Facts, Totals, answers
 from slipway.router.peers import Loads, Peers, Services, since, total
 from slipway.router.scaling.autoscaler import Decision, History, Sample, decide, remember
+from slipway.router.scaling.itself import Told
 from slipway.router.scaling.journal import SCALED, Entry, Journal
 from slipway.router.scaling.sampling import Sampler, Seen
 from slipway.router.scaling.targets import Target, targets
@@ -67,7 +68,7 @@ class Scaler:
         self._router = router
         self._haproxy = haproxy
         self._writer = writer
-        self._peers = peers
+        self.peers = peers
         self._sampler = Sampler()
         self._workers: Mapping[str, Sequence[Row]] = {}
         """Their statistics at the last look; none while HAProxy does not answer."""
@@ -103,6 +104,15 @@ class Scaler:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def tell(self, own: Told | None) -> None:
+        """Let the other routers know, and `/metrics` and `/status`, how this one is."""
+        self._loads = self._loads.model_copy(update={"own": own})
+
+    @property
+    def own(self) -> Told | None:
+        """How this router is, where it scales itself and is not about to."""
+        return self._loads.own
+
     async def loads(self) -> Loads:
         """Look now, whoever asks, and tell what was seen since this process began. Raises HAProxyError."""
         async with self._looking:  # else a later look might be taken for an earlier one
@@ -124,7 +134,7 @@ class Scaler:
             self._targets = targets(services.values(), self._objects)
             for name in (self._memories.keys() | self._off.keys()) - services.keys():
                 self._forget(name)
-            self._peers.find(self._objects.routers)
+            self.peers.find(self._objects.routers)
 
     async def _count(self) -> None:
         """Count answers and refusals, for `/metrics`."""
@@ -147,22 +157,23 @@ class Scaler:
             restarts=router.restarts,
             refused=router.refusal is not None,
             behind_seconds=(datetime.now(UTC) - behind.since).total_seconds() if behind is not None else 0,
-            ownership_changes=self._peers.changes,
+            ownership_changes=self.peers.changes,
+            own=self.own,
             certificates={place: one.ends.timestamp() for place, one in router.certificates.items()},
         )
 
     async def _tick(self, loads: Loads) -> None:
         own, self._before = since(self._before.services, loads.services), loads
         now = time.monotonic()
-        self._look(*await self._peers.look(own, now), now)
+        self._look(*await self.peers.look(own, now), now)
 
     def report(self, service: str) -> dict[str, object] | None:
         """Say how a service is scaled; None where its number is fixed, or nothing is known yet."""
         known = self._router.state.services.get(service)
         if known is None or not known.serving.autoscale_enabled:
             return None
-        if self._peers.owner(service) != self._peers.pod:
-            return {"owner": self._peers.owner(service)}
+        if self.peers.owner(service) != self.peers.pod:
+            return {"owner": self.peers.owner(service)}
         if service in self._off:
             return {"off": self._off[service]}
         memory = self._memories.get(service)
@@ -181,7 +192,7 @@ class Scaler:
         services = self._router.state.services
         for name, service in services.items():
             target = self._targets.get(name)
-            if self._peers.owner(name) != self._peers.pod:
+            if self.peers.owner(name) != self.peers.pod:
                 self._forget(name)
             elif name in seen and target is not None and self._scales(service, target):
                 self._decide(service, target, seen[name], complete, now)

@@ -53,13 +53,14 @@ def _target(deployment: Object, pods: Sequence[Object], autoscalers: Sequence[Ob
     return Target(
         deployment,
         replicas(part(deployment, "spec")),
-        tuple(said for pod in pods if (said := _unschedulable(pod)) is not None),
+        tuple(said for pod in pods if (said := unschedulable(pod)) is not None),
         next((_title(one) for one in autoscalers if _scales(one, deployment)), None),
         _startup(pods),
     )
 
 
-def _unschedulable(pod: Object) -> str | None:
+def unschedulable(pod: Object) -> str | None:
+    """Say why no node takes a pod; None if one does, or nobody has tried yet."""
     placed = condition(pod, "PodScheduled")
     if (placed.get("status"), placed.get("reason")) != ("False", "Unschedulable"):
         return None
