@@ -150,7 +150,8 @@ class Scaler:
         """Count answers and refusals, for `/metrics`."""
         services = self._router.state.services
         self._requests.add({one: answers(rows) for one, rows in self._workers.items()}, services)
-        self._refusals.add(await self._haproxy.refusals(), services)
+        endpoints = {one.endpoint for one in services.values()}
+        self._refusals.add(await self._haproxy.refusals(), services.keys() | endpoints)
 
     def facts(self) -> Facts:
         """Give what `/metrics` tells, as of the last look."""
