@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from slipway.router.metrics import Facts, Totals, answers, exposition
 from slipway.router.scaling.itself import Told
-from slipway.router.scaling.sampling import Seen
+from slipway.router.scaling.sampling import Counted
 
 COUNT = st.integers(0, 2**53)
 COUNTS = st.dictionaries(
@@ -18,7 +18,7 @@ COUNTS = st.dictionaries(
 NUMBERS = st.dictionaries(st.sampled_from(["echo", "a-b"]), COUNT)
 FACTS = st.builds(
     Facts,
-    seen=st.dictionaries(st.just("echo"), st.builds(Seen, COUNT, COUNT, COUNT, COUNT, COUNT, st.none())),
+    seen=st.dictionaries(st.just("echo"), st.builds(Counted, COUNT, COUNT, COUNT, COUNT, COUNT, st.none())),
     desired=NUMBERS,
     concurrency=NUMBERS,
     requests=COUNTS,
