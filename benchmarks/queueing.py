@@ -145,10 +145,10 @@ async def changing(client: Client, router: Router, ports: Sequence[int], seconds
     return await changes
 
 
-def start(stack: ExitStack, folder: Path, number: int, cores: Sequence[int]) -> list[Router]:
+def start(stack: ExitStack, folder: Path, number: int, threads: int, cores: Sequence[int]) -> list[Router]:
     """Start routers over the same objects, and give them by whose the service `echo` is, the owner first."""
     if number == 1:
-        return [stack.enter_context(Router(folder, cores))]
+        return [stack.enter_context(Router(folder, cores, SLIPWAY_THREADS=str(threads)))]
     objects = {"SLIPWAY_OBJECTS": str(folder / "objects")}
     names = ranking("echo", [f"router-{one}" for one in range(number)])
     found = [
@@ -179,6 +179,7 @@ def hop_ms(owner: Router, other: Router) -> float:
 def main() -> int:
     parser = arguments(__doc__, pairs=7, seconds=20)
     parser.add_argument("--routers", type=int, default=1, help="router pods (default: 1)")
+    parser.add_argument("--threads", type=int, default=1, help="of HAProxy in a pod (default: 1)")
     options = parser.parse_args()
     router_cores, replica_cores, client_cores = cores()
     os.sched_setaffinity(0, client_cores)
@@ -193,7 +194,7 @@ def main() -> int:
         running(command, replica_cores, stdout=subprocess.PIPE) as replicas,
         ExitStack() as stack,
     ):
-        routers = start(stack, Path(folder), options.routers, router_cores)
+        routers = start(stack, Path(folder), options.routers, options.threads, router_cores)
         router = routers[0]
         entries = [one.port for one in routers]
         assert replicas.stdout is not None

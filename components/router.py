@@ -15,13 +15,21 @@ import pulumi_kubernetes as k8s
 from components import pods, tls
 from slipway.settings import Router as RouterSettings
 from slipway.sizing.router import RouterSize
-from slipway.spec import AUTHORITY_SECRET, MAX_TIMEOUT_MS, ROUTER_NAMESPACE, TOKEN_KEYS_SECRET
+from slipway.spec import (
+    AUTHORITY_SECRET,
+    MAX_TIMEOUT_MS,
+    ROUTER_NAMESPACE,
+    SCALES_ITSELF,
+    TOKEN_KEYS_SECRET,
+)
 
 NAME = "slipway-router"
 TLS_PORT = 8443
 ADMIN_PORT = 8081
 PEER_PORT = 8444
 RUN_DIR = "/run/slipway"
+SIZE_VARIABLES = ("ROUTER_REPLICAS", "ROUTER_CPU", "ROUTER_MOST_CPU")
+"""Pods at least, and thousandths of a core of each: by them a router scales itself."""
 GRACE_SECONDS = 2 * MAX_TIMEOUT_MS // 1000 + 150
 """The longest wait and scoring that a web service can ask for, and the slowest upload and answer."""
 ANNOTATIONS = {
@@ -46,6 +54,8 @@ RIGHTS_AT_HOME = {("", "secrets"): ("list", "watch", "create")}
 """What it may do in its own."""
 RIGHTS_OVER_ITS_OWN = {("", "secrets"): ("update",)}
 """The same, but only of those that it keeps itself: `OWN_SECRETS`."""
+RIGHTS_TO_SCALE_ITSELF = {("", "pods/resize"): ("patch",)}
+"""What it may do there, too, where it scales itself."""
 OWN_SECRETS = (AUTHORITY_SECRET, TOKEN_KEYS_SECRET)
 
 
@@ -82,14 +92,14 @@ class Router(pulumi.ComponentResource):
         here = pods.metadata(NAME, ROUTER_NAMESPACE, labels)
 
         account = k8s.core.v1.ServiceAccount(name, metadata=here, opts=child)
-        needed: list[pulumi.Resource] = [account, *self._permissions(name, labels, child)]
+        needed: list[pulumi.Resource] = [account, *self._permissions(name, args, labels, child)]
         volume: k8s.core.v1.VolumeArgs | None = None
         if args.certificate is not None:
             source, volume = tls.source(args.certificate, name, labels, child)
             needed.append(source)
         k8s.apps.v1.Deployment(
             name,
-            metadata=here,
+            metadata=pods.metadata(NAME, ROUTER_NAMESPACE, labels, _annotations(args.size)),
             spec=k8s.apps.v1.DeploymentSpecArgs(
                 replicas=args.size.replicas,
                 selector=k8s.meta.v1.LabelSelectorArgs(match_labels=selector),
@@ -99,7 +109,12 @@ class Router(pulumi.ComponentResource):
                     spec=_pod(args, selector, volume),
                 ),
             ),
-            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=needed)),
+            opts=pulumi.ResourceOptions.merge(
+                child,
+                pulumi.ResourceOptions(
+                    depends_on=needed, ignore_changes=["spec.replicas"] if args.size.scales else None
+                ),
+            ),
         )
         encrypts = args.settings.tls is not None and args.settings.tls.encrypts
         ports = {"http": 80} | ({"https": 443} if encrypts else {})
@@ -173,13 +188,14 @@ class Router(pulumi.ComponentResource):
         self.register_outputs({"url": self.url})
 
     def _permissions(
-        self, name: str, labels: dict[str, str], child: pulumi.ResourceOptions
+        self, name: str, args: RouterArgs, labels: dict[str, str], child: pulumi.ResourceOptions
     ) -> list[pulumi.Resource]:
         rbac = k8s.rbac.v1
         here, everywhere = pods.metadata(NAME, ROUTER_NAMESPACE, labels), pods.metadata(NAME, None, labels)
         subject = rbac.SubjectArgs(kind="ServiceAccount", name=NAME, namespace=ROUTER_NAMESPACE)
         group = "rbac.authorization.k8s.io"
-        rules = [*_rules(RIGHTS_AT_HOME), *_rules(RIGHTS_OVER_ITS_OWN, OWN_SECRETS)]
+        at_home = RIGHTS_AT_HOME | (RIGHTS_TO_SCALE_ITSELF if args.size.scales else {})
+        rules = [*_rules(at_home), *_rules(RIGHTS_OVER_ITS_OWN, OWN_SECRETS)]
         role = rbac.Role(name, metadata=here, rules=rules, opts=child)
         cluster_role = rbac.ClusterRole(name, metadata=everywhere, rules=_rules(RIGHTS), opts=child)
         return [
@@ -237,6 +253,11 @@ def router_url(status: k8s.core.v1.outputs.ServiceStatus | None) -> str:
     return f"http://{NAME}.{ROUTER_NAMESPACE}.svc"
 
 
+def _annotations(size: RouterSize) -> dict[str, str]:
+    """Say who owns the number of pods: the router, or this program, which takes it back from there."""
+    return {SCALES_ITSELF: "true"} if size.scales else {"pulumi.com/patchForce": "true"}
+
+
 def _load_balancer(args: RouterArgs) -> dict[str, str]:
     """Say to Azure's cloud provider what kind of load balancer the Service is."""
     azure = "service.beta.kubernetes.io/azure"
@@ -266,6 +287,9 @@ def _pod(
         "SLIPWAY_RUN_DIR": RUN_DIR,
         "TMPDIR": RUN_DIR,
     }
+    if size.scales:
+        numbers = (size.replicas, size.pod.cpu, size.limit.cpu)
+        variables |= dict(zip(SIZE_VARIABLES, map(str, numbers), strict=True))
     ports = {"http": settings.port, "admin": ADMIN_PORT, "peer": PEER_PORT}
     memory = k8s.core.v1.EmptyDirVolumeSourceArgs(medium="Memory")
     volumes = [k8s.core.v1.VolumeArgs(name="run", empty_dir=memory)]

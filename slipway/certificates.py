@@ -5,10 +5,13 @@ from datetime import datetime, timedelta
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 NEAR = timedelta(days=30)
+UNSAFE = (hashes.MD5, hashes.SHA1)
+"""Neither OpenSSL nor a browser takes a signature over these."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,8 @@ def read(pem: str, key: str | None = None) -> Certificate:
     Raises ValueError, whose text says what is wrong and holds nothing of either.
     """
     try:
-        leaf = x509.load_pem_x509_certificates(pem.encode())[0]
+        chain = x509.load_pem_x509_certificates(pem.encode())
+        leaf = chain[0]
         names = _names(leaf)
     except (ValueError, UnsupportedAlgorithm):
         raise ValueError("the certificate is not X.509 in PEM") from None
@@ -54,6 +58,8 @@ def read(pem: str, key: str | None = None) -> Certificate:
             raise ValueError("the key is not the certificate's")
         if isinstance(public, RSAPublicKey) and public.key_size < 2048:
             raise ValueError(f"the key has {public.key_size} bits, too few to be safe")
+        if any(map(_outdated, chain)):
+            raise ValueError("one of the chain is signed with SHA-1 or MD5, which clients refuse")
     return Certificate(names, leaf.not_valid_before_utc, leaf.not_valid_after_utc)
 
 
@@ -64,3 +70,11 @@ def _names(leaf: x509.Certificate) -> tuple[str, ...]:
         return ()
     addresses = map(str, found.get_values_for_type(x509.IPAddress))
     return (*found.get_values_for_type(x509.DNSName), *addresses)
+
+
+def _outdated(one: x509.Certificate) -> bool:
+    try:
+        digest = one.signature_hash_algorithm
+    except UnsupportedAlgorithm:
+        return False
+    return isinstance(digest, UNSAFE) and one.issuer != one.subject  # a root's own counts for nothing

@@ -23,6 +23,8 @@ SERVING = "slipway/serving"
 """Annotation of a web service's Deployment: its `Serving` as JSON."""
 WEBSERVICE = "slipway/webservice"
 """Label of everything that belongs to one web service: its name."""
+SCALES_ITSELF = "slipway/scales-itself"
+"""The annotation of the router's Deployment whose replicas are the router's."""
 ROUTER_NAMESPACE = "slipway"
 """Fixed, so that a second router in a cluster fails when it is created."""
 AUTHORITY_SECRET = "slipway-router-ca"  # noqa: S105 - a name, as the next

@@ -13,6 +13,34 @@ NOW = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
 DAY = datetime.timedelta(days=1)
 
 
+WEAK_AUTHORITY = b"""\
+-----BEGIN CERTIFICATE-----
+MIIBjzCCATmgAwIBAgIUM5eTAZNKGfpI4XImDkw4Wlnjo2MwDQYJKoZIhvcNAQEL
+BQAwGzEZMBcGA1UEAwwQYSB3ZWFrIGF1dGhvcml0eTAgFw0yNjExMzAxNTU4NTFa
+GA8yMTI2MTEwNjE1NTg1MVowGzEZMBcGA1UEAwwQYSB3ZWFrIGF1dGhvcml0eTBc
+MA0GCSqGSIb3DQEBAQUAA0sAMEgCQQDsdMRwFbLfxBOkQFRf5UEv7z8MmpWBnHZf
+oYmn5O0mqta3LbOpb4rOrXdig4WEb7psz42c6eK2DQ/vNFBuVkKxAgMBAAGjUzBR
+MB0GA1UdDgQWBBQz2RW0uJqC7Z+rk5VjsLIFzugDgjAfBgNVHSMEGDAWgBQz2RW0
+uJqC7Z+rk5VjsLIFzugDgjAPBgNVHRMBAf8EBTADAQH/MA0GCSqGSIb3DQEBCwUA
+A0EAf4507u9XB9ZEm1FOzeB6dbbgKGQOrgBfeV9wG9ZcbJidKesLRm0Iyta+sx2/
+kLjxQGgKqYOiyJ+3cuB7yAewAg==
+-----END CERTIFICATE-----
+"""
+"""A certificate of an authority whose key has 512 bits: HAProxy takes no chain with it."""
+SIGNED_WITH_SHA_1 = b"""\
+-----BEGIN CERTIFICATE-----
+MIIBJzCBzwIUEy9AjMkaHzgkpQN/Ktf+5cv3EiQwCQYHKoZIzj0EATAPMQ0wCwYD
+VQQDDARyb290MCAXDTI2MTEzMDE2MDYwMloYDzIxMjYxMTA2MTYwNjAyWjAeMRww
+GgYDVQQDDBNhbiBhdXRob3JpdHkgb2Ygb2xkMFkwEwYHKoZIzj0CAQYIKoZIzj0D
+AQcDQgAE1q1DkCY9coroeS5kA4I6k2M7WRLYX2wPtsoWVfLH24wg86E8zKfZYgAd
+4NpKfrkBlHdHitWeDcQxt8/i4MCcXzAJBgcqhkjOPQQBA0gAMEUCIQCLCrnzYw8k
+12i44d4Qb01LNR07fo5aVQ/cOKdK7CerFAIgcjqNQ8FqJAR0yvA7d5J+v/sV8KBH
+6OaUlkXAQeUasrg=
+-----END CERTIFICATE-----
+"""
+"""A certificate of an authority, issued by another one long ago."""
+
+
 def certificate(
     *names: str, begins: datetime.datetime = NOW - DAY, ends: datetime.datetime = NOW + 365 * DAY
 ) -> tuple[bytes, bytes]:

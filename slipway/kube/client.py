@@ -11,7 +11,8 @@ import asyncio
 import contextlib
 import json
 import os
-from collections.abc import AsyncGenerator, Mapping, Sequence
+import socket
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -33,9 +34,16 @@ ANSWER_SECONDS = 15.0
 SILENCE_SECONDS = 90.0
 """After so long a silence a watch ends, since its connection may be dead. The API server sends a bookmark
 within 75 s (k8s.io/apiserver, pkg/storage/cacher), unless there never was an object of the kind."""
+KEPT_ALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPALIVE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
+"""So a dead connection ends after a minute (tcp(7); macOS has the second name for the first)."""
 PAGE = 500
 MERGE_PATCH = "application/merge-patch+json"
+STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
 EXEC = "client.authentication.k8s.io"
+KINDS = {"clusters": "cluster", "contexts": "context", "users": "user"}
+"""What a kubeconfig lists, and where an entry has it."""
+FILES = ("certificate-authority", "client-certificate", "client-key", "tokenFile")
+"""What in an entry is a path, relative to its file."""
 
 
 class Resource(NamedTuple):
@@ -75,6 +83,11 @@ class ClusterError(Exception):
         self.status = status
         """The HTTP status: 403 forbidden, 404 not found, 409 conflict, 410 too old; None: no answer."""
 
+    @property
+    def away(self) -> bool:
+        """Whether the API server cannot answer now, whatever it is asked."""
+        return self.status is None or self.status == HTTPStatus.TOO_MANY_REQUESTS or self.status >= 500
+
 
 @dataclass(frozen=True)
 class Listing:
@@ -101,10 +114,9 @@ def connect(kubeconfig: str | Path | None, context: str) -> Client:
 
     Raises ClusterError if there is no such file or context. Nothing is sent yet.
     """
-    given, files = _files(kubeconfig)
-    found = next((one for one in files if context in one.contexts), None)
-    if found is None:
-        known = ", ".join(f"`{name}`" for one in files for name in one.contexts) or "none"
+    given, found = _read(kubeconfig)
+    if context not in found.contexts:
+        known = ", ".join(f"`{name}`" for name in found.contexts) or "none"
         raise ClusterError(f"no context `{context}` in {given}; there: {known}")
     try:
         return Client(cast(SingleConfig, found.get(context)))
@@ -114,8 +126,8 @@ def connect(kubeconfig: str | Path | None, context: str) -> Client:
 
 def only_context(kubeconfig: str | None) -> str:
     """Name the one context of a kubeconfig, found as `connect` does. Raises ClusterError."""
-    given, files = _files(kubeconfig)
-    names = [name for one in files for name in one.contexts]
+    given, found = _read(kubeconfig)
+    names = list(found.contexts)
     if len(names) != 1:
         listed = ", ".join(f"`{name}`" for name in names) or "none"
         raise ClusterError(f"{given} has not just one context; there: {listed}; name one with --context")
@@ -139,16 +151,32 @@ def in_cluster() -> Client:
         raise ClusterError(f"this pod has no service account to ask the API server with: {error}") from error
 
 
-def _files(kubeconfig: str | Path | None) -> tuple[str, list[KubeConfig]]:
-    """Read the kubeconfigs that a path, KUBECONFIG or kubectl's default names. Raises ClusterError."""
+def _read(kubeconfig: str | Path | None) -> tuple[str, KubeConfig]:
+    """Read what a path, KUBECONFIG or kubectl's default names. Raises ClusterError.
+
+    Several files are merged as kubectl does: of what has the same name the first counts, and files that are
+    not there are left out.
+    """
     given = str(kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config")
     paths = [given] if kubeconfig else [path for path in given.split(os.pathsep) if path]
-    if len(paths) > 1:  # kubectl, too, does without those that are not there
-        paths = [path for path in paths if Path(path).expanduser().exists()]
+    files = [Path(path).expanduser() for path in paths]
+    if len(files) > 1:
+        files = [path for path in files if path.exists()]
+    merged: dict[str, dict[str, Object]] = {kind: {} for kind in KINDS}
     try:
-        return given, [KubeConfig.from_file(path) for path in paths]
-    except (ConfigError, KeyError, OSError, TypeError, ValueError, yaml.YAMLError) as error:
+        for path in files:
+            found: Object = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+            for kind, of in KINDS.items():
+                for one in found.get(kind) or ():
+                    merged[kind].setdefault(one["name"], {"name": one["name"], of: _located(one[of], path)})
+        return given, KubeConfig.from_dict({kind: list(ones.values()) for kind, ones in merged.items()})  # pyright: ignore[reportUnknownMemberType]
+    except (AttributeError, KeyError, OSError, TypeError, ValueError, yaml.YAMLError) as error:
         raise ClusterError(f"{given} cannot be read: {' '.join(str(error).split())}") from error
+
+
+def _located(entry: Object, file: Path) -> Object:
+    """Let the files that an entry names be found from anywhere."""
+    return {key: str(file.parent / value) if key in FILES else value for key, value in entry.items()}
 
 
 class Client:
@@ -176,15 +204,26 @@ class Client:
                 return None
             raise
 
-    async def list(self, kind: str, namespace: str = "", *, labels: str = "", fields: str = "") -> Listing:
-        """List a kind, in all namespaces unless one is given; the selectors are kubectl's."""
+    async def list(
+        self,
+        kind: str,
+        namespace: str = "",
+        *,
+        labels: str = "",
+        fields: str = "",
+        keep: Callable[[Object], Object] = dict,
+    ) -> Listing:
+        """List a kind, in all namespaces unless one is given; the selectors are kubectl's.
+
+        Of each object there is what `keep` makes of it, so that all are never held in full.
+        """
         params = {"limit": str(PAGE), **_selectors(labels, fields)}
         items: list[Object] = []
         while True:
             page = await self._ask("GET", _path(kind, namespace), params=params)
             # The items of a list do not say what they are.
             head = {"apiVersion": RESOURCES[kind].api_version, "kind": kind}
-            items += [{**head, **item} for item in page.get("items") or ()]
+            items += [keep({**head, **item}) for item in page.get("items") or ()]
             if not (more := page["metadata"].get("continue")):
                 return Listing(items, str(page["metadata"]["resourceVersion"]))
             params["continue"] = more
@@ -235,11 +274,22 @@ class Client:
         return await self._ask("PUT", path, obj)
 
     async def patch(
-        self, kind: str, namespace: str, name: str, change: Mapping[str, object], subresource: str = ""
+        self,
+        kind: str,
+        namespace: str,
+        name: str,
+        change: Mapping[str, object],
+        subresource: str = "",
+        *,
+        by_name: bool = False,
     ) -> Object:
-        """Merge a change (RFC 7386) into an object, or into its `scale` or `status`, and return that."""
+        """Merge a change into an object, or into its subresource, and return that.
+
+        A list is replaced (RFC 7386), or `by_name` merged item by item, as Kubernetes does it for containers.
+        """
         path = _path(kind, namespace, name, subresource)
-        return await self._ask("PATCH", path, change, content_type=MERGE_PATCH)
+        content_type = STRATEGIC_MERGE_PATCH if by_name else MERGE_PATCH
+        return await self._ask("PATCH", path, change, content_type=content_type)
 
     async def logs(
         self,
@@ -320,12 +370,24 @@ class Client:
                     response = await ends.enter_async_context(answer)
                 if response.is_error:
                     raise _refusal(await response.aread(), response.status_code)
+                _keep_alive(response)
                 yield _split(response)
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ConfigError) as error:
             raise self._away(error) from error
 
     def _away(self, error: Exception) -> ClusterError:
         return ClusterError(f"{self.server} does not answer: {str(error) or type(error).__name__}")
+
+
+def _keep_alive(response: httpx2.Response) -> None:
+    """Let the system end a connection whose other side has gone, however silent it may be."""
+    connection: socket.socket | None = response.extensions["network_stream"].get_extra_info("socket")
+    if connection is None:
+        return
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in KEPT_ALIVE.items():
+        if hasattr(socket, name):
+            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 async def _split(response: httpx2.Response) -> AsyncGenerator[bytes]:

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from slipway.kube.folder import Object
-from slipway.spec import SERVING
+from slipway.spec import SCALES_ITSELF, SERVING
 
 ORDER = (
     "Namespace",
@@ -60,7 +60,10 @@ def in_order(objects: Iterable[Object]) -> list[Object]:
 
 def autoscaled(obj: Object) -> bool:
     """Tell whether the router owns the replicas of a Deployment."""
-    serving = obj.get("metadata", {}).get("annotations", {}).get(SERVING)
+    annotations = obj.get("metadata", {}).get("annotations", {})
+    if SCALES_ITSELF in annotations:
+        return True
+    serving = annotations.get(SERVING)
     return bool(serving) and json.loads(serving).get("autoscale_enabled") is True
 
 

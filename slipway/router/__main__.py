@@ -4,6 +4,13 @@ SIGTERM lets every request that was taken finish; a second one ends the process 
 could not start, and why is on stderr.
 """
 
+import signal
+import sys
+
+if __name__ == "__main__":
+    # The first process of a container hears nothing that it has no handler for, and the rest loads slowly.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit())
+
 import asyncio
 import contextlib
 import dataclasses
@@ -11,9 +18,7 @@ import functools
 import logging
 import os
 import resource
-import signal
 import socket
-import sys
 from collections.abc import AsyncGenerator, Callable, Coroutine
 
 from slipway.kube.client import ClusterError, in_cluster
@@ -29,6 +34,8 @@ from slipway.router.keeper import keep
 from slipway.router.options import Options, from_environment
 from slipway.router.peers import Peers
 from slipway.router.scaling.loop import Scaler
+from slipway.router.scaling.own import OwnScaler
+from slipway.router.scaling.steps import Steps
 from slipway.router.tokens import Tokens
 from slipway.router.watches import ClusterFeed
 from slipway.router.writes import ClusterWriter, FolderWriter
@@ -78,6 +85,9 @@ async def _run(options: Options, haproxy: HAProxy) -> None:
         admin_port = await admin.serve(router, haproxy, scaler, options.address, options.admin_port)
         async with admin_port, await tokens.listen():
             work = [scaler.run, Reporter(router, writer).run, tokens.run]
+            if options.size is not None:
+                steps = Steps(router, writer, options.pod, options.size)
+                work.append(OwnScaler(router, haproxy, scaler, steps, options.size).run)
             if options.pod:
                 work.append(functools.partial(keep, router, writer, options.namespace))
             beside = [asyncio.create_task(_lasting(one)) for one in work]
@@ -107,7 +117,12 @@ async def _place(options: Options) -> AsyncGenerator[tuple[Feed, Writer, Callers
         yield FolderFeed(folder, options.namespace), FolderWriter(folder), LocalCallers()
         return
     async with in_cluster() as client, ClusterFeed(client, options.namespace) as feed:
-        yield feed, ClusterWriter(client), ClusterCallers(client)
+        writer = ClusterWriter(client)
+        late = asyncio.create_task(_lasting(writer.catch_up))
+        try:
+            yield feed, writer, ClusterCallers(client)
+        finally:
+            late.cancel()
 
 
 def _allow_files(enough: int) -> int:

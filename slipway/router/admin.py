@@ -8,6 +8,7 @@ import contextlib
 import json
 import re
 from asyncio import StreamReader, StreamWriter
+from dataclasses import asdict
 from http import HTTPStatus
 from urllib.parse import parse_qs
 
@@ -69,7 +70,7 @@ async def _page(router: Router, haproxy: HAProxy, scaler: Scaler, target: str) -
             kind, text = "application/jsonl", scaler.journal.text(service)
         case "/loads":
             try:
-                kind, text = "application/json", (await scaler.loads()).model_dump_json()
+                kind, text = "application/json", (await scaler.told()).model_dump_json()
             except HAProxyError:
                 status, text = HTTPStatus.SERVICE_UNAVAILABLE, "HAProxy does not answer\n"
         case "":
@@ -113,5 +114,6 @@ async def report(router: Router, scaler: Scaler) -> dict[str, object]:
         "reloads": router.reloads,
         "commands": router.commands,
         "restarts": router.restarts,
+        "scales_itself": asdict(scaler.own) if scaler.own is not None else None,
         "haproxy_pid": router.pid,
     }

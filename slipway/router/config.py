@@ -50,6 +50,9 @@ CHECK = (
 MUTUAL = f"ssl crt {IDENTITY} ca-file {AUTHORITIES} verify required ssl-min-ver TLSv1.3"
 """How routers know each other: who made a certificate counts, since it is made for nobody else."""
 
+LOST_MS = 6_000
+"""Without TCP's word for so long another router is lost; keep-alive probes do not watch what was sent."""
+
 CLIENTS = 10_000
 """Connections that are served at once, where the process may open as many files as that takes."""
 LARGEST_BODY = 104_857_600
@@ -94,6 +97,7 @@ def render(state: State, options: Options) -> dict[str, str]:
         peer_binds="\n  ".join(_peer_binds(state, options)),
         reuse=_reuse(options),
         stall_ms=STALL_MS,
+        threads=state.threads,
         token_socket=TOKEN_SOCKET,
         trace=TRACE,
         track="\n  ".join(auth.TRACK),
@@ -189,7 +193,7 @@ def servers(state: State) -> dict[str, dict[Replica, str]]:
     }
     peers = state.routers.others if state.identity is not None else ()
     # Without weight it gets what is meant for it, and nothing else.
-    return found | {PEERS: dict.fromkeys(peers, f"weight 0 {MUTUAL} {CHECK}")}
+    return found | {PEERS: dict.fromkeys(peers, f"weight 0 tcp-ut {LOST_MS}ms {MUTUAL} {CHECK}")}
 
 
 def _servers(found: Mapping[Replica, str]) -> str:

@@ -49,6 +49,8 @@ RELOAD_SECONDS = 1.0
 """The shortest time between two reloads: each leaves a process that stays until its last client goes."""
 NOTICE_SECONDS = 2.0
 """How long a router that is told to stop still takes requests, so that others notice that it is not ready."""
+KEPT_SECONDS = 5.0
+"""How long clients that keep their connections have then to learn with an answer that these end."""
 LONGEST_PAUSE_SECONDS = 5.0
 
 
@@ -77,6 +79,8 @@ class Router:
         self._stopping = False
         self.first = State()
         """What HAProxy did first."""
+        self.threads = options.threads
+        """How many HAProxy should have."""
         self.error: str | None = None
         self.reloads = 0
         self.commands = 0
@@ -182,7 +186,7 @@ class Router:
         if (tls := options.tls) is not None:
             self._files = fingerprint(tls.folder) if tls.folder is not None else None
             found = secured(objects, found, tls, options.namespace, self._wanted.certificates)
-        self._objects, self._wanted = objects, found
+        self._objects, self._wanted = objects, replace(found, threads=self.threads)
         self._identify()
 
     def _identify(self) -> None:
@@ -266,7 +270,7 @@ class Router:
             self._discover(self._objects)
         await self._renew()
         certificates = {**self._wanted.certificates, **self._running.state.certificates}
-        target = replace(self._wanted, certificates=certificates)
+        target = replace(self._wanted, certificates=certificates, threads=self.threads)
         action = plan(self._running, target)
         self._waits = isinstance(action, Reload) and await self._must_wait()
         if self._waits or (isinstance(action, Reload) and target == self._refused):
@@ -359,16 +363,19 @@ class Router:
         await self._holds.place(sorted(services, key=lambda name: len(services[name].replicas)))
 
     async def _finish(self, now: asyncio.Event) -> None:
-        """Take no more connections, and end when every request is answered; idle connections do not count."""
+        """Take no more connections, and end when all are answered and nobody is about to ask more."""
         self._haproxy.finish()
         self._holds.retire(_queues_end(self._running.state))
-        deadline = time.monotonic() + longest_ms(self._running.state.services.values()) / 1000
+        begin = time.monotonic()
+        deadline = begin + longest_ms(self._running.state.services.values()) / 1000
         idle = 0
         while self.pid is not None and idle < 2 and not now.is_set() and time.monotonic() < deadline:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(now.wait(), BUSY_SECONDS)
             with contextlib.suppress(HAProxyError):
-                idle = 0 if requests(await self._haproxy.all_statistics()) else idle + 1
+                busy = requests(await self._haproxy.all_statistics())
+                kept = time.monotonic() < begin + KEPT_SECONDS and await self._haproxy.clients()
+                idle = 0 if busy or kept else idle + 1
 
 
 def _queues_end(state: State) -> float:

@@ -17,6 +17,8 @@ from slipway.spec import WEBSERVICE
 
 OWN_SERVICE = ("kubernetes.io/service-name", "slipway-router-peers")
 """The label of the EndpointSlices of the Service that names the router's own ports."""
+OWN = ("app.kubernetes.io/name", "slipway-router")
+"""The label of the router's own Deployment and pods."""
 EventType = Literal["Normal", "Warning"]
 
 
@@ -34,6 +36,10 @@ class Objects:
     """HorizontalPodAutoscalers."""
     routers: Sequence[Object] = ()
     """EndpointSlices of the router's own pods."""
+    own_deployments: Sequence[Object] = ()
+    """The router's own, which is one."""
+    own_pods: Sequence[Object] = ()
+    """The router's own."""
 
 
 class Feed(Protocol):
@@ -58,6 +64,10 @@ class Writer(Protocol):
 
     async def scale(self, namespace: str, deployment: str, replicas: int) -> None:
         """Let a Deployment have so many replicas, and change nothing else of it."""
+        ...
+
+    async def resize(self, namespace: str, pod: str, container: str, cpu: int) -> bool:
+        """Ask for so many thousandths of a core for a pod that runs; False: that cannot be done here."""
         ...
 
     async def event(self, regarding: Object, type: EventType, reason: Reason, note: str) -> None:  # noqa: A002 - Kubernetes' name
@@ -90,17 +100,22 @@ class FolderFeed:
             await asyncio.sleep(max(self._period, 50 * (time.monotonic() - began)))
             began = time.monotonic()
         slices = self._folder.list("EndpointSlice")
+        deployments, pods = self._folder.list("Deployment"), self._folder.list("Pod")
         objects = Objects(
-            deployments=self._folder.list("Deployment"),
+            deployments=deployments,
             slices=slices,
             secrets=self._folder.list("Secret", self._namespace),
-            pods=[pod for pod in self._folder.list("Pod") if WEBSERVICE in pod["metadata"].get("labels", {})],
+            pods=[pod for pod in pods if WEBSERVICE in pod["metadata"].get("labels", {})],
             autoscalers=self._folder.list("HorizontalPodAutoscaler"),
-            routers=[one for one in slices if self._is_own(one["metadata"])],
+            routers=self._own(slices, OWN_SERVICE),
+            own_deployments=self._own(deployments, OWN),
+            own_pods=self._own(pods, OWN),
         )
         # The fingerprint is the older of the two: a change in between is seen again, never missed.
         self._seen = now
         return objects
 
-    def _is_own(self, metadata: Object) -> bool:
-        return metadata["namespace"] == self._namespace and OWN_SERVICE in metadata.get("labels", {}).items()
+    def _own(self, objects: Sequence[Object], label: tuple[str, str]) -> list[Object]:
+        """Give those of the router itself."""
+        found = [one for one in objects if one["metadata"]["namespace"] == self._namespace]
+        return [one for one in found if label in one["metadata"].get("labels", {}).items()]

@@ -9,8 +9,10 @@ import asyncio
 import contextlib
 import ctypes
 import os
+import shutil
 import signal
 import sys
+import time
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process, create_subprocess_exec
 from collections import deque
 from collections.abc import Mapping
@@ -24,6 +26,10 @@ START_SECONDS = 10.0
 REPLY_SECONDS = 10.0
 WORKER_SECONDS = 2.0
 """For a reply through the master, which waits for a worker even when it is gone."""
+DRAFTS = "drafts"
+"""The folder of files that HAProxy is asked about."""
+ROUTING_SECONDS = 2.0
+"""The most that is waited for a request that measures."""
 PR_SET_PDEATHSIG = 1
 
 
@@ -53,12 +59,7 @@ class HAProxy:
     async def install(self, files: Mapping[str, str], *, check: bool) -> None:
         """Write the files that HAProxy reads; with `check`, only if it accepts their configuration."""
         if check:
-            draft = f"{CONFIG}.draft"
-            _write(draft, files[CONFIG])
-            for name in files.keys() - {CONFIG}:
-                _write(name, files[name], only_if_absent=True)  # for the draft to refer to
-            await self._check(draft)
-            _remove(draft)
+            await self._check(files)
         for name, text in files.items():
             _write(name, text)
 
@@ -91,8 +92,10 @@ class HAProxy:
 
     @property
     def last_words(self) -> str:
-        """What HAProxy said last about what is wrong."""
-        return _alerts("".join(self._lines))
+        """How HAProxy ended, if it did, and what it said last about what is wrong."""
+        code = self._process.returncode if self._process is not None else None
+        how = "" if code is None else f"exit {code}; " if code >= 0 else f"{signal.Signals(-code).name}; "
+        return how + _alerts("".join(self._lines))
 
     async def ended(self) -> int:
         """Wait for the end of the process and return its status."""
@@ -109,11 +112,14 @@ class HAProxy:
             raise HAProxyError(f"HAProxy does not reload: {' '.join(reply.split())}")
 
     async def tell(self, command: Command) -> None:
-        """Send a command, or raise if its reply is not the expected one."""
+        """Send a command, or raise if its reply is not the expected one; `NoReply` if it is not all of it."""
         reply = await self.ask(f"{command.text} <<\n{command.payload}" if command.payload else command.text)
-        if reply != command.reply:
-            words = " ".join(command.text.split(" ", 3)[:3])  # what follows may be a key's hash
-            raise HAProxyError(f"`{words}`: {reply or 'no reply'}")
+        if reply == command.reply:
+            return
+        words = " ".join(command.text.split(" ", 3)[:3])  # what follows may be a key's hash
+        if command.reply.startswith(reply):
+            raise NoReply(f"`{words}` got no whole reply: it ended")
+        raise HAProxyError(f"`{words}`: {' '.join(reply.split())}")
 
     async def ask(self, text: str) -> str:
         """Send a command to the worker and return its reply."""
@@ -126,6 +132,11 @@ class HAProxy:
     async def all_statistics(self) -> list[Row]:
         """Give the rows of all workers, also of those that only finish what they have."""
         return [row for found in (await self.workers()).values() for row in found]
+
+    async def clients(self) -> int:
+        """Count the clients' connections to all workers, also those on which nothing is asked."""
+        told = (await self._ask_each("show stat -1 1 -1")).values()
+        return sum(int(row["scur"]) for said in told for row in rows(said) if row["pxname"] == "_router")
 
     async def workers(self) -> dict[str, list[Row]]:
         """Give the rows by worker process, the current one first; none for an old one that is silent."""
@@ -150,10 +161,27 @@ class HAProxy:
                 found[pid] = await _ask(MASTER_SOCKET, f"@!{pid} {command}", WORKER_SECONDS)
         return found
 
+    async def cores(self) -> float:
+        """Say of how many cores the worker's threads made use in the last second."""
+        activity = await self.ask("show activity")
+        # A share of a thread's time, by thread where there are several: `avg_cpu_pct: 35 [ 20 50 ]`.
+        (said,) = (line for line in activity.splitlines() if line.startswith("avg_cpu_pct: "))
+        _, middle, *threads = said.replace("[", "").replace("]", "").split()
+        return sum(map(int, threads or [middle])) / 100
+
+    async def routing_seconds(self) -> float:
+        """Measure what a request takes that HAProxy answers itself; at most some seconds."""
+        began = time.perf_counter()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(ROUTING_SECONDS):
+                await _ask(CONTROL_SOCKET, "GET /ping HTTP/1.0\r\n\r")
+        return time.perf_counter() - began
+
     async def metrics(self, path: str) -> str:
         """Fetch a page of metrics from the worker."""
         reply = await _ask(CONTROL_SOCKET, f"GET {path} HTTP/1.0\r\nhost: control\r\n\r")
-        return reply.partition("\r\n\r\n")[2]
+        head, _, body = reply.partition("\r\n\r\n")
+        return _unchunked(body) if "\r\ntransfer-encoding: chunked" in head else body
 
     def finish(self) -> None:
         """Take no more connections; the process ends when its last request is answered."""
@@ -175,11 +203,17 @@ class HAProxy:
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(number)
 
-    async def _check(self, name: str) -> None:
-        process = await create_subprocess_exec(
-            self._binary, "-c", "-f", name, stdin=DEVNULL, stdout=PIPE, stderr=STDOUT
-        )
-        said, _ = await process.communicate()
+    async def _check(self, files: Mapping[str, str]) -> None:
+        """Let HAProxy look at files in a folder of their own: those that run must not change before."""
+        _remove_drafts()
+        try:
+            _draft(files)
+            process = await create_subprocess_exec(
+                self._binary, "-c", "-f", CONFIG, cwd=DRAFTS, stdin=DEVNULL, stdout=PIPE, stderr=STDOUT
+            )
+            said, _ = await process.communicate()
+        finally:
+            _remove_drafts()
         if process.returncode:
             raise HAProxyError(f"HAProxy refuses the configuration: {_alerts(said.decode(errors='replace'))}")
 
@@ -193,8 +227,24 @@ class HAProxy:
 def _alerts(said: str) -> str:
     """Give the first few lines that say what is wrong, without HAProxy's decoration."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
+    lines = [line for line in lines if not line.startswith(("[NOTICE]", "[WARNING]"))]
     alerts = [line.partition(" : ")[2] or line for line in lines if line.startswith("[ALERT]")]
     return "; ".join((alerts or lines)[:3]) or "it said nothing"
+
+
+def _unchunked(body: str) -> str:
+    """Join the chunks of an ASCII text, which HAProxy sends by HTTP/1.0 too. Raises HAProxyError."""
+    found, at = list[str](), 0
+    try:
+        while True:
+            end = body.index("\r\n", at)
+            size = int(body[at:end], 16)
+            if not size:
+                return "".join(found)
+            at = end + 2 + size + 2
+            found.append(body[end + 2 : at - 2])
+    except ValueError:
+        raise HAProxyError("the metrics end before their end") from None
 
 
 async def _ask(path: str, text: str, seconds: float = REPLY_SECONDS) -> str:
@@ -212,15 +262,23 @@ async def _ask(path: str, text: str, seconds: float = REPLY_SECONDS) -> str:
         raise NoReply(f"`{text.split(' ', 1)[0]}` got no reply: {error or 'time is up'}") from error
 
 
-def _write(name: str, text: str, *, only_if_absent: bool = False) -> None:
+def _write(name: str, text: str) -> None:
     """Replace a file at once, readable by its owner only."""
-    if only_if_absent and Path(name).exists():
-        return
     fresh = Path(f"{name}.new")
     handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(text)
     fresh.replace(name)
+
+
+def _draft(files: Mapping[str, str]) -> None:
+    Path(DRAFTS).mkdir(mode=0o700)
+    for name, text in files.items():
+        _write(f"{DRAFTS}/{name}", text)
+
+
+def _remove_drafts() -> None:
+    shutil.rmtree(DRAFTS, ignore_errors=True)
 
 
 def _remove(name: str) -> None:

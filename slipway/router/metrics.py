@@ -9,7 +9,8 @@ from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from slipway.router.load import Row
-from slipway.router.scaling.sampling import Seen
+from slipway.router.scaling.itself import Told
+from slipway.router.scaling.sampling import Counted
 
 CODES = {f"{digit}xx": f"hrsp_{digit}xx" for digit in (2, 3, 4, 5)} | {"other": "hrsp_other"}
 """The classes of answers, by HAProxy's column; `other`: the client left before its answer."""
@@ -53,7 +54,7 @@ def answers(rows: Iterable[Row]) -> dict[tuple[str, str], int]:
 class Facts:
     """All that is told."""
 
-    seen: Mapping[str, Seen] = field(default_factory=dict[str, Seen])
+    seen: Mapping[str, Counted] = field(default_factory=dict[str, Counted])
     """None while HAProxy does not answer."""
     desired: Mapping[str, int] = field(default_factory=dict[str, int])
     concurrency: Mapping[str, int] = field(default_factory=dict[str, int])
@@ -64,6 +65,8 @@ class Facts:
     refused: bool = False
     behind_seconds: float = 0
     ownership_changes: int = 0
+    own: Told | None = None
+    """How the router is, where it scales itself."""
     certificates: Mapping[str, float] = field(default_factory=dict[str, float])
     """When each that is served ends, in seconds since 1970, by where it comes from."""
 
@@ -77,7 +80,7 @@ def _lines(facts: Facts) -> Iterator[str]:
     def head(name: str, kind: str, meaning: str) -> str:
         return f"# HELP slipway_{name} {meaning}\n# TYPE slipway_{name} {kind}\n"
 
-    seen = facts.seen.items()
+    seen, own = facts.seen.items(), facts.own
     for name, label, meaning, counts in (
         ("requests_total", "code", "Requests that ended, by class of status.", facts.requests),
         ("refusals_total", "reason", "Requests that were refused or failed, by reason.", facts.refusals),
@@ -107,6 +110,17 @@ def _lines(facts: Facts) -> Iterator[str]:
         ("behind_seconds", "gauge", "For so long the router may know old objects.", facts.behind_seconds),
     ):
         yield head(f"router_{name}", kind, meaning) + f"slipway_router_{name} {number}\n"
+    for name, meaning, number in (
+        ("threads", "HAProxy's threads, where the router scales itself.", own.threads if own else None),
+        (
+            "routing_seconds",
+            "What a request of the router's own takes, of the last 15 s the middle.",
+            own.routing_seconds if own else None,
+        ),
+        ("cpu_cores", "Cores that HAProxy's threads used in the last 15 s.", own.cpu if own else None),
+    ):
+        yield head(f"router_{name}", "gauge", meaning)
+        yield f"slipway_router_{name} {number:g}\n" if number is not None else ""
     name = "router_certificate_expiry_timestamp_seconds"
     yield head(name, "gauge", "When a certificate ends.")
     yield from (f'slipway_{name}{{source="{one}"}} {end:.0f}\n' for one, end in facts.certificates.items())

@@ -17,6 +17,8 @@ from slipway.spec import ROUTER_NAMESPACE
 REUSE = ("never", "safe", "aggressive", "always")
 SECRET_NAME = re.compile(r"[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?")
 FILE_NAME = re.compile(r"[-.\w]+")
+SIZE = ("ROUTER_REPLICAS", "ROUTER_CPU", "ROUTER_MOST_CPU")
+"""The variables of a router that scales itself: pods at least, and thousandths of a core of each."""
 HTTP = ("refuse", "redirect", "serve")
 
 
@@ -44,6 +46,23 @@ class Tls:
 
 
 @dataclass(frozen=True)
+class Size:
+    """How large a router is that scales itself."""
+
+    replicas: int
+    """Its pods at least."""
+    cpu: int
+    """What a pod asks for with one thread, in thousandths of a core."""
+    most_cpu: int
+    """What it may use."""
+
+    @property
+    def most_threads(self) -> int:
+        """One for each whole core that a pod may use."""
+        return max(1, self.most_cpu // 1000)
+
+
+@dataclass(frozen=True)
 class Options:
     """Where a router listens, where it finds its objects, and the limits that all services share."""
 
@@ -67,6 +86,10 @@ class Options:
     """Requests a second that all get a line in the access log; of more a share does, of 0 only what fails."""
     tls: Tls | None = None
     """HTTPS, beside HTTP on `port`."""
+    size: Size | None = None
+    """None: it never scales itself."""
+    threads: int = 1
+    """HAProxy's, at first."""
     files: int = 1_048_576
     """How many files its processes may open each; not a variable, the system says it."""
 
@@ -136,6 +159,15 @@ def from_environment(environment: Mapping[str, str]) -> Options:
     elif "TLS_PORT" in environment or sources:
         mistakes.append("TLS_PORT goes together with one of TLS_DIR and TLS_SECRETS: set both, or neither")
 
+    size: Size | None = None
+    if sizes := [name for name in SIZE if name in environment]:
+        if len(sizes) == len(SIZE):
+            size = Size(*(number(name, 1, 10**6) for name in SIZE))
+        else:
+            mistakes.append(
+                f"{sizes[0]} goes together with the others of {', '.join(SIZE)}: set all, or none"
+            )
+
     options = Options(
         objects=Path(objects).absolute() if objects else None,
         directory=Path(directory).absolute(),
@@ -149,6 +181,8 @@ def from_environment(environment: Mapping[str, str]) -> Options:
         minimum_upload_rate=number("MINIMUM_UPLOAD_RATE", Options.minimum_upload_rate, 2**31),
         access_log_rate=number("ACCESS_LOG_RATE", Options.access_log_rate, 100_000, least=0),
         tls=tls,
+        size=size,
+        threads=number("SLIPWAY_THREADS", Options.threads, 64),
     )
     if mistakes:
         raise Problems(mistakes)

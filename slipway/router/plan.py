@@ -2,8 +2,8 @@
 
 Replicas, other routers and the entries of maps change by commands, a certificate by those of `renewal`.
 Everything else needs a new configuration, and a reload: a service that comes or goes, or whose limits change,
-a certificate that was not there before, and by what the routers know each other. Every command carries the
-exact reply it must get.
+a certificate that was not there before, by what the routers know each other, and HAProxy's threads. Every
+command carries the exact reply it must get.
 
 A server that leaves is first put into maintenance, where it finishes what it has, and is deleted when it
 is idle; until then it is in `Running.leaving`, and comes back by one command.
@@ -66,6 +66,7 @@ def plan(running: Running, wanted: State) -> Noop | Commands | Reload:
     commands = [
         command
         for backend, new in sorted(servers(wanted).items())
+        if new != old[backend]
         for command in _changes(running, backend, old[backend], new)
     ]
     commands += _entries(maps(running.state), maps(wanted))
@@ -74,11 +75,11 @@ def plan(running: Running, wanted: State) -> Noop | Commands | Reload:
 
 def after_commands(running: Running, wanted: State) -> Running:
     """Give what runs once the commands of `plan` are carried out."""
-    had, has = (
-        {(backend, one) for backend, found in servers(state).items() for one in found}
-        for state in (running.state, wanted)
-    )
-    return Running(wanted, (running.leaving | had) - has)
+    old, has = servers(running.state), servers(wanted)
+    had = {
+        (backend, one) for backend, found in old.items() if found != has[backend] for one in found
+    } | running.leaving
+    return Running(wanted, frozenset((backend, one) for backend, one in had if one not in has[backend]))
 
 
 def forget(backend: str, replica: Replica) -> Command:
@@ -109,6 +110,7 @@ def without_reload(running: State, wanted: State) -> State:
         identity=running.identity,
         certificates=running.certificates,
         token_keys=running.token_keys,
+        threads=running.threads,
     )
 
 
@@ -127,6 +129,8 @@ def _reasons(running: State, wanted: State) -> Iterator[str]:
         yield "the routers know each other by new certificates"
     if running.token_keys != wanted.token_keys:
         yield "the keys that verify tokens changed"
+    if running.threads != wanted.threads:
+        yield f"threads: {running.threads} become {wanted.threads}"
 
 
 def _changes(

@@ -10,6 +10,9 @@ from slipway.router.haproxy import HAProxy, HAProxyError, NoReply
 from slipway.router.plan import renewal
 from slipway.router.state import State
 
+LATE = "Transaction updated", "No ongoing transaction"
+"""What HAProxy replies where a command of an earlier turn, which had no reply, is done only now."""
+
 log = logging.getLogger(__name__)
 
 
@@ -24,7 +27,7 @@ class Renewals:
     async def apply(self, running: State, wanted: Mapping[str, str]) -> State:
         """Give what runs once each certificate is as wanted, or as it was where HAProxy does not take it.
 
-        That one is never tried again. Raises `HAProxyError` if HAProxy does not answer.
+        That one is never tried again. Raises `HAProxyError` if HAProxy does not answer, or late.
         """
         for name, old in running.certificates.items():
             new = wanted.get(name, old)
@@ -35,7 +38,8 @@ class Renewals:
                 for command in renewal(name, new):
                     await self._haproxy.tell(command)
             except HAProxyError as error:
-                if self._haproxy.pid is None or isinstance(error, NoReply):
+                late = any(words in str(error) for words in LATE)
+                if self._haproxy.pid is None or isinstance(error, NoReply) or late:
                     raise  # the next turn tries again
                 self._refused[name] = new
                 self.error = f"certificate {name}: {error}; the one before is used on"

@@ -31,6 +31,7 @@ Reason = Literal[
     "NoReadyReplica",
     "ReloadRefused",
     "Routable",
+    "SelfScalingEnabled",
     "SuccessfulRescale",
 ]
 """What an Event says in a word."""
@@ -165,6 +166,8 @@ class State:
     """None: this router can neither hand requests to others nor take theirs."""
     token_keys: Mapping[str, str] = field(default_factory=dict[str, str])
     """The public keys that verify tokens, in PEM, by the `kid` of tokens; none if no service takes any."""
+    threads: int = 1
+    """HAProxy's."""
 
     def __post_init__(self) -> None:
         if not all(KID.fullmatch(kid) for kid in self.token_keys):

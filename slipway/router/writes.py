@@ -1,9 +1,10 @@
 """The router's writes, to a cluster or to a folder of objects that stands for one.
 
 Events are aggregated by their names: what says the same of the same object has the same name, whichever
-router says it, and counts up.
+router says it, and counts up. What cannot be told while the API server is away is told when it is back.
 """
 
+import asyncio
 import logging
 import time
 from collections import OrderedDict
@@ -26,7 +27,9 @@ EVENTS = "Event.events.k8s.io"
 REPEAT_SECONDS = 10.0
 """How long the same Event is only counted here, before it is written again."""
 REMEMBERED = 500
-"""Events whose repetitions are counted, and objects whose Events are."""
+"""Events whose repetitions are counted, or that are yet to be written, and objects whose Events are."""
+AGAIN_SECONDS = 5.0
+"""How often to try to write what could not be."""
 BURST, EACH_SECONDS = 25, 2.0
 """So many Events of one object at once, then one in so many seconds; what is more is left out."""
 LONGEST_NOTE = 1024
@@ -55,6 +58,10 @@ class FolderWriter:
             raise WriteError(f"Deployment {namespace}/{deployment}: {error}") from error
         if found is None:
             raise WriteError(f"there is no Deployment {namespace}/{deployment}")
+
+    async def resize(self, namespace: str, pod: str, container: str, cpu: int) -> bool:
+        """Ask for nothing: a process takes what CPU it needs."""
+        return False
 
     async def event(self, regarding: Object, type: EventType, reason: Reason, note: str) -> None:  # noqa: A002 - Kubernetes' name
         """Write an Event, or count up the one that says the same; those that are too old go."""
@@ -117,6 +124,17 @@ class ClusterWriter:
         self._client = client
         self._repeated: OrderedDict[str, _Repeated] = OrderedDict()
         self._budgets: OrderedDict[tuple[str, ...], Budget] = OrderedDict()
+        self._late: OrderedDict[str, tuple[Object, int]] = OrderedDict()
+        """Events that are yet to be written, and how often each came, by name."""
+
+    async def catch_up(self) -> None:
+        """Write what could not be written when it came, until cancelled."""
+        while True:
+            await asyncio.sleep(AGAIN_SECONDS)
+            try:
+                await self._write_late(patient=True)
+            except WriteError as error:
+                log.warning("no Event: %s", error)
 
     async def scale(self, namespace: str, deployment: str, replicas: int) -> None:
         """Merge `spec.replicas` into the subresource."""
@@ -126,8 +144,20 @@ class ClusterWriter:
         except ClusterError as error:
             raise WriteError(str(error)) from error
 
+    async def resize(self, namespace: str, pod: str, container: str, cpu: int) -> bool:
+        """Patch the subresource, which came with Kubernetes 1.33."""
+        wanted = {"name": container, "resources": {"requests": {"cpu": f"{cpu}m"}}}
+        change = {"spec": {"containers": [wanted]}}
+        try:
+            await self._client.patch("Pod", namespace, pod, change, "resize", by_name=True)
+        except ClusterError as error:
+            if error.status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):
+                return False
+            raise WriteError(str(error)) from error
+        return True
+
     async def event(self, regarding: Object, type: EventType, reason: Reason, note: str) -> None:  # noqa: A002 - Kubernetes' name
-        """Write an Event, unless it was just written or there are too many."""
+        """Write an Event, unless it was just written or there are too many; later if nobody answers."""
         wanted, now = _event(regarding, type, reason, note, datetime.now(UTC)), time.monotonic()
         name = wanted["metadata"]["name"]
         known = self._repeated.get(name)
@@ -142,10 +172,12 @@ class ClusterWriter:
             )
             return
         _keep(self._budgets, of, budget)
-        try:
-            await self._write(wanted, 1 + (known.more if known is not None else 0))
-        except ClusterError as error:
-            raise WriteError(str(error)) from error
+        times = 1 + (known.more if known is not None else 0)
+        waits = bool(self._late)
+        _, before = self._late.pop(name, (wanted, 0))
+        _keep(self._late, name, (wanted, before + times))
+        if not waits:  # else it is written after those
+            await self._write_late()
         _keep(self._repeated, name, _Repeated(now))
 
     async def put_secret(self, secret: Object) -> bool:
@@ -158,6 +190,27 @@ class ClusterWriter:
                 return False
             raise WriteError(str(error)) from error
         return True
+
+    async def _write_late(self, *, patient: bool = False) -> None:
+        """Write what is to be written, one after the other, as long as the API server answers.
+
+        If `patient`, what it forbids is tried again: one that starts may forbid what it allows soon.
+        """
+        while self._late:
+            name, (wanted, times) = next(iter(self._late.items()))
+            try:
+                if datetime.now(UTC) - datetime.fromisoformat(wanted["eventTime"]) < KEPT:
+                    await self._write(wanted, times)
+            except ClusterError as error:
+                if error.away or (patient and error.status == HTTPStatus.FORBIDDEN):
+                    if not error.away:
+                        self._late.move_to_end(name)  # others may be allowed
+                    if not patient:
+                        log.warning("Events are written later: %s", error)
+                    return
+                self._late.pop(name, None)
+                raise WriteError(str(error)) from error
+            self._late.pop(name, None)
 
     async def _write(self, wanted: Object, times: int) -> None:
         try:

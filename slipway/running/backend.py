@@ -10,7 +10,7 @@ import json
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, NamedTuple, Protocol
@@ -194,7 +194,8 @@ def token_uri(url: str, name: str) -> str:
 def loads(reports: Sequence[Object]) -> dict[str, Object]:
     """Give what all routers together say of each web service, from the `/status` of each.
 
-    A replica is served where every router sends requests to it. What they warn of is the router's own error.
+    A replica is served where every router sends requests to it. What they say of themselves is
+    the router's own error.
     """
     services: list[dict[str, Object]] = [report["services"] for report in reports]
     found: dict[str, Object] = {}
@@ -207,9 +208,19 @@ def loads(reports: Sequence[Object]) -> dict[str, Object]:
             "busy": sum(one.get("busy", 0) for one in of),
             "error": next((one["error"] for one in of if one.get("error")), None),
         }
-    if warnings := sorted({line for report in reports for line in report.get("warnings", ())}):
-        found[ROUTER_DEPLOYMENT] = {"error": "; ".join(warnings)}
+    own = {line for report in reports for line in _own(report)}
+    if own:
+        found[ROUTER_DEPLOYMENT] = {"error": "; ".join(sorted(own))}
     return found
+
+
+def _own(report: Object) -> Iterator[str]:
+    """Give what a router says of itself: what it warns of, what HAProxy refuses, what it cannot hear of."""
+    yield from report.get("warnings", ())
+    if report.get("error"):
+        yield report["error"]
+    if behind := report.get("behind"):
+        yield f"what it knows may be old: {behind['error']}"
 
 
 def routed(found: Mapping[str, Object], name: str) -> Routed:

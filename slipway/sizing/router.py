@@ -25,6 +25,11 @@ class RouterSize:
     limit: Resources
     scales_itself: SelfScaling
 
+    @property
+    def scales(self) -> bool:
+        """Whether it ever scales itself."""
+        return self.scales_itself != "never"
+
 
 @dataclass(frozen=True)
 class ClusterMinimum:

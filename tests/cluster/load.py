@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from collections import Counter
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -14,42 +14,64 @@ from itertools import count, cycle
 
 import httpx
 
+from slipway.versions import MODEL_DEPLOYMENT
+
 PATIENCE = 15.0
 """Seconds that an answer may take."""
 
 
+@dataclass(frozen=True, order=True)
+class Answer:
+    """What came of a request."""
+
+    sent: float
+    """when"""
+    seconds: float
+    """how long it took"""
+    said: str
+    """`ok`, the reason of a refusal, or what became of the connection"""
+    version: str = ""
+    """of the web service, where it has some"""
+
+
 @dataclass
 class Answers:
-    """What came of the requests so far, each with the time at which it was sent."""
+    """What came of the requests so far."""
 
-    all: list[tuple[float, str]] = field(default_factory=list[tuple[float, str]])
-    """`ok`, the reason of a refusal, or what became of the connection"""
+    all: list[Answer] = field(default_factory=list[Answer])
+
+    @property
+    def bad(self) -> list[Answer]:
+        return [one for one in self.all if one.said != "ok"]
 
     def failed(self) -> dict[str, int]:
         """Count those that were not answered as they should be, by reason."""
-        return dict(Counter(said for _, said in self.all if said != "ok"))
+        return dict(Counter(one.said for one in self.bad))
 
     def failed_until(self) -> float | None:
         """Give the time at which the last request that failed was sent; None where none did."""
-        return max((sent for sent, said in self.all if said != "ok"), default=None)
+        return max((one.sent for one in self.bad), default=None)
 
     def wait(self, count: int) -> None:
         """Wait until so many more were answered as they should be."""
         end, since = time.monotonic() + 4 * PATIENCE, len(self.all)
-        while sum(said == "ok" for _, said in self.all[since:]) < count:
+        while sum(one.said == "ok" for one in self.all[since:]) < count:
             assert time.monotonic() < end, self.failed()
             time.sleep(0.05)
 
 
 @contextmanager
-def load(url: str, headers: Mapping[str, str], rate: float, kept: int = 0) -> Generator[Answers]:
-    """Send requests within the context, `rate` a second, each on a connection of its own.
+def load(
+    urls: Sequence[str], headers: Mapping[str, str], rate: float, kept: int = 0, seconds: float = 0.02
+) -> Generator[Answers]:
+    """Send requests within the context, `rate` a second, to one address after the other.
 
-    Or on so many that are `kept`, one after the other. All are answered, or have failed, when it ends.
+    Each goes on a connection of its own, or on one of so many that are `kept`, and takes so many `seconds`
+    in a replica. All are answered, or have failed, when it ends.
     """
     answers, ends = Answers(), threading.Event()
     times = (sent / rate for sent in count())
-    sending = _send(url, headers, times, 0.02, answers, ends, kept)
+    sending = _send(urls, headers, times, seconds, answers, ends, kept)
     worker = threading.Thread(target=lambda: asyncio.run(sending))
     worker.start()
     try:
@@ -62,12 +84,12 @@ def load(url: str, headers: Mapping[str, str], rate: float, kept: int = 0) -> Ge
 def play(url: str, times: Iterable[float], seconds: float) -> Answers:
     """Send a request at each of these times, in seconds from now, that takes so many in a replica."""
     answers = Answers()
-    asyncio.run(_send(url, {}, times, seconds, answers, threading.Event()))
+    asyncio.run(_send([url], {}, times, seconds, answers, threading.Event()))
     return answers
 
 
 async def _send(
-    url: str,
+    urls: Sequence[str],
     headers: Mapping[str, str],
     times: Iterable[float],
     seconds: float,
@@ -85,7 +107,7 @@ async def _send(
         ]
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         begin = time.monotonic()
-        for at, client in zip(times, cycle(clients), strict=False):
+        for at, client, url in zip(times, cycle(clients), cycle(urls), strict=False):
             await asyncio.sleep(max(0, begin + at - time.monotonic()))
             if ends.is_set():
                 break
@@ -99,10 +121,11 @@ async def _one(
     try:
         response = await client.post(url, json={"seconds": seconds}, headers=headers)
     except httpx.TransportError as error:
-        said = type(error).__name__
+        said, version = type(error).__name__, ""
     else:
         said = "ok" if response.status_code == HTTPStatus.OK else _reason(response)
-    answers.all.append((sent, said))
+        version = response.headers.get(MODEL_DEPLOYMENT, "")
+    answers.all.append(Answer(sent, time.monotonic() - sent, said, version))
 
 
 def _reason(response: httpx.Response) -> str:

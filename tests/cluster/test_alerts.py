@@ -9,28 +9,23 @@ import signal
 import subprocess
 from pathlib import Path
 
+import click
 import pytest
 import yaml
 
-from slipway.router.metrics import exposition
-from slipway.router.peers import Peers
-from tests.certificates import DAY, NOW, certificate
-from tests.cluster.alerts import RULES, Scrape, check
+from slipway.cli import main
+from tests.certificates import DAY, NOW, WEAK_AUTHORITY, certificate
+from tests.cluster.alerts import RULES, RUNBOOK, Scrape, check, page, promised
 from tests.local.router_parts import (
-    SECONDS,
     Replica,
     RouterProcess,
     client,
     replicas,
     running,
     scenario,
-    until,
 )
 from tests.local.router_pods import pods
-from tests.local.test_router_control import objects
-from tests.local.test_router_control import running as in_this_process
-from tests.local.test_router_scaling_loop import Refusing, looking
-from tests.local.test_router_tls import as_vault, variables
+from tests.local.test_router_tls import as_vault, of_secret, put, variables
 
 
 async def scrape(*routers: RouterProcess) -> Scrape:
@@ -55,6 +50,14 @@ def test_each_alert_has_its_section_in_the_runbook() -> None:
     assert sections == [rule["alert"] for rule in group["rules"]]
     for rule in group["rules"]:
         assert rule["annotations"]["runbook_url"] == f"docs/runbook.md#{rule['alert'].lower()}"
+
+
+@pytest.mark.parametrize("command", sorted(set(re.findall(r"`slipway (.+?)`", RUNBOOK.read_text()))))
+def test_slipway_knows_the_commands_of_the_runbook(command: str) -> None:
+    name, *arguments = command.replace("NAME", "echo").split()
+    found = main.get_command(click.Context(main), name)
+    assert found is not None
+    found.make_context(name, [*arguments, "-s", "prod"])
 
 
 def test_prometheus_finds_nothing_to_say_against_the_metrics(tmp_path: Path) -> None:
@@ -112,7 +115,9 @@ async def test_when_requests_fail_then_it_is_told_until_they_do_not(tmp_path: Pa
             await ask({"raise": True}, _5xx=8 * number)
         for number in range(7, 14):
             await ask({}, _2xx=8 * number)
-    check(tmp_path, scrapes, {6: [], 12: ["SlipwayRequestsFail of echo"], 19: []})
+    (query,) = re.findall(r"`(sum by .*?)`", page("SlipwayRequestsFail"))
+    shown = {query.replace("NAME", "echo"): '{reason="run_failed"}'}
+    check(tmp_path, scrapes, {6: [], 12: ["SlipwayRequestsFail of echo"], 19: []}, shown)
 
 
 @scenario
@@ -148,35 +153,30 @@ async def test_when_haproxy_is_killed_then_its_restart_is_told_for_a_while(tmp_p
             {("slipway_router_restarts_total",): 1, ("slipway_replicas_ready", "echo"): 1}
         )
         fault = await scrape(router)
+        (how,) = re.findall(r"HAProxy ended after .*? s: (\w+)", router.log)
+        promised("SlipwayRouterRestarts", "`HAProxy ended after ... s`", f"`{how}`")
     check(tmp_path, [fine] * 5 + [fault] * 20, {5: [], 10: ["SlipwayRouterRestarts"], 25: []})
 
 
 @scenario
 async def test_when_haproxy_refuses_a_configuration_then_it_is_told_until_it_takes_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    async with replicas() as [replica], in_this_process(tmp_path) as one:
-        await one.feed.queue.put(objects(echo=[replica.port]))
-        await one.until_servers("echo", replica.port)
-        async with looking(one, Refusing(hangs=False), Peers("")) as scaler:
-
-            async def told(successful: int, ready: int) -> Scrape:
-                async def look() -> Scrape | None:
-                    facts = scaler.facts()
-                    up = sum(seen.ready for seen in facts.seen.values())
-                    as_it_was = facts.refused == (not successful) and up == ready
-                    return {"router": exposition(facts)} if as_it_was else None
-
-                return await until(look, SECONDS, lambda: str(scaler.facts()))
-
-            fine = await told(1, 1)
-            one.refuse(True)
-            await one.feed.queue.put(objects(echo=[replica.port], other=[replica.port]))
-            fault = await told(0, 1)
-            one.refuse(False)
-            await one.feed.queue.put(objects(echo=[replica.port], more=[replica.port]))
-            ended = await told(1, 2)
+    gauge = ("slipway_router_config_last_reload_successful",)
+    secrets = {**of_secret(), "TLS_SECRETS": "slipway-router-tls more"}
+    async with running(tmp_path, **secrets) as router, replicas() as [replica]:
+        put(router, *certificate())
+        await routing(router, replica)
+        fine = await scrape(router)
+        public, key = certificate("more.example.com")
+        put(router, public + WEAK_AUTHORITY, key, "more")
+        await router.until_metrics({gauge: 0})
+        fault = await scrape(router)
+        assert "tls-more.pem" in (await router.status())["error"]
+        promised("SlipwayReloadRefused", "`error` of the admin port's `/status`", "`tls-NAME.pem`")
+        put(router, public, key, "more")
+        await router.until_metrics({gauge: 1})
+        ended = await scrape(router)
     scrapes = [fine] * 5 + [fault] * 5 + [ended] * 5
     check(tmp_path, scrapes, {5: [], 10: ["SlipwayReloadRefused"], 15: []})
 

@@ -11,9 +11,8 @@ import httpx
 import pytest
 
 from slipway.images.cache import VARIABLE, Cache
-from tests.cluster.debian import push_base
 from tests.cluster.kubernetes.cluster import Cluster
-from tests.cluster.kubernetes.stack import LABEL, NAME, PRUNED, Stack, key, push_router
+from tests.cluster.kubernetes.stack import LABEL, NAME, PRUNED, key, new_stack
 from tests.engine import real
 from tests.engine.real import Real
 
@@ -25,9 +24,7 @@ ECHO = {"name": "echo", "source_directory": "examples/echo", "entry_script": "sc
 
 @pytest.fixture(name="stack")
 def _stack(cluster: Cluster, tmp_path: Path) -> Generator[Real]:
-    base = push_base(cluster.registry, Cache())
-    router = {"image": push_router(cluster, base), "replicas": 1, "cpu_cores": 0.2}
-    Stack(cluster, tmp_path / "written", base, router, [ECHO]).write(push=False)
+    new_stack(cluster, tmp_path / "written", [ECHO], replicas=1, cpu_cores=0.2).write(push=False)
     stack = Real(tmp_path / "written", tmp_path / "engine", {VARIABLE: str(Cache().root)})
     stack.create(NAME)
     yield stack

@@ -13,14 +13,12 @@ from typing import Any
 import httpx
 import pytest
 
-from slipway.images.cache import Cache
 from slipway.router.scaling.journal import Entry
 from slipway.router.scaling.replay import Policy, read, recorded
 from slipway.router.scaling.simulation import simulate
 from slipway.spec import ROUTER_NAMESPACE
-from tests.cluster.debian import push_base
 from tests.cluster.kubernetes.cluster import Cluster
-from tests.cluster.kubernetes.stack import Stack, push_router, router_url
+from tests.cluster.kubernetes.stack import Stack, deployed, new_stack, router_url
 from tests.cluster.load import play
 from tests.cluster.processes import until
 from tests.local.router_parts import statuses
@@ -71,8 +69,6 @@ class Scaled:
 
 @pytest.fixture(scope="module")
 def scaled(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Generator[Scaled]:
-    base = push_base(cluster.registry, Cache())
-    router = {"replicas": 1, "image": push_router(cluster, base)}
     echo = {
         "namespace": NAMESPACE,
         "source_directory": "examples/echo",
@@ -81,18 +77,14 @@ def scaled(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Genera
     }
     bounds = {"autoscale_min_replicas": 0, "autoscale_max_replicas": 3, "max_request_wait_time": 60_000}
     services = [{"name": SERVICE} | echo | bounds, {"name": TRACED} | echo | SIZES]
-    stack = Stack(cluster, tmp_path_factory.mktemp("scaled") / "project", base, router, services)
-    one = Scaled(stack)
-    stack.write()
-    stack.apply()
-    try:
+    with deployed(
+        new_stack(cluster, tmp_path_factory.mktemp("scaled") / "project", services, replicas=1)
+    ) as stack:
+        one = Scaled(stack)
         one.kubectl("scale", f"deployment/{SERVICE}", "--replicas=0")
-        stack.wait()
         until(lambda: f"/{SERVICE}/score" in stack.slipway("status"))
         one.url = router_url(cluster)
         yield one
-    finally:
-        stack.delete()
 
 
 def test_the_first_request_waits_for_the_first_replica_and_an_event_says_that_it_was_made(
@@ -139,9 +131,9 @@ def test_a_step_and_back_costs_and_misses_what_the_simulation_says(scaled: Scale
     entries = [one for one in read(journal.splitlines())[TRACED] if began <= one.time <= end]
     real, missed = recorded(entries), sum(failed.values())
 
-    first, serving, startup = min(answers.all)[0], entries[0].serving, startup_seconds(entries)
+    first, serving, startup = min(answers.all).sent, entries[0].serving, startup_seconds(entries)
     seconds = entries[-1].service_seconds or 0.0  # a request's way through the server, too
-    requests = [(sent - first, seconds) for sent, _ in sorted(answers.all)]
+    requests = [(one.sent - first, seconds) for one in sorted(answers.all)]
     policy = Policy(serving, startup)
     simulated = simulate(
         requests,

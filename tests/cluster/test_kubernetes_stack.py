@@ -10,10 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from slipway.images.cache import Cache
-from tests.cluster.debian import push_base
 from tests.cluster.kubernetes.cluster import Cluster
-from tests.cluster.kubernetes.stack import LABEL, PRUNED, Stack, key, push_router, router_url
+from tests.cluster.kubernetes.stack import LABEL, PRUNED, Stack, deployed, key, new_stack, router_url
 from tests.cluster.processes import until
 
 ECHO = {"source_directory": "examples/echo", "entry_script": "score.py", "cpu_cores": 0.05}
@@ -22,16 +20,10 @@ SERVICES = [{"name": "echo", **ECHO}, {"name": "fixed", "num_replicas": 2, **ECH
 
 @pytest.fixture(name="stack", scope="module")
 def _stack(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
-    base = push_base(cluster.registry, Cache())
-    router = {"image": push_router(cluster, base), "replicas": 1, "cpu_cores": 0.2}
-    made = Stack(cluster, tmp_path_factory.mktemp("stack"), base, router, SERVICES)
-    made.write()
-    try:
-        made.apply()
-        made.wait()
+    with deployed(
+        new_stack(cluster, tmp_path_factory.mktemp("stack"), SERVICES, replicas=1, cpu_cores=0.2)
+    ) as made:
         yield made
-    finally:
-        made.delete()
 
 
 @pytest.fixture(name="client", scope="module")

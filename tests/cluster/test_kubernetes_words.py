@@ -18,10 +18,8 @@ import yaml
 from click.testing import CliRunner, Result
 
 from slipway.cli import main
-from slipway.images.cache import Cache
-from tests.cluster.debian import push_base
 from tests.cluster.kubernetes.cluster import Cluster
-from tests.cluster.kubernetes.stack import Stack, push_router
+from tests.cluster.kubernetes.stack import Stack, new_stack
 from tests.cluster.processes import until
 
 SERVICE = "words"
@@ -97,9 +95,7 @@ class Words:
 
 @pytest.fixture(scope="module")
 def words(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Generator[Words]:
-    base = push_base(cluster.registry, Cache())
-    router = {"replicas": 1, "image": push_router(cluster, base)}
-    stack = Stack(cluster, tmp_path_factory.mktemp("words") / "project", base, router, [])
+    stack = new_stack(cluster, tmp_path_factory.mktemp("words") / "project", replicas=1)
     one = Words(stack)
     one.deploy()
     try:

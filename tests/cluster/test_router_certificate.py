@@ -12,7 +12,6 @@ from pathlib import Path
 import httpx
 import pytest
 
-from slipway.images.cache import Cache
 from slipway.kube.client import connect
 from slipway.router import binary
 from slipway.router.control import Router
@@ -21,9 +20,8 @@ from slipway.router.options import Options, Tls
 from slipway.router.watches import ClusterFeed
 from slipway.spec import ROUTER_NAMESPACE
 from tests.certificates import DAY, NOW, certificate
-from tests.cluster.debian import push_base
 from tests.cluster.kubernetes.cluster import Cluster
-from tests.cluster.kubernetes.stack import Stack, key, push_router, router_url
+from tests.cluster.kubernetes.stack import key, new_stack, router_url
 from tests.local.router_parts import free_ports, scenario, until
 
 NAMESPACE, NAME = "certificate", "slipway-router-tls"
@@ -89,12 +87,10 @@ async def test_a_renewed_certificate_acts_within_a_second(
 async def test_pods_score_by_the_secret_that_somebody_else_keeps_and_none_fails_when_it_is_renewed(
     cluster: Cluster, tmp_path: Path
 ) -> None:
-    base = push_base(cluster.registry, Cache())
     tls = {"domains": ["models.example.com"], "secrets": ["models-tls"]}
-    router = {"image": push_router(cluster, base), "replicas": 2, "cpu_cores": 0.2, "tls": tls}
     echo = {"name": "echo", "num_replicas": 2, "max_request_wait_time": 10_000, "cpu_cores": 0.05}
     files = {"source_directory": "examples/echo", "entry_script": "score.py"}
-    stack = Stack(cluster, tmp_path / "project", base, router, [echo | files])
+    stack = new_stack(cluster, tmp_path / "project", [echo | files], replicas=2, cpu_cores=0.2, tls=tls)
     soon = certificate("models.example.com", begins=NOW - 80 * DAY, ends=NOW + 10 * DAY)
     made = [soon, *(certificate("models.example.com") for _ in range(3))]
     trusted = ssl.create_default_context(cadata=b"".join(public for public, _ in made).decode())

@@ -16,13 +16,11 @@ import httpx
 import pytest
 import yaml
 
-from slipway.images.cache import Cache
 from slipway.kube.client import connect
 from slipway.spec import Serving
 from tests.cluster.alerts import check
-from tests.cluster.debian import push_base
 from tests.cluster.kubernetes.cluster import Cluster
-from tests.cluster.kubernetes.stack import Stack, push_router
+from tests.cluster.kubernetes.stack import Stack, deployed, new_stack
 from tests.cluster.test_router_rights import AT_HOME, EVERYWHERE, granted
 from tests.local.router_parts import scenario, until
 
@@ -42,14 +40,10 @@ ECHO = {
 
 @pytest.fixture(scope="module", name="stack")
 def _stack(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
-    base = push_base(cluster.registry, Cache())
-    router = {"image": push_router(cluster, base), "replicas": 1}
-    made = Stack(cluster, tmp_path_factory.mktemp("router") / "project", base, router, [ECHO])
-    made.write()
-    made.apply()
-    made.wait()
-    yield made
-    made.delete()
+    with deployed(
+        new_stack(cluster, tmp_path_factory.mktemp("router") / "project", [ECHO], replicas=1)
+    ) as made:
+        yield made
 
 
 class Router:

@@ -4,7 +4,7 @@ import asyncio
 import base64
 import contextlib
 import itertools
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -15,19 +15,19 @@ from slipway.router.ownership import ranking
 from slipway.spec import AUTHORITY_SECRET
 from tests.local.router_parts import RouterProcess, free_ports, until
 
-NAMES = ("a", "b", "c")
+ADDRESSES = dict.fromkeys("abc", "127.0.0.1")
 
 
 class Pods:
     """Routers by their pods' names; they know each other by the EndpointSlices that are written here."""
 
-    def __init__(self, root: Path, names: Sequence[str] = NAMES) -> None:
+    def __init__(self, root: Path, addresses: Mapping[str, str]) -> None:
         shared = {"SLIPWAY_OBJECTS": str(root / "objects")}
         self.routers: dict[str, RouterProcess] = {}
-        for name in names:
+        for name, address in addresses.items():
             (root / name).mkdir()
-            self.routers[name] = RouterProcess(root / name, POD_NAME=name, **shared)
-        self.first = self.routers[names[0]]
+            self.routers[name] = RouterProcess(root / name, POD_NAME=name, POD_IP=address, **shared)
+        self.first = next(iter(self.routers.values()))
         self.first.folder = RouterProcess(root).folder
 
     def order(self, service: str) -> list[RouterProcess]:
@@ -83,9 +83,9 @@ class Pods:
 
 
 @contextlib.asynccontextmanager
-async def pods(root: Path, names: Sequence[str] = NAMES) -> AsyncGenerator[Pods]:
+async def pods(root: Path, addresses: Mapping[str, str] = ADDRESSES) -> AsyncGenerator[Pods]:
     """Give routers that are started by the test, and ended whatever the test did."""
-    found = Pods(root, names)
+    found = Pods(root, addresses)
     try:
         yield found
     finally:

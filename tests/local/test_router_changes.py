@@ -256,6 +256,34 @@ async def test_when_told_to_stop_then_it_is_unready_first_and_finishes_what_wait
             await http.post(router.uri("echo"), json={})
 
 
+@scenario
+async def test_when_told_to_stop_then_a_client_that_kept_its_connection_learns_it_with_its_next_answer(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path) as router, replicas() as [replica], client() as http:
+        router.deploy("echo", replica)
+        router.start()
+        await router.up("echo", 1)
+        kept = await http.post(router.uri("echo"), json={})
+        assert kept.headers.get("connection") != "close"
+        assert router.process is not None
+        router.process.send_signal(signal.SIGTERM)
+
+        async def refuses() -> bool | None:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", router.port)
+            except OSError:
+                return True
+            writer.close()
+            return None
+
+        await until(refuses, SECONDS, lambda: router.log)
+        await asyncio.sleep(1)  # it has nothing to ask for a while
+        last = await http.post(router.uri("echo"), json={})
+        assert (last.status_code, last.headers["connection"]) == (200, "close")
+        assert await asyncio.to_thread(router.process.wait, SECONDS) == 0
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a child end with its parent")
 @scenario
 async def test_when_the_control_plane_is_killed_then_no_haproxy_stays_and_the_next_one_serves(

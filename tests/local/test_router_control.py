@@ -25,7 +25,7 @@ from tests.local.router_parts import SECONDS, client, free_ports, replicas, scen
 Json = dict[str, Any]
 WRAPPER = """\
 #!/bin/sh
-if [ "$1" = -c ] && [ -e refuse ]; then echo "[ALERT]    (1) : config : it is Sunday"; exit 1; fi
+if [ "$1" = -c ] && [ -e ../refuse ]; then echo "[ALERT]    (1) : config : it is Sunday"; exit 1; fi
 exec "{haproxy}" "$@"
 """
 

@@ -12,7 +12,8 @@ from tests.local.test_router_scaling_loop import SCALED, asked, journal
 async def test_the_owner_alone_scales_by_the_requests_of_another_and_removes_nothing_when_that_is_silent(
     tmp_path: Path,
 ) -> None:
-    async with pods(tmp_path, ("a", "b")) as both, replicas() as [replica], client() as http:
+    addresses = {"a": "127.0.0.1", "b": "127.0.0.1"}
+    async with pods(tmp_path, addresses) as both, replicas() as [replica], client() as http:
         mine, other = both.order("echo")
         both.first.deploy("echo", replica, **SCALED)
         await both.start()

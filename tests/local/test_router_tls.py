@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.certificates import certificate
+from tests.certificates import WEAK_AUTHORITY, certificate
 from tests.local.router_parts import (
     KEY,
     SECONDS,
@@ -239,6 +239,24 @@ async def test_when_a_new_certificate_is_of_no_use_then_the_old_one_is_used_on(t
         await until_shown(router, second)
         assert (await router.status())["ignored"] == []
         assert not any(line in router.log for line in key.decode().splitlines()[1:-1])
+
+
+@scenario
+async def test_when_haproxy_refuses_a_chain_then_a_whole_one_in_its_place_is_used(tmp_path: Path) -> None:
+    (public, key), (second, second_key) = certificate(), certificate("more.example.com")
+    secrets = {**of_secret(), "TLS_SECRETS": "slipway-router-tls more"}
+    async with running(tmp_path, **secrets) as router, replicas() as [one]:
+        put(router, public, key)
+        router.start()
+        await router.until(lambda _: True)
+        put(router, second + WEAK_AUTHORITY, second_key, "more")
+        refused = await router.until(lambda status: status["error"] is not None)
+        assert "ca key too small" in refused["error"]
+        assert holding(router.directory, second_key) == []
+        put(router, second, second_key, "more")
+        await router.until(lambda status: len(status["certificates"]) == 2 and status["error"] is None)
+        router.deploy("echo", one)
+        await router.up("echo", 1)
 
 
 @scenario

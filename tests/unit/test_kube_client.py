@@ -4,14 +4,16 @@ import asyncio
 import contextlib
 import functools
 import json
+import socket
 import sys
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
-from slipway.kube.client import Client, ClusterError, connect
+from slipway.kube.client import Client, ClusterError, connect, only_context
 from tests.unit.api_server import ApiServer, api_server, kubeconfig
 
 Json = dict[str, Any]
@@ -154,9 +156,10 @@ async def test_when_a_kubeconfig_has_a_plugin_then_its_token_is_sent(tmp_path: P
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (None, "not found"),
+        (None, "cannot be read: .*No such file"),
         ("[", "cannot be read: [^\n]+$"),
-        ("{}", "cannot be read"),
+        ('{"users": [{}]}', "cannot be read"),
+        ("{}", "no context `other` in .*; there: none"),
         (json.dumps(kubeconfig(1)), "no context `other` in .*; there: `test`"),
     ],
 )
@@ -176,6 +179,41 @@ def test_when_kubeconfig_names_several_files_then_the_context_is_looked_for_in_a
     second.write_text(json.dumps(kubeconfig(7)))
     monkeypatch.setenv("KUBECONFIG", f"{first}:{tmp_path / 'absent'}:{second}")
     assert connect(None, "test").server == "http://127.0.0.1:7"
+
+
+@scenario
+async def test_the_system_watches_over_the_connection_of_what_may_be_silent_for_long(tmp_path: Path) -> None:
+    kept: list[int] = []
+
+    async def look(response: httpx2.Response) -> None:
+        connection = response.extensions["network_stream"].get_extra_info("socket")
+        kept.append(connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
+
+    async with client(tmp_path) as (_, api):
+        api._http.event_hooks = {"response": [look]}  # pyright: ignore[reportPrivateUsage] - to see its connections
+        async for _line in api.logs("models", "a", follow=True):
+            pass
+        await api.list("Pod")  # on the same connection
+    assert kept == [0, 1]
+
+
+@scenario
+async def test_several_files_are_merged_and_the_first_to_name_something_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = tmp_path / "deep" / "first", tmp_path / "second"
+    first.parent.mkdir()
+    (first.parent / "token").write_text("of the first")
+    async with api_server() as server:
+        whole = kubeconfig(server.port, {"token": "of the second"})
+        users = [{"name": "me", "user": {"tokenFile": "token"}}]
+        first.write_text(json.dumps({"contexts": whole["contexts"], "users": users}))
+        second.write_text(json.dumps(whole))
+        monkeypatch.setenv("KUBECONFIG", f"{first}:{second}")
+        assert only_context(None) == "test"
+        async with connect(None, "test") as made:
+            await made.list("Pod")
+        assert server.tokens == ["Bearer of the first"]
 
 
 def test_when_kubeconfig_names_none_then_it_is_kubectls_own(

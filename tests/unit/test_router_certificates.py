@@ -17,7 +17,7 @@ from slipway.router.certificates import bundle, complaints, fingerprint, secured
 from slipway.router.feed import Objects
 from slipway.router.options import Tls
 from slipway.router.state import State
-from tests.certificates import DAY, NOW, certificate
+from tests.certificates import DAY, NOW, SIGNED_WITH_SHA_1, certificate
 
 PUBLIC, KEY = certificate("a.example.com", "*.b.example.com")
 _, FOREIGN = certificate()
@@ -50,6 +50,7 @@ BAD = [
     pytest.param([secret(KEY, KEY)], "holds no certificate in PEM", id="no certificate"),
     pytest.param([secret(7, KEY)], "holds no certificate in PEM", id="no text"),
     pytest.param([{**secret(PUBLIC, KEY), "data": None}], "holds no certificate in PEM", id="no data"),
+    pytest.param([secret(PUBLIC + SIGNED_WITH_SHA_1, KEY)], "one of the chain is signed", id="SHA-1"),
     pytest.param([secret(PUBLIC, FOREIGN)], "the key is not the certificate's", id="another's key"),
     pytest.param([secret(PUBLIC.replace(b"MII", b"AII"), KEY)], "the certificate is not X.509", id="torn"),
     pytest.param(

@@ -15,7 +15,7 @@ from slipway.kube.client import connect
 from slipway.kube.events import seen
 from slipway.kube.folder import Folder, Object
 from slipway.router.feed import FolderFeed, WriteError, Writer
-from slipway.router.writes import BURST, EACH_SECONDS, Budget, ClusterWriter, FolderWriter
+from slipway.router.writes import BURST, EACH_SECONDS, REMEMBERED, Budget, ClusterWriter, FolderWriter
 from tests.unit.api_server import ApiServer, api_server, kubeconfig
 
 DEPLOYMENT: Object = {
@@ -187,6 +187,51 @@ def test_an_event_that_is_refused_is_an_error(tmp_path: Path) -> None:
             server.refused["create", "events"] = 403
             with pytest.raises(WriteError, match="events is forbidden"):
                 await writer.event(DEPLOYMENT, "Normal", "Routable", "yes")
+
+    asyncio.run(scenario())
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not holds():  # noqa: ASYNC110 - the server tells nobody
+            await asyncio.sleep(0.005)
+
+
+def test_what_happens_while_the_api_server_is_away_is_told_when_it_is_back_with_its_own_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slipway.router.writes.AGAIN_SECONDS", 0.01)
+
+    async def scenario() -> None:
+        async with cluster(tmp_path) as (server, writer):
+            server.refused["create", "events"] = 503
+            await writer.event(DEPLOYMENT, "Warning", "NoReadyReplica", "none")
+            await writer.event(DEPLOYMENT, "Normal", "Routable", "one")
+            happened = datetime.now(UTC)
+            assert server.sent == []
+            work = asyncio.create_task(writer.catch_up())
+            server.refused["create", "events"] = 403  # as one that starts answers
+            await until(lambda: server.requests.count(("create", "events")) > 3)
+            del server.refused["create", "events"]
+            await until(lambda: len(server.sent) == 2)
+            work.cancel()
+            assert {one["note"] for one in server.sent} == {"none", "one"}
+            assert all(datetime.fromisoformat(one["eventTime"]) <= happened for one in server.sent)
+
+    asyncio.run(scenario())
+
+
+def test_while_the_api_server_is_away_no_more_is_kept_than_is_remembered(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with cluster(tmp_path) as (server, writer):
+            server.refused["create", "events"] = 503
+            for number in range(REMEMBERED + 10):
+                name = {**DEPLOYMENT["metadata"], "name": f"echo-{number}"}
+                await writer.event({**DEPLOYMENT, "metadata": name}, "Normal", "Routable", "yes")
+            assert server.requests.count(("create", "events")) == 1  # nobody waits again and again
+            del server.refused["create", "events"]
+            await writer._write_late()  # pyright: ignore[reportPrivateUsage] - what `catch_up` does in time
+            assert len(server.sent) == REMEMBERED
 
     asyncio.run(scenario())
 

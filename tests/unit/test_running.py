@@ -70,6 +70,14 @@ def test_a_replica_is_served_where_every_router_sends_requests_to_it() -> None:
     assert routed({}, "two") == Routed(frozenset()), "no router does"
 
 
+def test_what_a_router_says_of_itself_is_its_own_error() -> None:
+    told = {"error": "HAProxy refuses the configuration", "warnings": ["a certificate ends"]}
+    behind = {"behind": {"since": "2026-11-30T15:49:31+00:00", "error": "Pod: forbidden"}}
+    found = loads([{**report(), **told}, {**report(), **told, **behind}, {**report(), "behind": None}])
+    said = "HAProxy refuses the configuration; a certificate ends; what it knows may be old: Pod: forbidden"
+    assert found == {"slipway-router": {"error": said}}
+
+
 class Looks(Local):
     """Looks at what a test says, 20 seconds apart; `clock` is the module's."""
 

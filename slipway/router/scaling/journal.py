@@ -13,6 +13,7 @@ from typing import Annotated
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from slipway.router.scaling.itself import Step
 from slipway.spec import Serving
 
 LINES = 20_000
@@ -79,8 +80,30 @@ class Entry(BaseModel):
         return not moved and self.outcome == KEPT
 
 
+class OwnEntry(BaseModel):
+    """One line of how the router scales itself."""
+
+    model_config = ConfigDict(frozen=True)
+
+    time: AwareDatetime
+    router: str
+    """The pod."""
+    step: Step
+    rule: str
+    """Why, for people."""
+    threads: Count
+    """What the pod had."""
+    replicas: Count | None
+    """Pods that the Deployment asked for; None while it is not known."""
+    routing_seconds: Seconds | None
+    cpu: Seconds | None
+    """Cores that HAProxy used."""
+    outcome: str = SCALED
+    """`scaled`, or why not."""
+
+
 class Journal:
-    """The latest lines of all services."""
+    """The latest lines of all services, and of the router itself."""
 
     def __init__(self, lines: int = LINES) -> None:
         self._lines: deque[tuple[str, str]] = deque(maxlen=lines)
@@ -96,6 +119,10 @@ class Journal:
         self._latest[entry.service] = entry
         self._lines.append((entry.service, _line(entry)))
         return True
+
+    def add_own(self, entry: OwnEntry) -> None:
+        """Write a line of the router itself."""
+        self._lines.append(("", entry.model_dump_json() + "\n"))
 
     def forget(self, service: str) -> None:
         """Forget what was last said of a service that is gone; its lines stay."""

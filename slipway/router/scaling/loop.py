@@ -21,8 +21,9 @@ from slipway.router.load import Row
 from slipway.router.metrics import Facts, Totals, answers
 from slipway.router.peers import Loads, Peers, Services, since, total
 from slipway.router.scaling.autoscaler import Decision, History, Sample, decide, remember
+from slipway.router.scaling.itself import Told
 from slipway.router.scaling.journal import SCALED, Entry, Journal
-from slipway.router.scaling.sampling import Sampler, Seen
+from slipway.router.scaling.sampling import Counted, Sampler
 from slipway.router.scaling.targets import Target, targets
 from slipway.router.state import Reason, Service
 
@@ -67,12 +68,13 @@ class Scaler:
         self._router = router
         self._haproxy = haproxy
         self._writer = writer
-        self._peers = peers
+        self.peers = peers
         self._sampler = Sampler()
         self._workers: Mapping[str, Sequence[Row]] = {}
         """Their statistics at the last look; none while HAProxy does not answer."""
         self._requests, self._refusals = Totals(), Totals()
         self._looking = asyncio.Lock()
+        self._looked_at = -math.inf
         self._loads = self._before = Loads(pod=peers.pod, run=peers.run, services={})
         self._memories: dict[str, _Memory] = {}
         self._off: dict[str, str] = {}
@@ -103,13 +105,31 @@ class Scaler:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def tell(self, own: Told | None) -> None:
+        """Let the other routers know, and `/metrics` and `/status`, how this one is."""
+        self._loads = self._loads.model_copy(update={"own": own})
+
+    @property
+    def own(self) -> Told | None:
+        """How this router is, where it scales itself and is not about to."""
+        return self._loads.own
+
     async def loads(self) -> Loads:
-        """Look now, whoever asks, and tell what was seen since this process began. Raises HAProxyError."""
+        """Look now, and tell what was seen since this process began. Raises HAProxyError."""
         async with self._looking:  # else a later look might be taken for an earlier one
             self._workers = await self._haproxy.workers()
             seen = self._sampler.look(self._workers)
             self._loads = self._loads.model_copy(update={"services": total(self._loads.services, seen)})
+            self._looked_at = time.monotonic()
             return self._loads
+
+    async def told(self) -> Loads:
+        """Give what another router asks for: the last look, if it is of now. Raises HAProxyError.
+
+        A look at thousands of replicas takes its time, and of a service others queue next to nothing.
+        """
+        late = time.monotonic() - self._looked_at > 2 * TICK_SECONDS
+        return await self.loads() if late else self._loads
 
     @property
     def _has_work(self) -> bool:
@@ -124,13 +144,14 @@ class Scaler:
             self._targets = targets(services.values(), self._objects)
             for name in (self._memories.keys() | self._off.keys()) - services.keys():
                 self._forget(name)
-            self._peers.find(self._objects.routers)
+            self.peers.find(self._objects.routers)
 
     async def _count(self) -> None:
         """Count answers and refusals, for `/metrics`."""
         services = self._router.state.services
         self._requests.add({one: answers(rows) for one, rows in self._workers.items()}, services)
-        self._refusals.add(await self._haproxy.refusals(), services)
+        endpoints = {one.endpoint for one in services.values()}
+        self._refusals.add(await self._haproxy.refusals(), services.keys() | endpoints)
 
     def facts(self) -> Facts:
         """Give what `/metrics` tells, as of the last look."""
@@ -146,22 +167,23 @@ class Scaler:
             restarts=router.restarts,
             refused=router.refusal is not None,
             behind_seconds=(datetime.now(UTC) - behind.since).total_seconds() if behind is not None else 0,
-            ownership_changes=self._peers.changes,
+            ownership_changes=self.peers.changes,
+            own=self.own,
             certificates={place: one.ends.timestamp() for place, one in router.certificates.items()},
         )
 
     async def _tick(self, loads: Loads) -> None:
         own, self._before = since(self._before.services, loads.services), loads
         now = time.monotonic()
-        self._look(*await self._peers.look(own, now), now)
+        self._look(*await self.peers.look(own, now), now)
 
     def report(self, service: str) -> dict[str, object] | None:
         """Say how a service is scaled; None where its number is fixed, or nothing is known yet."""
         known = self._router.state.services.get(service)
         if known is None or not known.serving.autoscale_enabled:
             return None
-        if self._peers.owner(service) != self._peers.pod:
-            return {"owner": self._peers.owner(service)}
+        if self.peers.owner(service) != self.peers.pod:
+            return {"owner": self.peers.owner(service)}
         if service in self._off:
             return {"off": self._off[service]}
         memory = self._memories.get(service)
@@ -180,7 +202,7 @@ class Scaler:
         services = self._router.state.services
         for name, service in services.items():
             target = self._targets.get(name)
-            if self._peers.owner(name) != self._peers.pod:
+            if self.peers.owner(name) != self.peers.pod:
                 self._forget(name)
             elif name in seen and target is not None and self._scales(service, target):
                 self._decide(service, target, seen[name], complete, now)
@@ -212,7 +234,7 @@ class Scaler:
                 self._start(self._tell(target, "Warning", "AutoscalerConflict", off))
         return False
 
-    def _decide(self, service: Service, target: Target, seen: Seen, complete: bool, now: float) -> None:
+    def _decide(self, service: Service, target: Target, seen: Counted, complete: bool, now: float) -> None:
         memory = self._memories.setdefault(service.name, _Memory())
         if complete and not memory.complete:
             memory.history = None  # it was too small a load, by which nothing may go

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from slipway.problems import Problems, explain
 from slipway.router.scaling.autoscaler import Decision, History, Sample, decide, remember
-from slipway.router.scaling.journal import Entry
+from slipway.router.scaling.journal import Entry, OwnEntry
 from slipway.router.scaling.simulation import Outcome, Request, Seen, simulate
 from slipway.spec import Serving
 
@@ -83,7 +83,7 @@ def read(lines: Iterable[str]) -> dict[str, list[Entry]]:
     entries: list[Entry] = []
     mistakes: list[str] = []
     for number, line in enumerate(lines, 1):
-        if not line.strip():
+        if not line.strip() or _is_own(line):
             continue
         try:
             entries.append(Entry.model_validate_json(line))
@@ -97,6 +97,15 @@ def read(lines: Iterable[str]) -> dict[str, list[Entry]]:
     for entry in sorted(entries, key=lambda one: one.time):
         services.setdefault(entry.service, []).append(entry)
     return services
+
+
+def _is_own(line: str) -> bool:
+    """Whether a line is about the router itself."""
+    try:
+        OwnEntry.model_validate_json(line)
+    except ValidationError:
+        return False
+    return True
 
 
 def recorded(entries: Sequence[Entry]) -> Run:

@@ -7,7 +7,7 @@ import contextlib
 import json
 import shutil
 import socket
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from slipway.images.publish import publish
 from slipway.images.recipe import ENVIRONMENTS, Recipe, router_recipe, webservice_recipe
 from slipway.kube.render import ORDER
 from slipway.spec import ROUTER_NAMESPACE, WebserviceSpec
+from tests.cluster.debian import push_base
 from tests.cluster.kubernetes.cluster import Cluster
 from tests.cluster.processes import until
 
@@ -30,11 +31,6 @@ PROJECT = ("Pulumi.yaml", "__main__.py", "components", "examples", "stacks")
 NAME = "test"
 LABEL = "app.kubernetes.io/managed-by=slipway"
 PRUNED = sorted({*ORDER} - {"Namespace", "CustomResourceDefinition"})
-
-
-def push_router(cluster: Cluster, base: str) -> str:
-    """Build Slipway's own image on a base and push it; give its reference."""
-    return _pushed(cluster, "slipway/router", replace(router_recipe(), base_image=base))
 
 
 def copy_project(folder: Path) -> None:
@@ -109,7 +105,8 @@ class Stack:
             "slipway:webservices": services,
         }
         (self.folder / f"stacks/Pulumi.{NAME}.yaml").write_text(yaml.safe_dump({"config": config}))
-        for spec in map(WebserviceSpec.model_validate, services):
+        specs = [one for service in services for one in WebserviceSpec.model_validate(service).deployed()]
+        for spec in specs:
             if push and spec.environment.image is None:
                 recipe = webservice_recipe(spec, self.folder)
                 _pushed(cluster, f"slipway/{spec.name}", recipe, self.folder)
@@ -179,6 +176,27 @@ class Stack:
             kubectl(
                 "delete", "--wait=false", kind, name, *([f"--namespace={namespace}"] if namespace else [])
             )
+
+
+def new_stack(
+    cluster: Cluster, folder: Path, webservices: Sequence[Mapping[str, Any]] = (), **router: Any
+) -> Stack:
+    """Give a stack whose router has these settings, and an image in the registry; nothing is applied yet."""
+    base = push_base(cluster.registry, Cache())
+    image = _pushed(cluster, "slipway/router", replace(router_recipe(), base_image=base))
+    return Stack(cluster, folder, base, {"image": image, **router}, webservices)
+
+
+@contextlib.contextmanager
+def deployed(stack: Stack) -> Generator[Stack]:
+    """Have a stack rolled out within the context."""
+    stack.write()
+    try:
+        stack.apply()
+        stack.wait()
+        yield stack
+    finally:
+        stack.delete()
 
 
 def _key(obj: Mapping[str, Any]) -> tuple[str, str, str]:
