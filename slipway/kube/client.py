@@ -12,7 +12,7 @@ import contextlib
 import json
 import os
 import socket
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -204,15 +204,26 @@ class Client:
                 return None
             raise
 
-    async def list(self, kind: str, namespace: str = "", *, labels: str = "", fields: str = "") -> Listing:
-        """List a kind, in all namespaces unless one is given; the selectors are kubectl's."""
+    async def list(
+        self,
+        kind: str,
+        namespace: str = "",
+        *,
+        labels: str = "",
+        fields: str = "",
+        keep: Callable[[Object], Object] = dict,
+    ) -> Listing:
+        """List a kind, in all namespaces unless one is given; the selectors are kubectl's.
+
+        Of each object there is what `keep` makes of it, so that all are never held in full.
+        """
         params = {"limit": str(PAGE), **_selectors(labels, fields)}
         items: list[Object] = []
         while True:
             page = await self._ask("GET", _path(kind, namespace), params=params)
             # The items of a list do not say what they are.
             head = {"apiVersion": RESOURCES[kind].api_version, "kind": kind}
-            items += [{**head, **item} for item in page.get("items") or ()]
+            items += [keep({**head, **item}) for item in page.get("items") or ()]
             if not (more := page["metadata"].get("continue")):
                 return Listing(items, str(page["metadata"]["resourceVersion"]))
             params["continue"] = more

@@ -45,8 +45,8 @@ def replicas(spec: Object) -> int:
 
 def condition(obj: Object, kind: str) -> Object:
     """Give the condition of a type; empty if there is none."""
-    found: dict[str, Object] = {one["type"]: one for one in items(obj, "status", "conditions")}
-    return found.get(kind, {})
+    found = (one for one in items(obj, "status", "conditions") if one["type"] == kind)
+    return next(found, cast("Object", {}))
 
 
 def stopping(obj: Object) -> bool:

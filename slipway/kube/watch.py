@@ -102,8 +102,8 @@ class Watch:
         """List unless a version is known from which to go on, and watch until that ends."""
         kind, namespace, labels = self.source.kind, self.source.namespace, self.source.labels
         if not self.version:
-            listing = await self._client.list(kind, namespace, labels=labels)
-            self.objects = {place(obj): self._slim(obj) for obj in listing.items}
+            listing = await self._client.list(kind, namespace, labels=labels, keep=self._slim)
+            self.objects = {place(obj): obj for obj in listing.items}
             self.version, self.complete = listing.version, True
             self._changed.set()
         seconds = random.randint(*LASTS_SECONDS)  # noqa: S311 - so that not all end together

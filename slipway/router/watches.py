@@ -12,6 +12,7 @@ from typing import Self
 
 from slipway.kube.client import Client
 from slipway.kube.folder import Object
+from slipway.kube.read import items
 from slipway.kube.watch import Behind, Source, Watch, running
 from slipway.router.feed import OWN, OWN_SERVICE, Objects
 from slipway.spec import WEBSERVICE
@@ -29,13 +30,27 @@ def _pod(obj: Object) -> Object:
     return {name: part for name, part in obj.items() if name != "spec"}
 
 
+def _replica(obj: Object) -> Object:
+    """Leave out all but what is read: there may be ten thousand, and most of each is about its containers."""
+    metadata: Object = {
+        name: value
+        for name, value in obj["metadata"].items()
+        if name not in {"annotations", "ownerReferences"}
+    }
+    containers = [
+        {"restartCount": one.get("restartCount")} for one in items(obj, "status", "containerStatuses")
+    ]
+    status = {"conditions": items(obj, "status", "conditions"), "containerStatuses": containers}
+    return {"kind": "Pod", "metadata": metadata, "status": status}
+
+
 def sources(namespace: str) -> dict[str, Source]:
     """Give what a router in this namespace reads, by its name in `Objects`."""
     return {
         "deployments": Source("Deployment", labels=WEBSERVICE, keep=_deployment),
         "slices": Source("EndpointSlice", labels=WEBSERVICE),
         "secrets": Source("Secret", namespace),
-        "pods": Source("Pod", labels=WEBSERVICE, keep=_pod),
+        "pods": Source("Pod", labels=WEBSERVICE, keep=_replica),
         "routers": Source("EndpointSlice", namespace, labels="=".join(OWN_SERVICE)),
         "own_deployments": Source("Deployment", namespace, labels="=".join(OWN), keep=_deployment),
         "own_pods": Source("Pod", namespace, labels="=".join(OWN), keep=_pod),

@@ -74,6 +74,7 @@ class Scaler:
         """Their statistics at the last look; none while HAProxy does not answer."""
         self._requests, self._refusals = Totals(), Totals()
         self._looking = asyncio.Lock()
+        self._looked_at = -math.inf
         self._loads = self._before = Loads(pod=peers.pod, run=peers.run, services={})
         self._memories: dict[str, _Memory] = {}
         self._off: dict[str, str] = {}
@@ -114,12 +115,21 @@ class Scaler:
         return self._loads.own
 
     async def loads(self) -> Loads:
-        """Look now, whoever asks, and tell what was seen since this process began. Raises HAProxyError."""
+        """Look now, and tell what was seen since this process began. Raises HAProxyError."""
         async with self._looking:  # else a later look might be taken for an earlier one
             self._workers = await self._haproxy.workers()
             seen = self._sampler.look(self._workers)
             self._loads = self._loads.model_copy(update={"services": total(self._loads.services, seen)})
+            self._looked_at = time.monotonic()
             return self._loads
+
+    async def told(self) -> Loads:
+        """Give what another router asks for: the last look, if it is of now. Raises HAProxyError.
+
+        A look at thousands of replicas takes its time, and of a service others queue next to nothing.
+        """
+        late = time.monotonic() - self._looked_at > 2 * TICK_SECONDS
+        return await self.loads() if late else self._loads
 
     @property
     def _has_work(self) -> bool:
@@ -140,7 +150,8 @@ class Scaler:
         """Count answers and refusals, for `/metrics`."""
         services = self._router.state.services
         self._requests.add({one: answers(rows) for one, rows in self._workers.items()}, services)
-        self._refusals.add(await self._haproxy.refusals(), services)
+        endpoints = {one.endpoint for one in services.values()}
+        self._refusals.add(await self._haproxy.refusals(), services.keys() | endpoints)
 
     def facts(self) -> Facts:
         """Give what `/metrics` tells, as of the last look."""

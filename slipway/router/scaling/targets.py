@@ -4,7 +4,7 @@ import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from itertools import islice
 
 from slipway.kube.events import time
 from slipway.kube.folder import Object
@@ -68,19 +68,23 @@ def unschedulable(pod: Object) -> str | None:
 
 
 def _startup(pods: Iterable[Object]) -> float | None:
-    """Give the middle of the latest pods' times; those that were restarted tell of something else.
+    """Give the middle of the latest pods' times."""
+    newest = sorted(pods, key=lambda pod: pod["metadata"]["creationTimestamp"], reverse=True)
+    starts = (start for pod in newest if (start := _start(pod)) is not None)
+    latest = list(islice(starts, LATEST_PODS))
+    return statistics.median(latest) if latest else None
+
+
+def _start(pod: Object) -> float | None:
+    """Give a pod's time; None if it is not ready, or was restarted, which tells of something else.
 
     A node that was not heard of for a while makes its pods Ready anew, but not their containers.
     """
-    starts: list[tuple[datetime, float]] = []
-    for pod in pods:
-        restarted = any(one.get("restartCount") for one in items(pod, "status", "containerStatuses"))
-        since = (condition(pod, "ContainersReady") or condition(pod, "Ready")).get("lastTransitionTime")
-        if is_ready(pod) and not restarted and since:
-            created = time(pod["metadata"]["creationTimestamp"])
-            starts.append((created, max(0.0, (time(since) - created).total_seconds())))
-    latest = [seconds for _, seconds in sorted(starts)[-LATEST_PODS:]]
-    return statistics.median(latest) if latest else None
+    restarted = any(one.get("restartCount") for one in items(pod, "status", "containerStatuses"))
+    since = (condition(pod, "ContainersReady") or condition(pod, "Ready")).get("lastTransitionTime")
+    if not is_ready(pod) or restarted or not since:
+        return None
+    return max(0.0, (time(since) - time(pod["metadata"]["creationTimestamp"])).total_seconds())
 
 
 def _scales(autoscaler: Object, deployment: Object) -> bool:
