@@ -70,7 +70,7 @@ async def _page(router: Router, haproxy: HAProxy, scaler: Scaler, target: str) -
             kind, text = "application/jsonl", scaler.journal.text(service)
         case "/loads":
             try:
-                kind, text = "application/json", (await scaler.loads()).model_dump_json()
+                kind, text = "application/json", (await scaler.told()).model_dump_json()
             except HAProxyError:
                 status, text = HTTPStatus.SERVICE_UNAVAILABLE, "HAProxy does not answer\n"
         case "":

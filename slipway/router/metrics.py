@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from slipway.router.load import Row
 from slipway.router.scaling.itself import Told
-from slipway.router.scaling.sampling import Seen
+from slipway.router.scaling.sampling import Counted
 
 CODES = {f"{digit}xx": f"hrsp_{digit}xx" for digit in (2, 3, 4, 5)} | {"other": "hrsp_other"}
 """The classes of answers, by HAProxy's column; `other`: the client left before its answer."""
@@ -54,7 +54,7 @@ def answers(rows: Iterable[Row]) -> dict[tuple[str, str], int]:
 class Facts:
     """All that is told."""
 
-    seen: Mapping[str, Seen] = field(default_factory=dict[str, Seen])
+    seen: Mapping[str, Counted] = field(default_factory=dict[str, Counted])
     """None while HAProxy does not answer."""
     desired: Mapping[str, int] = field(default_factory=dict[str, int])
     concurrency: Mapping[str, int] = field(default_factory=dict[str, int])

@@ -66,6 +66,7 @@ def plan(running: Running, wanted: State) -> Noop | Commands | Reload:
     commands = [
         command
         for backend, new in sorted(servers(wanted).items())
+        if new != old[backend]
         for command in _changes(running, backend, old[backend], new)
     ]
     commands += _entries(maps(running.state), maps(wanted))
@@ -74,11 +75,11 @@ def plan(running: Running, wanted: State) -> Noop | Commands | Reload:
 
 def after_commands(running: Running, wanted: State) -> Running:
     """Give what runs once the commands of `plan` are carried out."""
-    had, has = (
-        {(backend, one) for backend, found in servers(state).items() for one in found}
-        for state in (running.state, wanted)
-    )
-    return Running(wanted, (running.leaving | had) - has)
+    old, has = servers(running.state), servers(wanted)
+    had = {
+        (backend, one) for backend, found in old.items() if found != has[backend] for one in found
+    } | running.leaving
+    return Running(wanted, frozenset((backend, one) for backend, one in had if one not in has[backend]))
 
 
 def forget(backend: str, replica: Replica) -> Command:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from slipway.router.metrics import Facts, Totals, answers, exposition
-from slipway.router.scaling.sampling import Seen
+from slipway.router.scaling.sampling import Counted
 
 COUNT = st.integers(0, 2**53)
 COUNTS = st.dictionaries(
@@ -17,7 +17,7 @@ COUNTS = st.dictionaries(
 NUMBERS = st.dictionaries(st.sampled_from(["echo", "a-b"]), COUNT)
 FACTS = st.builds(
     Facts,
-    seen=st.dictionaries(st.just("echo"), st.builds(Seen, COUNT, COUNT, COUNT, COUNT, COUNT, st.none())),
+    seen=st.dictionaries(st.just("echo"), st.builds(Counted, COUNT, COUNT, COUNT, COUNT, COUNT, st.none())),
     desired=NUMBERS,
     concurrency=NUMBERS,
     requests=COUNTS,
