@@ -23,6 +23,11 @@ def items(obj: Object, *path: str) -> list[Object]:
     return cast("list[Object]", part(obj, *path[:-1]).get(path[-1]) or [])
 
 
+def place(obj: Object) -> tuple[str, str]:
+    """Give namespace and name; of an object of the whole cluster the former is empty."""
+    return obj["metadata"].get("namespace", ""), obj["metadata"]["name"]
+
+
 def named(objects: Iterable[Object], name: str) -> Object | None:
     """Find an object by its name, whatever the others look like."""
     for obj in objects:

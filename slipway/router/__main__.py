@@ -4,6 +4,13 @@ SIGTERM lets every request that was taken finish; a second one ends the process 
 could not start, and why is on stderr.
 """
 
+import signal
+import sys
+
+if __name__ == "__main__":
+    # The first process of a container hears nothing that it has no handler for, and the rest loads slowly.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit())
+
 import asyncio
 import contextlib
 import dataclasses
@@ -11,9 +18,7 @@ import functools
 import logging
 import os
 import resource
-import signal
 import socket
-import sys
 from collections.abc import AsyncGenerator, Callable, Coroutine
 
 from slipway.kube.client import ClusterError, in_cluster

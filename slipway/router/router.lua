@@ -39,6 +39,13 @@ local SENTENCES = {
 local BY_STATUS = { ["400"] = "body_unreadable", ["408"] = "upload_too_slow", ["500"] = "router_error",
   ["502"] = "replica_failed", ["504"] = "scoring_timeout" }
 
+local routes = Map.new("routes.map", Map._str) -- HAProxy's own, as commands change it
+
+-- Whether a name is a web service's, one with versions too, whose backends have other names.
+local function is_service(name)
+  return name:match("^%l") and (core.backends[name] or routes:lookup("/api/v1/service/" .. name .. "/score")) and true
+end
+
 local counts = {}
 local LINES = 100 -- of refused and failed requests, in the access log a second
 local second, told = 0, 0
@@ -48,7 +55,7 @@ local second, told = 0, 0
 local function tell(request, service, reason)
   if reason then
     -- A name that anybody made up must not become a label.
-    local place = (service and core.backends[service] and service or "_") .. " " .. reason
+    local place = (service and is_service(service) and service or "_") .. " " .. reason
     counts[place] = (counts[place] or 0) + 1
     request:set_var("txn.refused", reason)
   end
@@ -60,9 +67,10 @@ local function tell(request, service, reason)
   request:set_var("txn.logged", math.random(sample) == 1)
 end
 
--- A request is seen either as a transaction or, by a service that answers it, as an applet.
+-- A request is seen either as a transaction or, by a service that answers it, as an applet, which may not fetch its path
+-- and has none where the client gave none: `POST *`.
 local function path_of(request)
-  return request.path or request.f:path() or ""
+  return request.path or not request.method and request.f:path() or ""
 end
 
 -- The service that a request is for: its backend, or what its path says, or said when it was read.
@@ -90,7 +98,7 @@ local function reason_of(request, given, proxy)
     local path = path_of(request)
     local known = path:match("^/api/v1/service/[^/]+/score$") or path:match("^/api/v1/service/[^/]+/swagger%.json$")
     local of = path:match("^/api/v1/service/([^/]+)/token$")
-    if of then return core.backends[of] and of:match("^%l") and "no_tokens" or "unknown_service" end
+    if of then return is_service(of) and "no_tokens" or "unknown_service" end
     return known and "unknown_service" or "unknown_path"
   elseif handed_on(request) and given:match("^5") then
     return "owner_failed"
@@ -170,12 +178,13 @@ core.register_service("redirect", "http", refuse(308, "https_required", "locatio
 -- of a replica that comes, so the next one gets them. So does it get those for a service that this one does not know, if
 -- another router did.
 core.register_action("await_hold", { "http-req" }, function(txn)
-  local service, left = txn:get_var("txn.service"), 2000
+  local service, left = txn:get_var("txn.service") or "_unknown", 2000
   local proxy = service:match("^%l") and core.backends[service] or nil
   if not proxy and (txn.f:req_hdr("x-slipway-service") or "_unknown"):match("^_") then return end
   while left > 0 and not (proxy and (proxy:get_srv_act() > 0 or is_true(txn:get_var("proc.held")))) do
     if is_true(txn.f:stopping()) then
-      txn:set_var("txn.again", true)
+      if not txn.f:req_hdr("x-slipway-service") then txn.http:req_add_header("x-slipway-service", service) end
+      txn:set_var("txn.service", "_again")
       return
     end
     core.msleep(5)

@@ -6,13 +6,14 @@ Everything but HorizontalPodAutoscalers is needed; a cluster may lack or refuse 
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
 
 from slipway.kube.client import Client
 from slipway.kube.folder import Object
 from slipway.kube.read import items
-from slipway.kube.watch import Behind, Source, Watch
+from slipway.kube.watch import Behind, Source, Watch, running
 from slipway.router.feed import OWN, OWN_SERVICE, Objects
 from slipway.spec import WEBSERVICE
 
@@ -65,18 +66,16 @@ class ClusterFeed:
         self._watches = {
             name: Watch(client, source, self._changed) for name, source in sources(namespace).items()
         }
-        self._tasks: list[asyncio.Task[None]] = []
+        self._ends = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        self._tasks = [asyncio.create_task(watch.run()) for watch in self._watches.values()]
+        await self._ends.enter_async_context(running(self._watches.values()))
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._ends.aclose()
 
     async def next(self) -> Objects:
         while True:

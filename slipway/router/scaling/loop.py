@@ -23,7 +23,7 @@ from slipway.router.peers import Loads, Peers, Services, since, total
 from slipway.router.scaling.autoscaler import Decision, History, Sample, decide, remember
 from slipway.router.scaling.itself import Told
 from slipway.router.scaling.journal import SCALED, Entry, Journal
-from slipway.router.scaling.sampling import Sampler, Seen
+from slipway.router.scaling.sampling import Counted, Sampler
 from slipway.router.scaling.targets import Target, targets
 from slipway.router.state import Reason, Service
 
@@ -150,7 +150,8 @@ class Scaler:
         """Count answers and refusals, for `/metrics`."""
         services = self._router.state.services
         self._requests.add({one: answers(rows) for one, rows in self._workers.items()}, services)
-        self._refusals.add(await self._haproxy.refusals(), services)
+        endpoints = {one.endpoint for one in services.values()}
+        self._refusals.add(await self._haproxy.refusals(), services.keys() | endpoints)
 
     def facts(self) -> Facts:
         """Give what `/metrics` tells, as of the last look."""
@@ -233,7 +234,7 @@ class Scaler:
                 self._start(self._tell(target, "Warning", "AutoscalerConflict", off))
         return False
 
-    def _decide(self, service: Service, target: Target, seen: Seen, complete: bool, now: float) -> None:
+    def _decide(self, service: Service, target: Target, seen: Counted, complete: bool, now: float) -> None:
         memory = self._memories.setdefault(service.name, _Memory())
         if complete and not memory.complete:
             memory.history = None  # it was too small a load, by which nothing may go

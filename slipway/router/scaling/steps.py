@@ -69,13 +69,19 @@ class Steps:
                     await self._run(threads - 1)
                     await self.request(threads - 1)
                 case "out" | "in":
-                    async with asyncio.timeout(WRITE_SECONDS):
-                        more = 1 if decision.step == "out" else -1
-                        await self._writer.scale(NAMESPACE, NAME, replicas + more)
+                    await self._scale(replicas + (1 if decision.step == "out" else -1))
         except (Refused, WriteError, TimeoutError) as error:
             why = str(error) or f"no reply within {WRITE_SECONDS:g} s"
         await self._tell(decision, threads, replicas, why)
         return why
+
+    async def _scale(self, replicas: int) -> None:
+        """Let the Deployment ask for so many pods, and give the objects time to show it."""
+        async with asyncio.timeout(WRITE_SECONDS):
+            await self._writer.scale(NAMESPACE, NAME, replicas)
+        deadline = time.monotonic() + WRITE_SECONDS
+        while self.replicas != replicas and time.monotonic() < deadline:  # noqa: ASYNC110 - the feed tells
+            await asyncio.sleep(LOOK_SECONDS)
 
     async def request(self, threads: int) -> None:
         """Let the pod ask for the CPU of so many threads, or for what it had if that is refused."""

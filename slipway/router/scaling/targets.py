@@ -8,7 +8,7 @@ from itertools import islice
 
 from slipway.kube.events import time
 from slipway.kube.folder import Object
-from slipway.kube.read import condition, is_ready, items, part, replicas, stopping
+from slipway.kube.read import condition, is_ready, items, part, place, replicas, stopping
 from slipway.router.feed import Objects
 from slipway.router.state import Service
 from slipway.spec import WEBSERVICE
@@ -36,12 +36,12 @@ class Target:
 
 def targets(services: Iterable[Service], objects: Objects) -> dict[str, Target]:
     """Give each service's Deployment as far as it is there."""
-    deployments = {_place(one): one for one in objects.deployments}
+    deployments = {place(one): one for one in objects.deployments}
     pods: dict[object, list[Object]] = defaultdict(list)
     for pod in objects.pods:
         if not stopping(pod):
             labels = part(pod, "metadata", "labels")
-            pods[pod["metadata"].get("namespace"), labels.get(WEBSERVICE)].append(pod)
+            pods[place(pod)[0], labels.get(WEBSERVICE)].append(pod)
     return {
         service.name: _target(found, pods[service.deployment[0], service.name], objects.autoscalers)
         for service in services
@@ -89,17 +89,12 @@ def _start(pod: Object) -> float | None:
 
 def _scales(autoscaler: Object, deployment: Object) -> bool:
     reference = part(autoscaler, "spec", "scaleTargetRef")
-    namespace, name = _place(deployment)
-    here = autoscaler["metadata"].get("namespace") == namespace
-    return here and (reference.get("kind"), reference.get("name")) == ("Deployment", name)
+    namespace, name = place(deployment)
+    named = (reference.get("kind"), reference.get("name"))
+    return place(autoscaler)[0] == namespace and named == ("Deployment", name)
 
 
 def _title(autoscaler: Object) -> str:
-    metadata: Object = autoscaler["metadata"]
-    keda = part(metadata, "labels").get(KEDA)
+    keda = part(autoscaler, "metadata", "labels").get(KEDA)
     of = f" of KEDA's ScaledObject {keda}" if keda else ""
-    return f"HorizontalPodAutoscaler {metadata.get('namespace')}/{metadata.get('name')}{of}"
-
-
-def _place(obj: Object) -> tuple[object, object]:
-    return obj["metadata"].get("namespace"), obj["metadata"].get("name")
+    return f"HorizontalPodAutoscaler {'/'.join(place(autoscaler))}{of}"
