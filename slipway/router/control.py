@@ -275,7 +275,7 @@ class Router:
         self._waits = isinstance(action, Reload) and await self._must_wait()
         if self._waits or (isinstance(action, Reload) and target == self._refused):
             target = without_reload(self._running.state, target)
-            action = plan(self._running, target)
+            action = plan(replace(self._running, added=frozenset()), target)
         if self._in_doubt and not await self._must_wait():
             action = Reload(("HAProxy did not say whether it took a configuration",))
         match action:
