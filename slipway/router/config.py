@@ -64,8 +64,9 @@ STALL_MS = 5_000
 """Time that a larger body may stop for."""
 OVER_TIMEOUT_MS = 5_000
 """How long after `scoring_timeout_ms` HAProxy answers if the replica does not."""
-TRACEPARENT = "^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$"
-"""W3C Trace Context, version 00."""
+TRACE = r'%[capture.req.hdr(0),regsub("^(00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$|.*)",\2)]'
+TRACEPARENT_LENGTH = 56
+"""W3C Trace Context, version 00: its id, if it is valid, which one that is longer is not."""
 PATHS = ("score", "swagger.json")
 HTTP = {
     "serve": "",
@@ -98,11 +99,13 @@ def render(state: State, options: Options) -> dict[str, str]:
         stall_ms=STALL_MS,
         threads=state.threads,
         token_socket=TOKEN_SOCKET,
-        track=auth.TRACK,
+        trace=TRACE,
+        track="\n  ".join(auth.TRACK),
         upload_buffer=UPLOAD_BUFFER,
         upload_ms=UPLOAD_MS,
         upload_rate=options.minimum_upload_rate,
         version_header=MODEL_DEPLOYMENT,
+        **_wanted(state, options),
     )
     backends = servers(state)
     config = shared + _servers(backends[PEERS])
@@ -113,6 +116,19 @@ def render(state: State, options: Options) -> dict[str, str]:
     if state.identity is not None:
         files |= {IDENTITY: state.identity.certificate, AUTHORITIES: state.identity.authorities}
     return files | {certificate_file(name): pem for name, pem in state.certificates.items()}
+
+
+def _wanted(state: State, options: Options) -> dict[str, str]:
+    """Give what makes a comment of the rules that have no meaning here: each that runs costs every request.
+
+    What decides changes by a reload only, or never.
+    """
+    wanted = {
+        "if_acme": options.tls is not None and options.tls.account is not None,
+        "if_pods": state.identity is not None,
+        "if_versions": any(one.version is not None for one in state.services.values()),
+    }
+    return {name: "" if here else "# " for name, here in wanted.items()}
 
 
 def certificate_file(name: str) -> str:
@@ -230,17 +246,17 @@ def _peer_binds(state: State, options: Options) -> list[str]:
 def _access_log(rate: int) -> list[str]:
     """Give the rules by which a frontend writes a line for `rate` requests a second, and for a share of more.
 
-    What is refused or fails has its own share (`router.lua`). A `txn.trace` is the id of a valid traceparent.
+    What is refused or fails has its own share (`router.lua`).
     """
-    trace = "req.fhdr(traceparent)"
     sampled = [
         f"http-request set-var(txn.sample) fe_req_rate,sub(1),div({rate}),add(1)",
         "http-request set-log-level err",
         "http-request set-log-level silent unless { rand,mod(txn.sample) -m int 0 }",
     ]
     return [
+        f"capture request header traceparent len {TRACEPARENT_LENGTH}",
         *(sampled if rate else ["http-request set-log-level silent"]),
-        f"http-request set-var(txn.trace) {trace},field(2,-) if {{ {trace} -m reg {TRACEPARENT} }}",
+        "http-after-response allow if { status 200:299 }",
         "http-after-response set-log-level err if { var(txn.logged) -m bool }",
         "http-after-response set-log-level silent if { var(txn.logged) -m int 0 }",
     ]
@@ -254,14 +270,17 @@ def _reuse(options: Options) -> str:
 
 def _backend(service: Service, kids: Iterable[str]) -> str:
     limits = service.limits
+    checks, refusals = auth.rules(service, kids)
     lines = [
         f"backend {service.name} from service",
         f"timeout queue {limits.wait_ms}ms",
         f"timeout server {limits.timeout_ms + OVER_TIMEOUT_MS}ms",
-        *auth.rules(service, kids),
+        *checks,
+        # The control plane's own has no key, and waits as long as it takes.
+        "http-request set-timeout server 24d if { fe_id 2 }",
+        *(["http-request allow if { fe_id 2 }", *refusals] if refusals else []),
     ]
     if service.version is not None:
         lines.append(f"http-after-response set-header {MODEL_DEPLOYMENT} {service.version.name}")
-    lines.append("http-request del-header x-slipway- -m beg if { fe_id 3 4 }")
     lines += [f"use-server {HOLD} if {{ fe_id 2 }}", f"server {HOLD} unix@{HOLD_SOCKET} backup maxconn 1"]
     return "\n" + "\n  ".join(lines) + "\n"

@@ -357,7 +357,7 @@ def assert_refusal(
     """Check the one shape that all refusals have, and return the body."""
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/json"
-    assert len(response.headers["x-ms-request-id"]) == 36
+    assert len(response.headers["x-ms-request-id"]) == 32
     assert ("retry-after" in response.headers) is retry
     body: Json = response.json()
     assert body["reason"] == reason
