@@ -51,10 +51,15 @@ MUTUAL = f"ssl crt {IDENTITY} ca-file {AUTHORITIES} verify required ssl-min-ver 
 """How routers know each other: who made a certificate counts, since it is made for nobody else."""
 
 LOST_MS = 6_000
-"""Without TCP's word for so long another router is lost; keep-alive probes do not watch what was sent."""
+"""Without TCP's word for so long another router is lost; keep-alive probes do not watch what was sent.
+
+Only the file can say so: a command that adds a server takes no `tcp-ut`.
+"""
 
 CLIENTS = 10_000
 """Connections that are served at once, where the process may open as many files as that takes."""
+FILES = 4 + 3 + 4
+"""Files for a client, a request by HTTP/2, and one of another router: there may be as many of each."""
 LARGEST_BODY = 104_857_600
 UPLOAD_BUFFER = 1_048_576
 HEADERS = 65_536
@@ -108,7 +113,7 @@ def render(state: State, options: Options) -> dict[str, str]:
         **_wanted(state, options),
     )
     backends = servers(state)
-    config = shared + _servers(backends[PEERS])
+    config = shared + _servers(backends[PEERS], f" tcp-ut {LOST_MS}ms")
     for service in services:
         config += _backend(service, state.token_keys) + _servers(backends[service.name])
     files = {CONFIG: config} | {name: _lines(entries) for name, entries in maps(state).items()}
@@ -125,6 +130,7 @@ def _wanted(state: State, options: Options) -> dict[str, str]:
     """
     wanted = {
         "if_acme": options.tls is not None and options.tls.account is not None,
+        "if_tls": options.tls is not None,
         "if_pods": state.identity is not None,
         "if_versions": any(one.version is not None for one in state.services.values()),
     }
@@ -193,23 +199,24 @@ def servers(state: State) -> dict[str, dict[Replica, str]]:
     }
     peers = state.routers.others if state.identity is not None else ()
     # Without weight it gets what is meant for it, and nothing else.
-    return found | {PEERS: dict.fromkeys(peers, f"weight 0 tcp-ut {LOST_MS}ms {MUTUAL} {CHECK}")}
+    return found | {PEERS: dict.fromkeys(peers, f"weight 0 {MUTUAL} {CHECK}")}
 
 
-def _servers(found: Mapping[Replica, str]) -> str:
-    return "".join(f"  server {one.server} {one.target} {found[one]}\n" for one in sorted(found))
+def _servers(found: Mapping[Replica, str], more: str = "") -> str:
+    return "".join(f"  server {one.server} {one.target} {found[one]}{more}\n" for one in sorted(found))
 
 
 def connections(services: int, most_files: int) -> tuple[int, int]:
     """Give how many files HAProxy may open, and how many clients it then serves at once.
 
-    A client takes four where another router owns the service, else two, and a tenth more clients are let in
-    to be told that they are too many; a service takes four, for its held slot and for checks of its replicas;
-    the rest is HAProxy's own.
+    A client takes one, and three for its request: where another router owns the service, or by the detour.
+    As many requests by HTTP/2, many on a connection, take three each; as many of other routers four each. A
+    tenth more clients are let in to be told that they are too many; a service takes four, for its held slot
+    and for checks of its replicas; the rest is HAProxy's own.
     """
     own = 200 + 4 * services
-    files = min(most_files, own + 4 * CLIENTS * 11 // 10)
-    return files, max((files - own) // 4 * 10 // 11, 1)
+    files = min(most_files, own + FILES * CLIENTS * 11 // 10)
+    return files, max((files - own) // FILES * 10 // 11, 1)
 
 
 def longest_ms(services: Iterable[Service]) -> int:
