@@ -51,7 +51,10 @@ MUTUAL = f"ssl crt {IDENTITY} ca-file {AUTHORITIES} verify required ssl-min-ver 
 """How routers know each other: who made a certificate counts, since it is made for nobody else."""
 
 LOST_MS = 6_000
-"""Without TCP's word for so long another router is lost; keep-alive probes do not watch what was sent."""
+"""Without TCP's word for so long another router is lost; keep-alive probes do not watch what was sent.
+
+Only the file can say so: a command that adds a server takes no `tcp-ut`.
+"""
 
 CLIENTS = 10_000
 """Connections that are served at once, where the process may open as many files as that takes."""
@@ -109,7 +112,7 @@ def render(state: State, options: Options) -> dict[str, str]:
         **_wanted(state, options),
     )
     backends = servers(state)
-    config = shared + _servers(backends[PEERS])
+    config = shared + _servers(backends[PEERS], f" tcp-ut {LOST_MS}ms")
     for service in services:
         config += _backend(service, state.token_keys) + _servers(backends[service.name])
     files = {CONFIG: config} | {name: _lines(entries) for name, entries in maps(state).items()}
@@ -195,11 +198,11 @@ def servers(state: State) -> dict[str, dict[Replica, str]]:
     }
     peers = state.routers.others if state.identity is not None else ()
     # Without weight it gets what is meant for it, and nothing else.
-    return found | {PEERS: dict.fromkeys(peers, f"weight 0 tcp-ut {LOST_MS}ms {MUTUAL} {CHECK}")}
+    return found | {PEERS: dict.fromkeys(peers, f"weight 0 {MUTUAL} {CHECK}")}
 
 
-def _servers(found: Mapping[Replica, str]) -> str:
-    return "".join(f"  server {one.server} {one.target} {found[one]}\n" for one in sorted(found))
+def _servers(found: Mapping[Replica, str], more: str = "") -> str:
+    return "".join(f"  server {one.server} {one.target} {found[one]}{more}\n" for one in sorted(found))
 
 
 def connections(services: int, most_files: int, *, tls: bool = False, pods: bool = False) -> tuple[int, int]:

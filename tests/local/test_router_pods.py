@@ -290,6 +290,7 @@ async def test_when_all_routers_are_replaced_one_after_the_other_then_no_request
             stop.set()
         assert [answer.text for answer in refused] == []
         assert sent > 100
+        assert not any("a command failed" in router.log for router in all_of.routers.values())
         assert max(replica.running_most for replica in found) == 1
 
 
