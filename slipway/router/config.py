@@ -58,6 +58,8 @@ Only the file can say so: a command that adds a server takes no `tcp-ut`.
 
 CLIENTS = 10_000
 """Connections that are served at once, where the process may open as many files as that takes."""
+FILES = 4 + 3 + 4
+"""Files for a client, a request by HTTP/2, and one of another router: there may be as many of each."""
 LARGEST_BODY = 104_857_600
 UPLOAD_BUFFER = 1_048_576
 HEADERS = 65_536
@@ -128,6 +130,7 @@ def _wanted(state: State, options: Options) -> dict[str, str]:
     """
     wanted = {
         "if_acme": options.tls is not None and options.tls.account is not None,
+        "if_tls": options.tls is not None,
         "if_pods": state.identity is not None,
         "if_versions": any(one.version is not None for one in state.services.values()),
     }
@@ -206,13 +209,14 @@ def _servers(found: Mapping[Replica, str], more: str = "") -> str:
 def connections(services: int, most_files: int) -> tuple[int, int]:
     """Give how many files HAProxy may open, and how many clients it then serves at once.
 
-    A client takes four where another router owns the service, else two, and a tenth more clients are let in
-    to be told that they are too many; a service takes four, for its held slot and for checks of its replicas;
-    the rest is HAProxy's own.
+    A client takes one, and three for its request: where another router owns the service, or by the detour.
+    As many requests by HTTP/2, many on a connection, take three each; as many of other routers four each. A
+    tenth more clients are let in to be told that they are too many; a service takes four, for its held slot
+    and for checks of its replicas; the rest is HAProxy's own.
     """
     own = 200 + 4 * services
-    files = min(most_files, own + 4 * CLIENTS * 11 // 10)
-    return files, max((files - own) // 4 * 10 // 11, 1)
+    files = min(most_files, own + FILES * CLIENTS * 11 // 10)
+    return files, max((files - own) // FILES * 10 // 11, 1)
 
 
 def longest_ms(services: Iterable[Service]) -> int:

@@ -120,7 +120,7 @@ async def test_a_request_reaches_the_model_the_same_by_any_router_and_none_can_c
                 router.uri("echo"), content=b"x" * 100, headers={"x-other": "1", **forged}
             )
             echo = answer.json()
-            assert answer.headers["x-ms-request-id"] == echo["headers"].pop("x-ms-request-id")
+            assert answer.headers["x-ms-request-id"].lower() == echo["headers"].pop("x-ms-request-id")
             assert echo["headers"].pop("host").startswith("127.0.0.1:")
             assert not any(name.startswith("x-slipway") for name in echo["headers"])
             seen.append(echo)
