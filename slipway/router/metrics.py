@@ -120,7 +120,7 @@ def _lines(facts: Facts) -> Iterator[str]:
         ("cpu_cores", "Cores that HAProxy's threads used in the last 15 s.", own.cpu if own else None),
     ):
         yield head(f"router_{name}", "gauge", meaning)
-        yield f"slipway_router_{name} {number:g}\n" if number is not None else ""
+        yield f"slipway_router_{name} {number}\n" if number is not None else ""
     name = "router_certificate_expiry_timestamp_seconds"
     yield head(name, "gauge", "When a certificate ends.")
     yield from (f'slipway_{name}{{source="{one}"}} {end:.0f}\n' for one, end in facts.certificates.items())

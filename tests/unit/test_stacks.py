@@ -34,6 +34,19 @@ from tests.unit.azure_stacks import GROUP, SMALLEST, VNET, merged, net, pool, po
 from tests.unit.stack_text import PLANTED, spelled_out
 
 
+def test_where_the_router_scales_itself_its_pods_are_counted_by_it_and_it_may_resize_them() -> None:
+    found: dict[str, tuple[object, ...]] = {}
+    for name in ("dev", "prod"):
+        made = {kind(one): one for one in shipped(name, as_it_is).registrations if one.name == "router"}
+        deployment, role = made["Deployment"], str(made["Role"].inputs)
+        told = str(deployment.inputs)
+        sizes = [one in told for one in ("ROUTER_REPLICAS", "ROUTER_CPU", "ROUTER_MOST_CPU")]
+        marks = [one in told for one in ("slipway/scales-itself", "pulumi.com/patchForce")]
+        found[name] = (tuple(deployment.ignore_changes), "pods/resize" in role, sizes, marks)
+    assert found["dev"] == ((), False, [False] * 3, [False, True])
+    assert found["prod"] == (("spec.replicas",), True, [True] * 3, [True, False])
+
+
 @pytest.mark.parametrize("name", ["dev", "prod"])
 def test_a_shipped_stack_is_spelled_out(name: str, golden: Golden) -> None:
     golden(f"{name}.txt", spelled_out(shipped(name, as_it_is)))

@@ -80,7 +80,7 @@ class Steps:
         async with asyncio.timeout(WRITE_SECONDS):
             await self._writer.scale(NAMESPACE, NAME, replicas)
         deadline = time.monotonic() + WRITE_SECONDS
-        while self.replicas != replicas and time.monotonic() < deadline:
+        while self.replicas != replicas and time.monotonic() < deadline:  # noqa: ASYNC110 - the feed tells
             await asyncio.sleep(LOOK_SECONDS)
 
     async def request(self, threads: int) -> None:
