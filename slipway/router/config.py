@@ -228,12 +228,9 @@ def longest_ms(services: Iterable[Service]) -> int:
 def _binds(state: State, options: Options) -> list[str]:
     """Give where requests come in; by TLS with the certificate for the client's name, else the first.
 
-    That is the pod's address, and inside the pod its loopback, where `kubectl port-forward` comes from; no
-    setting keeps that from speaking HTTP.
+    No setting keeps what comes from inside the pod, by `kubectl port-forward`, from speaking HTTP.
     """
-    loopback = "::1" if ":" in options.address else "127.0.0.1"
-    addresses = list(dict.fromkeys([options.address, loopback]))
-    plain = [f"bind {Replica(address, options.port).target} proto h1" for address in addresses]
+    plain = [f"bind {Replica(address, options.port).target} proto h1" for address in options.addresses]
     plain[0] += " name http"
     tls = options.tls
     if tls is None:
@@ -241,7 +238,7 @@ def _binds(state: State, options: Options) -> list[str]:
     if not state.certificates:  # an ACME server must be answered first
         return plain
     crt = " ".join(f"crt {certificate_file(name)}" for name in state.certificates)
-    target = ",".join(Replica(address, tls.port).target for address in addresses)
+    target = ",".join(Replica(address, tls.port).target for address in options.addresses)
     return [*plain, f"bind {target} ssl {crt} alpn h2,http/1.1"]
 
 
