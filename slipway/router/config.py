@@ -58,8 +58,6 @@ Only the file can say so: a command that adds a server takes no `tcp-ut`.
 
 CLIENTS = 10_000
 """Connections that are served at once, where the process may open as many files as that takes."""
-FILES = 4 + 3 + 4
-"""Files for a client, a request by HTTP/2, and one of another router: there may be as many of each."""
 LARGEST_BODY = 104_857_600
 UPLOAD_BUFFER = 1_048_576
 HEADERS = 65_536
@@ -84,7 +82,8 @@ HTTP = {
 def render(state: State, options: Options) -> dict[str, str]:
     """Give each file's text by its name."""
     services = _sorted(state)
-    most_files, clients = connections(len(services), options.files)
+    tls, pods = options.tls is not None, state.identity is not None
+    most_files, clients = connections(len(services), options.files, tls=tls, pods=pods)
     shared = SHARED.substitute(
         access_log="\n  ".join(_access_log(options.access_log_rate)),
         binds="\n  ".join(_binds(state, options)),
@@ -206,17 +205,18 @@ def _servers(found: Mapping[Replica, str], more: str = "") -> str:
     return "".join(f"  server {one.server} {one.target} {found[one]}{more}\n" for one in sorted(found))
 
 
-def connections(services: int, most_files: int) -> tuple[int, int]:
+def connections(services: int, most_files: int, *, tls: bool = False, pods: bool = False) -> tuple[int, int]:
     """Give how many files HAProxy may open, and how many clients it then serves at once.
 
     A client takes one, and three for its request: where another router owns the service, or by the detour.
-    As many requests by HTTP/2, many on a connection, take three each; as many of other routers four each. A
-    tenth more clients are let in to be told that they are too many; a service takes four, for its held slot
-    and for checks of its replicas; the rest is HAProxy's own.
+    With TLS there may be as many requests by HTTP/2, many on a connection, that take three each; where there
+    are other pods, as many of their requests, that take four. A tenth more clients are let in to be told that
+    they are too many; a service takes four, for its held slot and for checks of its replicas; the rest is
+    HAProxy's own.
     """
-    own = 200 + 4 * services
-    files = min(most_files, own + FILES * CLIENTS * 11 // 10)
-    return files, max((files - own) // FILES * 10 // 11, 1)
+    own, each = 200 + 4 * services, 4 + 3 * tls + 4 * pods
+    files = min(most_files, own + each * CLIENTS * 11 // 10)
+    return files, max((files - own) // each * 10 // 11, 1)
 
 
 def longest_ms(services: Iterable[Service]) -> int:
@@ -228,12 +228,9 @@ def longest_ms(services: Iterable[Service]) -> int:
 def _binds(state: State, options: Options) -> list[str]:
     """Give where requests come in; by TLS with the certificate for the client's name, else the first.
 
-    That is the pod's address, and inside the pod its loopback, where `kubectl port-forward` comes from; no
-    setting keeps that from speaking HTTP.
+    No setting keeps what comes from inside the pod, by `kubectl port-forward`, from speaking HTTP.
     """
-    loopback = "::1" if ":" in options.address else "127.0.0.1"
-    addresses = list(dict.fromkeys([options.address, loopback]))
-    plain = [f"bind {Replica(address, options.port).target} proto h1" for address in addresses]
+    plain = [f"bind {Replica(address, options.port).target} proto h1" for address in options.addresses]
     plain[0] += " name http"
     tls = options.tls
     if tls is None:
@@ -241,7 +238,7 @@ def _binds(state: State, options: Options) -> list[str]:
     if not state.certificates:  # an ACME server must be answered first
         return plain
     crt = " ".join(f"crt {certificate_file(name)}" for name in state.certificates)
-    target = ",".join(Replica(address, tls.port).target for address in addresses)
+    target = ",".join(Replica(address, tls.port).target for address in options.addresses)
     return [*plain, f"bind {target} ssl {crt} alpn h2,http/1.1"]
 
 
