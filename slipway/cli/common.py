@@ -19,6 +19,8 @@ from slipway.local.state import LocalError, State
 
 T = TypeVar("T")
 OPTIONS = f"{__name__}.options"
+STACK = "local"
+"""The stack where none is named."""
 
 
 def remember(ctx: click.Context, option: click.Parameter, value: T) -> T:
@@ -30,7 +32,7 @@ def remember(ctx: click.Context, option: click.Parameter, value: T) -> T:
 
 
 stack_option = click.option(
-    "-s", "--stack", default="local", show_default=True, callback=remember, help="Which stack file."
+    "-s", "--stack", default=STACK, show_default=True, callback=remember, help="Which stack file."
 )
 
 
@@ -73,6 +75,7 @@ def typed(text: str) -> str:
         called = "slipway"
     option = "".join(f" {shlex.join(given)}" for given in sorted(options.items(), reverse=True))
     commands = "|".join(_names(group))
+    text = re.sub(r"\bpulumi up\b", f"pulumi up -s {options.get('-s', STACK)}", text)
     return re.sub(rf"\bslipway ({commands})\b", lambda m: f"{shlex.quote(called)} {m[1]}{option}", text)
 
 

@@ -11,7 +11,8 @@ import asyncio
 import contextlib
 import json
 import os
-from collections.abc import AsyncGenerator, Mapping, Sequence
+import socket
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -33,6 +34,8 @@ ANSWER_SECONDS = 15.0
 SILENCE_SECONDS = 90.0
 """After so long a silence a watch ends, since its connection may be dead. The API server sends a bookmark
 within 75 s (k8s.io/apiserver, pkg/storage/cacher), unless there never was an object of the kind."""
+KEPT_ALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPALIVE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
+"""So a dead connection ends after a minute (tcp(7); macOS has the second name for the first)."""
 PAGE = 500
 MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
@@ -201,15 +204,26 @@ class Client:
                 return None
             raise
 
-    async def list(self, kind: str, namespace: str = "", *, labels: str = "", fields: str = "") -> Listing:
-        """List a kind, in all namespaces unless one is given; the selectors are kubectl's."""
+    async def list(
+        self,
+        kind: str,
+        namespace: str = "",
+        *,
+        labels: str = "",
+        fields: str = "",
+        keep: Callable[[Object], Object] = dict,
+    ) -> Listing:
+        """List a kind, in all namespaces unless one is given; the selectors are kubectl's.
+
+        Of each object there is what `keep` makes of it, so that all are never held in full.
+        """
         params = {"limit": str(PAGE), **_selectors(labels, fields)}
         items: list[Object] = []
         while True:
             page = await self._ask("GET", _path(kind, namespace), params=params)
             # The items of a list do not say what they are.
             head = {"apiVersion": RESOURCES[kind].api_version, "kind": kind}
-            items += [{**head, **item} for item in page.get("items") or ()]
+            items += [keep({**head, **item}) for item in page.get("items") or ()]
             if not (more := page["metadata"].get("continue")):
                 return Listing(items, str(page["metadata"]["resourceVersion"]))
             params["continue"] = more
@@ -356,12 +370,24 @@ class Client:
                     response = await ends.enter_async_context(answer)
                 if response.is_error:
                     raise _refusal(await response.aread(), response.status_code)
+                _keep_alive(response)
                 yield _split(response)
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ConfigError) as error:
             raise self._away(error) from error
 
     def _away(self, error: Exception) -> ClusterError:
         return ClusterError(f"{self.server} does not answer: {str(error) or type(error).__name__}")
+
+
+def _keep_alive(response: httpx2.Response) -> None:
+    """Let the system end a connection whose other side has gone, however silent it may be."""
+    connection: socket.socket | None = response.extensions["network_stream"].get_extra_info("socket")
+    if connection is None:
+        return
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in KEPT_ALIVE.items():
+        if hasattr(socket, name):
+            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 async def _split(response: httpx2.Response) -> AsyncGenerator[bytes]:

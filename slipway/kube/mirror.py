@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from http import HTTPStatus
 from types import TracebackType
 from typing import Self
 
 from slipway.kube.client import Client, ClusterError
 from slipway.kube.folder import Object
-from slipway.kube.watch import Source, Watch
+from slipway.kube.watch import Source, Watch, running
 
 REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 
@@ -21,25 +22,25 @@ class Mirror:
     def __init__(self, client: Client, sources: Sequence[Source]) -> None:
         self.changed = asyncio.Event()
         self._watches = [Watch(client, source, self.changed) for source in sources]
-        self._tasks: list[asyncio.Task[None]] = []
+        self._ends = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         try:
             for some in (self._watches[:1], self._watches[1:]):  # one first: who has to log in does so once
-                self._tasks += [asyncio.create_task(watch.run()) for watch in some]
+                await self._ends.enter_async_context(running(some))
                 while not all(watch.complete for watch in some):
                     self._raise(some, only_refusals=False)
                     await self.changed.wait()
                     self.changed.clear()
         except BaseException:
-            await self._end()
+            await self._ends.aclose()
             raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._end()
+        await self._ends.aclose()
 
     def objects(self, kind: str) -> list[Object]:
         """Give the objects of a kind in all namespaces that are watched."""
@@ -56,8 +57,3 @@ class Mirror:
         for watch in watches:
             if (behind := watch.behind) is not None and (behind.status in REFUSED or not only_refusals):
                 raise ClusterError(behind.error, behind.status)
-
-    async def _end(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -23,6 +23,11 @@ def items(obj: Object, *path: str) -> list[Object]:
     return cast("list[Object]", part(obj, *path[:-1]).get(path[-1]) or [])
 
 
+def place(obj: Object) -> tuple[str, str]:
+    """Give namespace and name; of an object of the whole cluster the former is empty."""
+    return obj["metadata"].get("namespace", ""), obj["metadata"]["name"]
+
+
 def named(objects: Iterable[Object], name: str) -> Object | None:
     """Find an object by its name, whatever the others look like."""
     for obj in objects:
@@ -40,8 +45,8 @@ def replicas(spec: Object) -> int:
 
 def condition(obj: Object, kind: str) -> Object:
     """Give the condition of a type; empty if there is none."""
-    found: dict[str, Object] = {one["type"]: one for one in items(obj, "status", "conditions")}
-    return found.get(kind, {})
+    found = (one for one in items(obj, "status", "conditions") if one["type"] == kind)
+    return next(found, cast("Object", {}))
 
 
 def stopping(obj: Object) -> bool:

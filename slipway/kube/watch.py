@@ -11,13 +11,14 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
 
 from slipway.kube.client import Client, ClusterError, Event
 from slipway.kube.folder import Object
+from slipway.kube.read import place
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +29,7 @@ STEADY_SECONDS = 10.0
 LASTS_SECONDS = 240, 360
 """How long a watch lasts before another takes over."""
 ABSENT_SECONDS = 60.0
-"""How often to ask for a kind that one can do without."""
+"""The longest pause before asking again for a kind that one can do without."""
 
 
 @dataclass(frozen=True)
@@ -81,15 +82,18 @@ class Watch:
 
     async def run(self) -> None:
         """Keep the objects, until cancelled."""
-        failures = 0
+        failures = absences = 0
         while True:
             began = time.monotonic()
             try:
                 await self._follow()  # the end of one that was good is no failure, but must not spin either
+                absences = 0
             except Exception as error:
                 if self._absent(error):
-                    await asyncio.sleep(ABSENT_SECONDS)
+                    await asyncio.sleep(min(2.0 ** min(absences, 10), ABSENT_SECONDS))
+                    absences += 1
                 else:
+                    absences = 0
                     self._failed(error)
             failures = 1 if time.monotonic() - began > STEADY_SECONDS else failures + 1
             await asyncio.sleep(pause(failures, random.random()))  # noqa: S311 - spreads, hides nothing
@@ -98,8 +102,8 @@ class Watch:
         """List unless a version is known from which to go on, and watch until that ends."""
         kind, namespace, labels = self.source.kind, self.source.namespace, self.source.labels
         if not self.version:
-            listing = await self._client.list(kind, namespace, labels=labels)
-            self.objects = {_key(obj): self._slim(obj) for obj in listing.items}
+            listing = await self._client.list(kind, namespace, labels=labels, keep=self._slim)
+            self.objects = {place(obj): obj for obj in listing.items}
             self.version, self.complete = listing.version, True
             self._changed.set()
         seconds = random.randint(*LASTS_SECONDS)  # noqa: S311 - so that not all end together
@@ -116,9 +120,9 @@ class Watch:
         if event.type == "BOOKMARK":
             return
         if event.type == "DELETED":
-            self.objects.pop(_key(event.object), None)
+            self.objects.pop(place(event.object), None)
         else:
-            self.objects[_key(event.object)] = self._slim(event.object)
+            self.objects[place(event.object)] = self._slim(event.object)
         self._changed.set()
 
     def _slim(self, obj: Object) -> Object:
@@ -156,5 +160,13 @@ class Watch:
         self._changed.set()
 
 
-def _key(obj: Object) -> tuple[str, str]:
-    return obj["metadata"].get("namespace", ""), obj["metadata"]["name"]
+@contextlib.asynccontextmanager
+async def running(watches: Iterable[Watch]) -> AsyncGenerator[None]:
+    """Run watches within the context."""
+    tasks = [asyncio.create_task(watch.run()) for watch in watches]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -4,6 +4,13 @@ SIGTERM lets every request that was taken finish; a second one ends the process 
 could not start, and why is on stderr.
 """
 
+import signal
+import sys
+
+if __name__ == "__main__":
+    # The first process of a container hears nothing that it has no handler for, and the rest loads slowly.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit())
+
 import asyncio
 import contextlib
 import dataclasses
@@ -11,9 +18,7 @@ import functools
 import logging
 import os
 import resource
-import signal
 import socket
-import sys
 from collections.abc import AsyncGenerator, Callable, Coroutine
 
 from slipway.kube.client import ClusterError, in_cluster
@@ -77,7 +82,7 @@ async def _run(options: Options, haproxy: HAProxy) -> None:
         router = Router(options, haproxy, feed)
         scaler = Scaler(router, haproxy, writer, Peers(options.pod))
         tokens = Tokens(router, callers, writer, options.namespace)
-        admin_port = await admin.serve(router, haproxy, scaler, options.address, options.admin_port)
+        admin_port = await admin.serve(router, haproxy, scaler, options.addresses, options.admin_port)
         async with admin_port, await tokens.listen():
             work = [scaler.run, Reporter(router, writer).run, tokens.run]
             if options.size is not None:

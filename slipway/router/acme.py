@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from slipway.kube.folder import Object
 from slipway.kube.read import named, part
+from slipway.router.jose import base64url
 
 
 def account(secrets: Sequence[Object], name: str) -> str:
@@ -38,13 +39,9 @@ def account(secrets: Sequence[Object], name: str) -> str:
 def thumbprint(key: RSAPublicKey) -> str:
     """Give a key's thumbprint (RFC 7638)."""
     numbers = key.public_numbers()
-    jwk = {"e": _encoded(_bytes(numbers.e)), "kty": "RSA", "n": _encoded(_bytes(numbers.n))}
-    return _encoded(sha256(json.dumps(jwk, separators=(",", ":")).encode()).digest())
+    jwk = {"e": base64url(_bytes(numbers.e)), "kty": "RSA", "n": base64url(_bytes(numbers.n))}
+    return base64url(sha256(json.dumps(jwk, separators=(",", ":")).encode()).digest())
 
 
 def _bytes(number: int) -> bytes:
     return number.to_bytes((number.bit_length() + 7) // 8, "big")
-
-
-def _encoded(content: bytes) -> str:
-    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()

@@ -17,29 +17,40 @@ ALGORITHM = "RS256"
 TOO_MANY = "too_many_failures"
 FAILURES, FAILURE_SECONDS = 20, 10
 """So many refusals of an address in so many seconds before they are 429."""
-TRACK = "http-request track-sc0 var(txn.client),ipmask(32,64) table _failures"
-"""Counts by a client's address."""
+TRACK = (
+    "http-request set-var(txn.client) src if { fe_id 1 }",
+    "http-request track-sc0 var(txn.client),ipmask(32,64) table _failures",
+)
+"""Counts by a client's address, which a header says where another part of the router passes a request on."""
 
 
-def rules(service: Service, kids: Iterable[str]) -> list[str]:
-    """Give the lines that let a request in, or answer it; `kids` name the keys that verify tokens."""
+def rules(service: Service, kids: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Give the lines that let a request in, and those that refuse the rest; `kids` name the keys of tokens.
+
+    What costs most, a hash or a signature, is done once for all requests of a connection that bring the same.
+    """
     match service.limits.auth:
         case "none":
-            return []
+            return [], []
         case "key":
-            checks = _key(service.endpoint)
+            right, learn, reasons = _key(service.endpoint)
         case "token":
-            checks = _token(service.endpoint, sorted(kids))
-    refused = "{ var(txn.refused) -m found }"
-    return [
-        "acl own fe_id 2",
-        *checks,
-        f"{TRACK} if {refused}",
-        f"http-request sc-inc-gpc0(0) if {refused}",
-        f"http-request set-var(txn.refused) str({TOO_MANY}) if {refused} {{ sc0_gpc0_rate gt {FAILURES} }}",
+            right, learn, reasons = _token(service.endpoint, sorted(kids))
+    let_in = [
+        *right,
+        "http-request del-header authorization if { var(txn.right) -m found }",
+        "http-request allow if { var(txn.right) -m found }",
+    ]
+    return [*let_in, *learn, *let_in], [
+        *(
+            f"http-request set-var(txn.refused) str({reason}) unless {{ {fine} }}"
+            for reason, fine in reasons.items()
+        ),
+        *TRACK,
+        "http-request sc-inc-gpc0(0)",
+        f"http-request set-var(txn.refused) str({TOO_MANY}) if {{ sc0_gpc0_rate gt {FAILURES} }}",
         f"http-request use-service lua.refuse_too_many if {{ var(txn.refused) -m str {TOO_MANY} }}",
-        f"http-request use-service lua.refuse_unauthorized if {refused}",
-        "http-request del-header authorization",
+        "http-request use-service lua.refuse_unauthorized",
     ]
 
 
@@ -48,41 +59,47 @@ def public_file(kid: str) -> str:
     return f"token-{kid}.pem"
 
 
-def _key(service: str) -> list[str]:
-    known = f"http_auth_bearer,sha2(256),hex,concat(:{service}),map({KEYS}) -m found"
-    return [
-        f"http-request set-var(txn.refused) str(key_wrong) unless {{ {known} }} || own",
-        "http-request set-var(txn.refused) str(key_missing) "
-        "if { var(txn.refused) -m found } !{ req.hdr(authorization) -m found }",
+Checks = tuple[list[str], list[str], dict[str, str]]
+"""The lines that find a request right if it brings what its connection is known for; those that make it
+known; and each reason for which a request is wrong, with the condition that it is not."""
+
+
+def _key(service: str) -> Checks:
+    right = [
+        f"http-request set-var(txn.right) var(sess.hash),concat(:{service}),map({KEYS}) "
+        "if { http_auth_bearer,secure_memcmp(sess.key) }"
     ]
+    learn = [
+        "http-request set-var(sess.hash) http_auth_bearer,sha2(256),hex",
+        "http-request set-var(sess.key) http_auth_bearer",
+    ]
+    return right, learn, {"key_wrong": "always_false", "key_missing": "req.hdr(authorization) -m found"}
 
 
-def _token(service: str, kids: Iterable[str]) -> list[str]:
-    """Check from the last reason to the first: a token tells nothing unless its signature is right."""
+def _token(service: str, kids: Iterable[str]) -> Checks:
+    """Order the reasons from the last to the first: a token tells nothing unless its signature is right."""
 
     def query(part: str, field: str) -> str:
-        return f"var(txn.token),jwt_{part}_query({field})"
+        return f"http_auth_bearer,jwt_{part}_query({field})"
 
-    verified = [
-        f"http-request set-var(txn.verified) bool(true) if {{ var(txn.kid) -m str {kid} }} "
-        f"{{ {query('header', '$.alg')} -m str {ALGORITHM} }} "
-        f"{{ var(txn.token),jwt_verify({ALGORITHM},{public_file(kid)}) -m int 1 }}"
-        for kid in kids
-    ]
-    conditions = {
+    reasons = {
         "token_not_yet_valid": f"{query('payload', '$.nbf,int')},sub(txn.now) le 0",
         "token_expired": f"{query('payload', '$.exp,int')},sub(txn.now) gt 0",
         "token_of_another_service": f"{query('payload', '$.aud')} -m str {service}",
-        "token_wrong": "var(txn.verified) -m bool",
-        "token_missing": "req.hdr(authorization) -m found",
+        "token_wrong": "http_auth_bearer,secure_memcmp(sess.token)",
     }
-    return [
-        "http-request set-var(txn.token) http_auth_bearer",
-        f"http-request set-var(txn.kid) {query('header', '$.kid')}",
+    right = [
         "http-request set-var(txn.now) date",
-        *verified,
+        "http-request set-var(txn.right) bool(true) if "
+        + " ".join(f"{{ {fine} }}" for fine in reversed(reasons.values())),
+    ]
+    learn = [
+        f"http-request set-var(txn.kid) {query('header', '$.kid')}",
         *(
-            f"http-request set-var(txn.refused) str({reason}) unless {{ {right} }} || own"
-            for reason, right in conditions.items()
+            f"http-request set-var(sess.token) http_auth_bearer if {{ var(txn.kid) -m str {kid} }} "
+            f"{{ {query('header', '$.alg')} -m str {ALGORITHM} }} "
+            f"{{ http_auth_bearer,jwt_verify({ALGORITHM},{public_file(kid)}) -m int 1 }}"
+            for kid in kids
         ),
     ]
+    return right, learn, reasons | {"token_missing": "req.hdr(authorization) -m found"}

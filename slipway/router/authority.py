@@ -54,8 +54,8 @@ class Authority:
 def renewed(data: Data, now: datetime) -> dict[str, str] | None:
     """Give what the Secret must hold from now on; None if that is what it holds."""
     current, following = _authority(data, CURRENT), _authority(data, NEXT)
-    if current is None:
-        return _made(CURRENT, now)
+    if current is None or current.certificate.not_valid_after_utc <= now:
+        return _made(CURRENT, now)  # by what has ended nobody is trusted: there is nothing to wait for
     if current.certificate.not_valid_after_utc - now > AUTHORITY_RENEWAL:
         return None
     if following is None:

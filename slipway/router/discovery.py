@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
@@ -167,7 +168,7 @@ def _serving(name: str, deployment: _Metadata, errors: list[str]) -> Served | No
         errors.append(f"Deployment {deployment} has no annotation {SERVING}")
         return None
     try:
-        serving = Served.model_validate_json(annotation)
+        serving = _served(annotation)
     except ValidationError as error:
         lines = explain(error, Served, lambda place: ".".join(map(str, place)) or SERVING)
         errors.append(f"Deployment {deployment}, annotation {SERVING}: {'; '.join(lines)}")
@@ -176,6 +177,12 @@ def _serving(name: str, deployment: _Metadata, errors: list[str]) -> Served | No
         errors.append(f"Deployment {deployment}, annotation {SERVING}: it is of {serving.version.service}")
         return None
     return serving
+
+
+@lru_cache(maxsize=2**12)
+def _served(annotation: str) -> Served:
+    """Read an annotation once; the same one comes with each change of anything."""
+    return Served.model_validate_json(annotation)
 
 
 def _limits(serving: Serving) -> Limits:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_address
 
 from pydantic import BaseModel, Field, ValidationError
@@ -89,7 +90,13 @@ class _Slice(BaseModel):
         for endpoint in self.endpoints or ():
             if port is not None and endpoint.takes_requests(pods) and endpoint.addresses:
                 # Several addresses of one endpoint are the same pod: the first counts.
-                yield Replica(str(ip_address(endpoint.addresses[0])), port)
+                yield _replica(endpoint.addresses[0], port)
+
+
+@lru_cache(maxsize=2**15)
+def _replica(address: str, port: int) -> Replica:
+    """Read an address once: of thousands, it takes most of a look's time."""
+    return Replica(str(ip_address(address)), port)
 
 
 class _Condition(BaseModel):

@@ -14,7 +14,7 @@ from itertools import zip_longest
 from typing import NamedTuple
 
 from slipway.kube.folder import Object
-from slipway.kube.read import part
+from slipway.kube.read import part, place
 from slipway.kube.read import replicas as asked_for
 from slipway.router.certificates import Complaint
 from slipway.router.control import Router
@@ -70,12 +70,12 @@ def facts(objects: Objects, wanted: State, running: State, refusal: str | None) 
     ignored = {one.place: Problem(one.reason, one.why) for one in wanted.ignored}
     found: dict[Place, Fact] = {}
     for obj in objects.deployments:
-        place = _place(obj)
+        here = place(obj)
         service: str | None = part(obj, "metadata", "labels").get(WEBSERVICE)
         if service is None:
             continue
-        if (problem := ignored.get(f"Deployment {'/'.join(place)}")) is not None:
-            found[place] = Fact(service, frozenset({problem}))
+        if (problem := ignored.get(f"Deployment {'/'.join(here)}")) is not None:
+            found[here] = Fact(service, frozenset({problem}))
             continue
         problems: set[Problem] = set()
         if service in wanted.errors:
@@ -85,22 +85,24 @@ def facts(objects: Objects, wanted: State, running: State, refusal: str | None) 
             problems.add(Problem("ReloadRefused", refusal))
         replicas = len(old.replicas) if old is not None else None
         wait = old.limits.wait_ms if old is not None else 0
-        found[place] = Fact(service, frozenset(problems), replicas, asked_for(part(obj, "spec")), wait)
+        found[here] = Fact(service, frozenset(problems), replicas, asked_for(part(obj, "spec")), wait)
     return found
 
 
 def news(before: Mapping[Place, Fact], now: Mapping[Place, Fact]) -> Iterator[Told]:
     """Give what is to be told."""
-    for place, fact in now.items():
-        old = before.get(place) or Fact(fact.service)
+    for deployment, fact in now.items():
+        old = before.get(deployment) or Fact(fact.service)
         for reason, note in sorted(fact.problems - old.problems):
-            yield Told(place, "Warning", reason, note)
+            yield Told(deployment, "Warning", reason, note)
         if fact.replicas and not old.replicas:
-            yield Told(place, "Normal", "Routable", f"Requests for {fact.service} have a replica to go to")
+            yield Told(
+                deployment, "Normal", "Routable", f"Requests for {fact.service} have a replica to go to"
+            )
         elif old.replicas and fact.replicas == 0:
             kind = "Warning" if fact.wanted else "Normal"
             note = f"No replica is ready: requests for {fact.service} wait for one, at most {fact.wait_ms} ms"
-            yield Told(place, kind, "NoReadyReplica", note)
+            yield Told(deployment, kind, "NoReadyReplica", note)
 
 
 class Reporter:
@@ -139,7 +141,7 @@ class Reporter:
             *told.deployment,
             *told[2:],
         )
-        regarding = next((one for one in objects.deployments if _place(one) == told.deployment), None)
+        regarding = next((one for one in objects.deployments if place(one) == told.deployment), None)
         if regarding is not None:
             await self._write(regarding, told.type, told.reason, told.note)
 
@@ -153,7 +155,7 @@ class Reporter:
             self._reminded[one] = now
             log.warning("%s: %s", one.reason, one)
             secrets = self._router.objects.secrets
-            of = (secret for secret in secrets if one.place == f"Secret {'/'.join(_place(secret))}")
+            of = (secret for secret in secrets if one.place == f"Secret {'/'.join(place(secret))}")
             await self._write(next(of, ROUTER), "Warning", one.reason, str(one))
 
     async def _write(self, regarding: Object, type_: EventType, reason: Reason, note: str) -> None:
@@ -161,7 +163,3 @@ class Reporter:
             await self._writer.event(regarding, type_, reason, note)
         except WriteError as error:
             log.warning("no Event %s: %s", reason, error)
-
-
-def _place(obj: Object) -> Place:
-    return obj["metadata"]["namespace"], obj["metadata"]["name"]

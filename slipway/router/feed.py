@@ -5,8 +5,9 @@ event cannot make the router drift from what is true.
 """
 
 import asyncio
+import base64
 import time
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -80,6 +81,14 @@ class Writer(Protocol):
         False: somebody else was first, and what there is will come by the feed.
         """
         ...
+
+
+def secret(name: str, namespace: str, texts: Mapping[str, str], found: Object | None) -> Object:
+    """Give a Secret of the routers' own that holds texts, in place of the one that was found."""
+    new = {"name": name, "namespace": namespace, "labels": {"app.kubernetes.io/managed-by": "slipway"}}
+    metadata = new if found is None else found["metadata"]
+    data = {key: base64.b64encode(text.encode()).decode() for key, text in texts.items()}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data, "type": "Opaque"}
 
 
 class FolderFeed:

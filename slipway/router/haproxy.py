@@ -180,7 +180,8 @@ class HAProxy:
     async def metrics(self, path: str) -> str:
         """Fetch a page of metrics from the worker."""
         reply = await _ask(CONTROL_SOCKET, f"GET {path} HTTP/1.0\r\nhost: control\r\n\r")
-        return reply.partition("\r\n\r\n")[2]
+        head, _, body = reply.partition("\r\n\r\n")
+        return _unchunked(body) if "\r\ntransfer-encoding: chunked" in head else body
 
     def finish(self) -> None:
         """Take no more connections; the process ends when its last request is answered."""
@@ -229,6 +230,21 @@ def _alerts(said: str) -> str:
     lines = [line for line in lines if not line.startswith(("[NOTICE]", "[WARNING]"))]
     alerts = [line.partition(" : ")[2] or line for line in lines if line.startswith("[ALERT]")]
     return "; ".join((alerts or lines)[:3]) or "it said nothing"
+
+
+def _unchunked(body: str) -> str:
+    """Join the chunks of an ASCII text, which HAProxy sends by HTTP/1.0 too. Raises HAProxyError."""
+    found, at = list[str](), 0
+    try:
+        while True:
+            end = body.index("\r\n", at)
+            size = int(body[at:end], 16)
+            if not size:
+                return "".join(found)
+            at = end + 2 + size + 2
+            found.append(body[end + 2 : at - 2])
+    except ValueError:
+        raise HAProxyError("the metrics end before their end") from None
 
 
 async def _ask(path: str, text: str, seconds: float = REPLY_SECONDS) -> str:

@@ -1,14 +1,13 @@
 """Keeps the Secret of the routers' authority: any router makes it, and renews it, whoever is first."""
 
 import asyncio
-import base64
 import logging
 from datetime import UTC, datetime
 
 from slipway.kube.read import named
 from slipway.router.authority import read, renewed
 from slipway.router.control import Router
-from slipway.router.feed import WriteError, Writer
+from slipway.router.feed import WriteError, Writer, secret
 from slipway.spec import AUTHORITY_SECRET
 
 LOOK_SECONDS = 1.0
@@ -26,11 +25,8 @@ async def keep(router: Router, writer: Writer, namespace: str) -> None:
         data = renewed(read(found), datetime.now(UTC))
         if data is None:
             continue
-        metadata = found["metadata"] if found else {"name": AUTHORITY_SECRET, "namespace": namespace}
-        encoded = {name: base64.b64encode(text.encode()).decode() for name, text in data.items()}
         try:
-            secret = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": encoded}
-            if await writer.put_secret(secret):
+            if await writer.put_secret(secret(AUTHORITY_SECRET, namespace, data, found)):
                 log.info("the routers' authority is %s", "renewed" if found else "made")
         except WriteError as error:
             log.warning("the routers' authority is not written: %s", error)

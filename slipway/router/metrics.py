@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from slipway.router.load import Row
 from slipway.router.scaling.itself import Told
-from slipway.router.scaling.sampling import Seen
+from slipway.router.scaling.sampling import Counted
 
 CODES = {f"{digit}xx": f"hrsp_{digit}xx" for digit in (2, 3, 4, 5)} | {"other": "hrsp_other"}
 """The classes of answers, by HAProxy's column; `other`: the client left before its answer."""
@@ -54,7 +54,7 @@ def answers(rows: Iterable[Row]) -> dict[tuple[str, str], int]:
 class Facts:
     """All that is told."""
 
-    seen: Mapping[str, Seen] = field(default_factory=dict[str, Seen])
+    seen: Mapping[str, Counted] = field(default_factory=dict[str, Counted])
     """None while HAProxy does not answer."""
     desired: Mapping[str, int] = field(default_factory=dict[str, int])
     concurrency: Mapping[str, int] = field(default_factory=dict[str, int])
@@ -120,7 +120,7 @@ def _lines(facts: Facts) -> Iterator[str]:
         ("cpu_cores", "Cores that HAProxy's threads used in the last 15 s.", own.cpu if own else None),
     ):
         yield head(f"router_{name}", "gauge", meaning)
-        yield f"slipway_router_{name} {number:g}\n" if number is not None else ""
+        yield f"slipway_router_{name} {number}\n" if number is not None else ""
     name = "router_certificate_expiry_timestamp_seconds"
     yield head(name, "gauge", "When a certificate ends.")
     yield from (f'slipway_{name}{{source="{one}"}} {end:.0f}\n' for one, end in facts.certificates.items())

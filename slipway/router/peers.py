@@ -17,13 +17,13 @@ from slipway.kube.folder import Object
 from slipway.router.endpoints import Pod
 from slipway.router.ownership import Pods, ranking, router_pods
 from slipway.router.scaling.itself import Told
-from slipway.router.scaling.sampling import Seen
+from slipway.router.scaling.sampling import Counted
 
 ASK_SECONDS = 0.5
 KEEP_SECONDS = 3.0
 """For so long a router that does not answer counts as it did last."""
-NOTHING = Seen(0, 0, 0, 0, 0, None)
-Services = Mapping[str, Seen]
+NOTHING = Counted(0, 0, 0, 0, 0, None)
+Services = Mapping[str, Counted]
 
 
 class Loads(BaseModel):
@@ -32,22 +32,22 @@ class Loads(BaseModel):
     pod: str
     run: str
     """Another with each process."""
-    services: dict[str, Seen]
+    services: dict[str, Counted]
     own: Told | None = None
     """What it knows of itself, where it scales itself and is not about to."""
 
 
-def total(before: Services, seen: Services) -> dict[str, Seen]:
+def total(before: Services, seen: Services) -> dict[str, Counted]:
     """Add what is new to what was counted before."""
     return {name: _plus(one, before.get(name, NOTHING), 1) for name, one in seen.items()}
 
 
-def since(before: Services, now: Services) -> dict[str, Seen]:
+def since(before: Services, now: Services) -> dict[str, Counted]:
     """Give what is new."""
     return {name: _plus(one, before.get(name, NOTHING), -1) for name, one in now.items()}
 
 
-def _plus(one: Seen, other: Seen, sign: int) -> Seen:
+def _plus(one: Counted, other: Counted, sign: int) -> Counted:
     arrivals, refused = one.arrivals + sign * other.arrivals, one.refused + sign * other.refused
     return replace(one, arrivals=max(0, arrivals), refused=max(0, refused))
 
@@ -75,7 +75,7 @@ class _Peer:
     heard: float
     answer: Loads | None = None
     """None: the next one tells nothing of what is new."""
-    seen: Services = field(default_factory=dict[str, Seen])
+    seen: Services = field(default_factory=dict[str, Counted])
 
     def take(self, answer: Loads | None, now: float) -> None:
         if answer is not None:
@@ -94,7 +94,7 @@ class Sum:
 
     def look(
         self, own: Services, answers: Mapping[str, Loads | None], now: float
-    ) -> tuple[dict[str, Seen], bool]:
+    ) -> tuple[dict[str, Counted], bool]:
         """Add to our own what the others answered, None for silence; and say whether that is all there is.
 
         A router that is silent is taken to go on as before for `KEEP_SECONDS`, then it is left out. One that
@@ -111,7 +111,7 @@ class Sum:
         self._seconds = {name: seconds for name, seconds in self._seconds.items() if name in own}
         return found, len(heard) == len(self._peers)
 
-    def _add(self, name: str, own: Seen, others: list[Seen]) -> Seen:
+    def _add(self, name: str, own: Counted, others: list[Counted]) -> Counted:
         """Sum up the requests; their mean time is that of the routers that have some, else as it was."""
         parts = [own, *others]
         known = [(one.service_seconds, one.arrivals + one.busy) for one in parts if one.service_seconds]
@@ -158,7 +158,7 @@ class Peers:
         answers = await asyncio.gather(*map(ask, others))
         return dict(zip([pod.name for pod in others], answers, strict=True))
 
-    async def look(self, own: Services, now: float) -> tuple[dict[str, Seen], bool]:
+    async def look(self, own: Services, now: float) -> tuple[dict[str, Counted], bool]:
         """Give what all see, and whether it is all: not while others are known and none is ready."""
         seen, complete = self._sum.look(own, await self.ask(), now)
         return seen, complete and (bool(self._pods.ready) or not self._pods.known - {self.pod})

@@ -39,6 +39,13 @@ local SENTENCES = {
 local BY_STATUS = { ["400"] = "body_unreadable", ["408"] = "upload_too_slow", ["500"] = "router_error",
   ["502"] = "replica_failed", ["504"] = "scoring_timeout" }
 
+local routes = Map.new("routes.map", Map._str) -- HAProxy's own, as commands change it
+
+-- Whether a name is a web service's, one with versions too, whose backends have other names.
+local function is_service(name)
+  return name:match("^%l") and (core.backends[name] or routes:lookup("/api/v1/service/" .. name .. "/score")) and true
+end
+
 local counts = {}
 local LINES = 100 -- of refused and failed requests, in the access log a second
 local second, told = 0, 0
@@ -48,7 +55,7 @@ local second, told = 0, 0
 local function tell(request, service, reason)
   if reason then
     -- A name that anybody made up must not become a label.
-    local place = (service and core.backends[service] and service or "_") .. " " .. reason
+    local place = (service and is_service(service) and service or "_") .. " " .. reason
     counts[place] = (counts[place] or 0) + 1
     request:set_var("txn.refused", reason)
   end
@@ -60,9 +67,10 @@ local function tell(request, service, reason)
   request:set_var("txn.logged", math.random(sample) == 1)
 end
 
--- A request is seen either as a transaction or, by a service that answers it, as an applet.
+-- A request is seen either as a transaction or, by a service that answers it, as an applet, which may not fetch its path
+-- and has none where the client gave none: `POST *`.
 local function path_of(request)
-  return request.path or request.f:path() or ""
+  return request.path or not request.method and request.f:path() or ""
 end
 
 -- The service that a request is for: its backend, or what its path says, or said when it was read.
@@ -90,7 +98,7 @@ local function reason_of(request, given, proxy)
     local path = path_of(request)
     local known = path:match("^/api/v1/service/[^/]+/score$") or path:match("^/api/v1/service/[^/]+/swagger%.json$")
     local of = path:match("^/api/v1/service/([^/]+)/token$")
-    if of then return core.backends[of] and of:match("^%l") and "no_tokens" or "unknown_service" end
+    if of then return is_service(of) and "no_tokens" or "unknown_service" end
     return known and "unknown_service" or "unknown_path"
   elseif handed_on(request) and given:match("^5") then
     return "owner_failed"
@@ -121,6 +129,23 @@ end
 -- %[lua.refusal(REASON)]: the body of a refusal. REASON is a reason, or a status that HAProxy chose.
 core.register_fetches("refusal", refusal)
 
+local GRACE = 1.0 -- seconds that a client may be late
+local PIECE = 65536 -- bytes of a body that nobody wants, at once
+
+local function now()
+  local time = core.now()
+  return time.sec + time.usec / 1e6
+end
+
+-- Read a body that nobody wants, up to so many bytes, and as long as it keeps up the minimum rate.
+local function hear_out(applet, most)
+  local read, begin = 0, now()
+  repeat
+    local piece = applet:receive(PIECE)
+    read = read + #piece
+  until #piece < PIECE or read > most or now() - begin > GRACE + read / minimum_rate
+end
+
 -- http-request use-service lua.refuse_*: refuse a request before it gets to a queue. Its body is read first: if a
 -- connection is closed while a body comes in, the client is reset and may never see the answer.
 local function refuse(status, given, header, value)
@@ -131,11 +156,8 @@ local function refuse(status, given, header, value)
       if not value then status = 403 end
     end
     local body = refusal(applet, given)
-    local read = 0
-    repeat
-      local piece = applet:receive()
-      read = read + #piece
-    until #piece == 0 or read > 2 * largest_body
+    -- Of the many that come when there are too many, a little.
+    hear_out(applet, status == 503 and 16 * PIECE or 2 * largest_body)
     applet:set_status(status)
     applet:add_header("content-type", "application/json")
     applet:add_header("content-length", #body)
@@ -170,12 +192,13 @@ core.register_service("redirect", "http", refuse(308, "https_required", "locatio
 -- of a replica that comes, so the next one gets them. So does it get those for a service that this one does not know, if
 -- another router did.
 core.register_action("await_hold", { "http-req" }, function(txn)
-  local service, left = txn:get_var("txn.service"), 2000
+  local service, left = txn:get_var("txn.service") or "_unknown", 2000
   local proxy = service:match("^%l") and core.backends[service] or nil
   if not proxy and (txn.f:req_hdr("x-slipway-service") or "_unknown"):match("^_") then return end
   while left > 0 and not (proxy and (proxy:get_srv_act() > 0 or is_true(txn:get_var("proc.held")))) do
     if is_true(txn.f:stopping()) then
-      txn:set_var("txn.again", true)
+      if not txn.f:req_hdr("x-slipway-service") then txn.http:req_add_header("x-slipway-service", service) end
+      txn:set_var("txn.service", "_again")
       return
     end
     core.msleep(5)
@@ -247,13 +270,6 @@ end)
 -- in at less than RATE bytes a second while a replica waits for it.
 local Upload = { id = "upload", flags = filter.FLT_CFG_FL_HTX }
 Upload.__index = Upload
-
-local GRACE = 1.0 -- seconds that a client may be late
-
-local function now()
-  local time = core.now()
-  return time.sec + time.usec / 1e6
-end
 
 function Upload:new()
   return setmetatable({ bytes = 0, waited = 0, idle_since = nil }, Upload)

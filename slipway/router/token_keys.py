@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from pydantic import BaseModel, ValidationError
 
 from slipway.kube.folder import Object
+from slipway.router.feed import secret
 from slipway.router.state import KID
 from slipway.spec import TOKEN_KEYS_SECRET
 
@@ -43,29 +44,22 @@ class TokenKey:
         return str(self.since)
 
 
-def read(secret: Object | None) -> tuple[TokenKey, ...]:
+def read(found: Object | None) -> tuple[TokenKey, ...]:
     """Give the keys that a Secret holds, the oldest first. Raises ValueError, which tells nothing of them."""
     try:
-        data = _Secret.model_validate(secret or {}).data or {}
+        data = _Secret.model_validate(found or {}).data or {}
     except ValidationError:  # its text may quote a key
         raise ValueError("its data must map names to base64 texts") from None
-    found = [_read(name.removesuffix(".pem"), text) for name, text in data.items()]
-    return tuple(sorted(found, key=lambda key: key.since))
+    keys = [_read(name.removesuffix(".pem"), text) for name, text in data.items()]
+    return tuple(sorted(keys, key=lambda key: key.since))
 
 
 def write(keys: Iterable[TokenKey], namespace: str, found: Object | None) -> Object:
     """Give the Secret that holds these keys, in place of the one that was found."""
-    metadata = {
-        "name": TOKEN_KEYS_SECRET,
-        "namespace": namespace,
-        "labels": {"app.kubernetes.io/managed-by": "slipway"},
-    }
-    if found is not None:
-        metadata["resourceVersion"] = found["metadata"]["resourceVersion"]
     pem, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
-    texts = {key.kid: key.private.private_bytes(pem, form, serialization.NoEncryption()) for key in keys}
-    data = {f"{kid}.pem": base64.b64encode(text).decode() for kid, text in texts.items()}
-    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data, "type": "Opaque"}
+    plain = serialization.NoEncryption()
+    texts = {f"{key.kid}.pem": key.private.private_bytes(pem, form, plain).decode() for key in keys}
+    return secret(TOKEN_KEYS_SECRET, namespace, texts, found)
 
 
 def due(keys: Sequence[TokenKey], now: float) -> int | None:

@@ -5,7 +5,6 @@ into words by HAProxy, by the reason in a header of the answer.
 """
 
 import asyncio
-import base64
 import contextlib
 import json
 import logging
@@ -24,6 +23,7 @@ from slipway.router.callers import Callers, Refused
 from slipway.router.config import TOKEN_SOCKET
 from slipway.router.control import Router
 from slipway.router.feed import WriteError, Writer
+from slipway.router.jose import base64url
 from slipway.router.token_keys import TokenKey
 from slipway.spec import TOKEN_KEYS_SECRET
 
@@ -37,7 +37,8 @@ A_SECOND = 50
 """Tokens, at most: each costs about 2 ms of this process."""
 CHECK_SECONDS = 1.0
 REQUEST_SECONDS = 15.0
-PATH = re.compile(r"POST /api/v1/service/([-a-z0-9]+)/token[? ]")
+SERVICE = re.compile(r"^x-slipway-service: (\S+)", re.MULTILINE)
+"""HAProxy's word: no client may set it, and a path has many ways to be written."""
 AUTHORIZATION = re.compile(r"^authorization: *(?:bearer +(\S+) *)?", re.IGNORECASE | re.MULTILINE)
 STATUS = {"login_missing": 401, "login_wrong": 401, "token_forbidden": 403, "tokens_unavailable": 503}
 
@@ -112,7 +113,7 @@ class Tokens:
         await asyncio.sleep(turn - now)
 
     async def _token(self, head: str) -> dict[str, object]:
-        asked, found = PATH.match(head), AUTHORIZATION.search(head)
+        asked, found = SERVICE.search(head), AUTHORIZATION.search(head)
         services = self._router.state.services.values()
         service = next((one for one in services if one.routed and asked and one.endpoint == asked[1]), None)
         if service is None or service.limits.auth != "token":
@@ -151,9 +152,9 @@ def token(key: TokenKey, service: str, name: str, now: int) -> dict[str, object]
         "exp": expires,
     }
     head = {"alg": ALGORITHM, "typ": "JWT", "kid": key.kid}
-    signed = f"{_base64(json.dumps(head).encode())}.{_base64(json.dumps(claims).encode())}"
+    signed = f"{base64url(json.dumps(head).encode())}.{base64url(json.dumps(claims).encode())}"
     signature = key.private.sign(signed.encode(), padding.PKCS1v15(), hashes.SHA256())
-    text = f"{signed}.{_base64(signature)}"
+    text = f"{signed}.{base64url(signature)}"
     return {
         "token": text,
         "refresh_by": datetime.fromtimestamp(refresh, UTC).isoformat(),
@@ -162,10 +163,6 @@ def token(key: TokenKey, service: str, name: str, now: int) -> dict[str, object]
         "refreshAfter": refresh,
         "expiryOn": expires,
     }
-
-
-def _base64(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 def _response(status: int, headers: str, body: bytes = b"") -> bytes:

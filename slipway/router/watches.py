@@ -6,12 +6,14 @@ Everything but HorizontalPodAutoscalers is needed; a cluster may lack or refuse 
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
 
 from slipway.kube.client import Client
 from slipway.kube.folder import Object
-from slipway.kube.watch import Behind, Source, Watch
+from slipway.kube.read import items
+from slipway.kube.watch import Behind, Source, Watch, running
 from slipway.router.feed import OWN, OWN_SERVICE, Objects
 from slipway.spec import WEBSERVICE
 
@@ -28,13 +30,27 @@ def _pod(obj: Object) -> Object:
     return {name: part for name, part in obj.items() if name != "spec"}
 
 
+def _replica(obj: Object) -> Object:
+    """Leave out all but what is read: there may be ten thousand, and most of each is about its containers."""
+    metadata: Object = {
+        name: value
+        for name, value in obj["metadata"].items()
+        if name not in {"annotations", "ownerReferences"}
+    }
+    containers = [
+        {"restartCount": one.get("restartCount")} for one in items(obj, "status", "containerStatuses")
+    ]
+    status = {"conditions": items(obj, "status", "conditions"), "containerStatuses": containers}
+    return {"kind": "Pod", "metadata": metadata, "status": status}
+
+
 def sources(namespace: str) -> dict[str, Source]:
     """Give what a router in this namespace reads, by its name in `Objects`."""
     return {
         "deployments": Source("Deployment", labels=WEBSERVICE, keep=_deployment),
         "slices": Source("EndpointSlice", labels=WEBSERVICE),
         "secrets": Source("Secret", namespace),
-        "pods": Source("Pod", labels=WEBSERVICE, keep=_pod),
+        "pods": Source("Pod", labels=WEBSERVICE, keep=_replica),
         "routers": Source("EndpointSlice", namespace, labels="=".join(OWN_SERVICE)),
         "own_deployments": Source("Deployment", namespace, labels="=".join(OWN), keep=_deployment),
         "own_pods": Source("Pod", namespace, labels="=".join(OWN), keep=_pod),
@@ -50,18 +66,16 @@ class ClusterFeed:
         self._watches = {
             name: Watch(client, source, self._changed) for name, source in sources(namespace).items()
         }
-        self._tasks: list[asyncio.Task[None]] = []
+        self._ends = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        self._tasks = [asyncio.create_task(watch.run()) for watch in self._watches.values()]
+        await self._ends.enter_async_context(running(self._watches.values()))
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._ends.aclose()
 
     async def next(self) -> Objects:
         while True:

@@ -181,8 +181,9 @@ class Ids(NamedTuple):
 
 def identify(headers: Dict[bytes, bytes]) -> Ids:
     """Read or make the ids of a request."""
-    request_id = headers.get(b"x-request-id", b"").strip() or str(uuid.uuid4()).encode()
     legacy = headers.get(b"x-ms-request-id", b"").strip()
+    # The router's own, if the client gave none.
+    request_id = headers.get(b"x-request-id", b"").strip() or legacy[:ID_LIMIT] or str(uuid.uuid4()).encode()
     client = headers.get(b"x-ms-client-request-id", b"").strip() or legacy
     echo: Headers = [(b"TraceId", headers[b"traceid"])] if b"traceid" in headers else []
     text = request_id[:ID_LIMIT].decode("latin-1")

@@ -1,8 +1,8 @@
 """Installs what the tests of this folder need beside Python packages; `make test-cluster` calls it.
 
-Debian's packages need root, the emulator of Azure's storage needs npm, docker's builder needs Go (Debian 12
-has no package of it), and so does Kubernetes, unless SLIPWAY_TEST_KUBECONFIG names a cluster that is there.
-What is there already is left alone.
+Debian's packages need root, the emulator of Azure's storage needs npm, docker's builder and Pebble need Go
+(Debian 12 has no package of either), and so does Kubernetes, unless SLIPWAY_TEST_KUBECONFIG names a cluster
+that is there. What is there already is left alone.
 """
 
 import os
@@ -40,7 +40,7 @@ KUBERNETES = {
 }
 """The same for a cluster made here."""
 NODE_MODULES = HERE / "node_modules"
-BUILDKIT = HERE / "buildkit"
+BUILDKIT, PEBBLE = HERE / "buildkit", HERE / "pebble"
 
 
 def main() -> int:
@@ -87,9 +87,13 @@ def _install(packages: Sequence[str], *, azurite: bool) -> None:
     if not azurite:
         quiet = ["--no-audit", "--no-fund", "--loglevel=error"]
         _step("install azurite", ["npm", "ci", *quiet], dict(os.environ))
-    compiled = ["go", "build", "-C", str(BUILDKIT), "-trimpath", "-ldflags=-s -w", "-o", "bin/", "tool"]
     environment = os.environ | {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOTOOLCHAIN": "local"}
-    _step("build buildx and buildkitd, two minutes at first", compiled, environment)
+    for what, module in (
+        ("build buildx and buildkitd, two minutes at first", BUILDKIT),
+        ("build Pebble", PEBBLE),
+    ):
+        compiled = ["go", "build", "-C", str(module), "-trimpath", "-ldflags=-s -w", "-o", "bin/", "tool"]
+        _step(what, compiled, environment)
 
 
 def _step(what: str, command: list[str], environment: dict[str, str]) -> None:

@@ -7,6 +7,8 @@ import base64
 import contextlib
 import json
 import os
+import re
+import subprocess
 import time
 from collections.abc import AsyncGenerator, Callable, Generator
 from pathlib import Path
@@ -18,9 +20,12 @@ import yaml
 
 from slipway.kube.client import connect
 from slipway.spec import Serving
-from tests.cluster.alerts import check
+from tests.cluster.alerts import RUNBOOK, check
 from tests.cluster.kubernetes.cluster import Cluster
 from tests.cluster.kubernetes.stack import Stack, deployed, new_stack
+from tests.cluster.ports import free_port
+from tests.cluster.processes import until as wait_for
+from tests.cluster.prometheus import prometheus
 from tests.cluster.test_router_rights import AT_HOME, EVERYWHERE, granted
 from tests.local.router_parts import scenario, until
 
@@ -52,6 +57,7 @@ class Router:
     def __init__(self, stack: Stack) -> None:
         self.cluster = stack.cluster
         pod = self.get("pods", "-l=app.kubernetes.io/name=slipway-router", namespace="slipway")["items"][0]
+        self.pod: str = pod["metadata"]["name"]
         address = pod["status"]["podIP"]
         self.http = httpx.AsyncClient(base_url=f"http://{address}:8080", timeout=30, trust_env=False)
         self.admin = httpx.AsyncClient(base_url=f"http://{address}:8081", timeout=5, trust_env=False)
@@ -286,6 +292,51 @@ async def test_a_name_that_is_taken_is_told_to_the_younger_deployment(stack: Sta
             await described(stack, "echo", "elsewhere", "NameTaken", said)
             assert said in str((await router.status())["ignored"])
             assert await router.score() == 200
+
+
+@scenario
+async def test_prometheus_finds_the_router_by_its_annotations_and_tells_of_a_real_fault(
+    stack: Stack, tmp_path: Path
+) -> None:
+    async with reached(stack) as router:
+        with prometheus(stack.cluster, tmp_path) as one:
+
+            async def healthy() -> bool | None:
+                return one.healthy() == [router.pod] or None
+
+            async def firing() -> bool | None:
+                return one.firing() == {"SlipwayRouterRestarts"} or None
+
+            await until(healthy, SECONDS, lambda: str(one.ask("targets")))
+            pid = (await router.status())["haproxy_pid"]
+            kill = f"import os, signal; os.kill({pid}, signal.SIGKILL)"
+            within = ("exec", router.pod, "--namespace=slipway", "--", "python3", "-c", kill)
+            await asyncio.to_thread(stack.cluster.kubectl, *within)
+            await until(firing, SECONDS, lambda: str(one.ask("alerts")))
+        await router.until(lambda status: status["services"]["echo"]["up"] == 2)
+
+
+def test_the_commands_of_the_runbook_show_what_it_says(stack: Stack) -> None:
+    commands = [line.split() for line in re.findall(r"`kubectl ([\w-]+ .+?)`", RUNBOOK.read_text())]
+    shown = [stack.cluster.kubectl(*line) for line in commands if line[0] != "port-forward"]
+    pod = Router(stack).pod
+    assert all(any(word in one for one in shown) for word in (pod, "Replicas:", "ok"))
+    (forward,) = [line for line in commands if line[0] == "port-forward"]
+    local = free_port()
+    told = {"POD": pod, "8081": f"{local}:8081"}  # on this machine others may have 8081
+    line = [told.get(word, word) for word in forward]
+    with subprocess.Popen(stack.cluster.kubectl_command(*line), stdout=subprocess.DEVNULL) as forwarding:
+        try:
+            wait_for(lambda: answers(f"http://127.0.0.1:{local}/status"))
+        finally:
+            forwarding.terminate()
+
+
+def answers(url: str) -> bool:
+    try:
+        return {"behind", "error"} <= httpx.get(url, trust_env=False).json().keys()
+    except httpx.TransportError:
+        return False
 
 
 def rolled_out(stack: Stack, seconds: int) -> None:

@@ -257,7 +257,8 @@ def test_when_the_owner_is_killed_then_only_what_it_held_fails_and_the_rest_is_s
         )
     outside.tell("the owner is killed", began)
     assert set(by_others.failed()) <= {"owner_failed"}
-    assert all(began - 1 < one.sent < killed + 0.05 for one in by_others.bad)
+    # Its HAProxy ends a moment after the process that was killed.
+    assert all(began - 1 < one.sent < killed + 0.3 for one in by_others.bad)
     assert max(one.seconds for one in by_others.all) < 1
     assert set(by_all.failed()) <= {"owner_failed", "ConnectError", "ReadError", "RemoteProtocolError"}
     assert (by_all.failed_until() or 0) < noticed + 1, "nobody is sent there any more"

@@ -13,10 +13,16 @@ from typing import Any, cast
 import pytest
 import yaml
 
-from components.router import OWN_SECRETS, RIGHTS, RIGHTS_AT_HOME, RIGHTS_OVER_ITS_OWN
+from components.router import (
+    OWN_SECRETS,
+    RIGHTS,
+    RIGHTS_AT_HOME,
+    RIGHTS_OVER_ITS_OWN,
+    RIGHTS_TO_SCALE_ITSELF,
+)
 from slipway.kube.client import Client, ClusterError, connect
 from slipway.router.callers import ClusterCallers, Refused
-from slipway.router.feed import OWN_SERVICE, WriteError
+from slipway.router.feed import OWN, OWN_SERVICE, WriteError
 from slipway.router.state import Service
 from slipway.router.watches import ClusterFeed, sources
 from slipway.router.writes import ClusterWriter
@@ -29,14 +35,14 @@ CREATE = ("create", "--validate=false", "--filename=-", "--output=json")
 WEBSERVICE = {"slipway/webservice": "echo"}
 EVERY = [
     (right, verb)
-    for rights in (RIGHTS, RIGHTS_AT_HOME, RIGHTS_OVER_ITS_OWN)
+    for rights in (RIGHTS, RIGHTS_AT_HOME, RIGHTS_TO_SCALE_ITSELF, RIGHTS_OVER_ITS_OWN)
     for right, verbs in rights.items()
     for verb in verbs
 ]
 EVERYWHERE = {(*right, verb) for right, verbs in RIGHTS.items() for verb in verbs}
 AT_HOME = {
     (*right, verb)
-    for rights in (RIGHTS_AT_HOME, RIGHTS_OVER_ITS_OWN)
+    for rights in (RIGHTS_AT_HOME, RIGHTS_TO_SCALE_ITSELF, RIGHTS_OVER_ITS_OWN)
     for right, verbs in rights.items()
     for verb in verbs
 }
@@ -47,6 +53,9 @@ def metadata(name: str, namespace: str = "", **labels: str) -> Json:
 
 
 POD = {"containers": [{"name": "scoring", "image": "nowhere/none"}]}
+ROUTER_POD = {
+    "containers": [{"name": "router", "image": "nowhere/none", "resources": {"requests": {"cpu": "50m"}}}]
+}
 OBJECTS: list[Json] = [
     {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata(HOME)},
     {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata(MODELS)},
@@ -83,6 +92,22 @@ OBJECTS: list[Json] = [
             "maxReplicas": 1,
             "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "echo"},
         },
+    },
+    {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": metadata("slipway-router", HOME, **dict([OWN])),
+        "spec": {
+            "replicas": 0,
+            "selector": {"matchLabels": dict([OWN])},
+            "template": {"metadata": {"labels": dict([OWN])}, "spec": ROUTER_POD},
+        },
+    },
+    {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": metadata("router", HOME, **{**dict([OWN]), "pod-template-hash": "none"}),
+        "spec": ROUTER_POD,
     },
     {"apiVersion": "v1", "kind": "Secret", "metadata": metadata(OWN_SECRETS[0], HOME, **WEBSERVICE)},
     {"apiVersion": "v1", "kind": "Secret", "metadata": metadata("elsewhere", MODELS, **WEBSERVICE)},
@@ -123,7 +148,7 @@ async def account(cluster: Cluster, folder: Path, name: str, without: object) ->
     objects: list[Json] = [{"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata(name, HOME)}]
     own = rules(RIGHTS_OVER_ITS_OWN, without, resourceNames=list(OWN_SECRETS))
     for kind, given, namespace in (
-        ("Role", [*rules(RIGHTS_AT_HOME, without), *own], HOME),
+        ("Role", [*rules(RIGHTS_AT_HOME | RIGHTS_TO_SCALE_ITSELF, without), *own], HOME),
         ("ClusterRole", rules(RIGHTS, without), ""),
     ):
         head = {"apiVersion": f"{rbac}/v1", "metadata": metadata(f"rights-{name}", namespace)}
@@ -205,6 +230,11 @@ async def scaling(client: Client, said: str) -> None:
         await ClusterWriter(client).scale(MODELS, "echo", 0)
 
 
+async def resizing(client: Client, said: str) -> None:
+    with pytest.raises(WriteError, match=re.escape(said)):
+        await ClusterWriter(client).resize(HOME, "slipway-router", "router", 100)
+
+
 async def making(client: Client, said: str) -> None:
     with pytest.raises(WriteError, match=re.escape(said)):
         await ClusterWriter(client).put_secret(secret("made"))
@@ -237,6 +267,7 @@ async def knowing(client: Client, said: str) -> None:
 
 FUNCTIONS: dict[str, Callable[[Client, str], Awaitable[None]]] = {
     "patch deployments/scale": scaling,
+    "patch pods/resize": resizing,
     "create secrets": making,
     "update secrets": renewing,
     "create events": telling,
@@ -274,6 +305,7 @@ def test_with_all_rights_all_is_read_and_written(cluster: Cluster, tmp_path: Pat
                 # Other tests' pods may still be going.
                 assert sum(one["metadata"]["namespace"] in (HOME, MODELS) for one in found) == 1, name
             await ClusterWriter(client).scale(MODELS, "echo", 0)
+            assert await ClusterWriter(client).resize(HOME, "router", "router", 100)
             assert await ClusterWriter(client).put_secret(secret("routers"))
             assert await ClusterWriter(client).put_secret(objects.secrets[0])
             for writer in (ClusterWriter(client), ClusterWriter(client)):

@@ -76,7 +76,8 @@ class Real:
         ignored = shutil.ignore_patterns(".git", ".venv", ".slipway", "__pycache__", "preview.json")
         shutil.copytree(project, self.project, ignore=ignored)
         (folder / "state").mkdir(parents=True)
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("PULUMI_")}
+        # Nobody's own settings, and no cluster that is not the stack's.
+        kept = {k: v for k, v in os.environ.items() if not k.startswith("PULUMI_") and k != "KUBECONFIG"}
         self._env = kept | {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "PYTHONDONTWRITEBYTECODE": "1",

@@ -80,24 +80,26 @@ class Maker:
         end = self._pick(LINES) if "end" in odd else "\r\n"
         method = self._pick(METHODS) if "method" in odd else "POST"
         version = self._pick(VERSIONS) if "version" in odd else "HTTP/1.1"
-        known = f"/api/v1/service/{self._pick(['echo', 'open', 'tokens'])}/score"
-        target = self._target() if "target" in odd else known
+        target = self.target() if "target" in odd else self.known()
         host = self._random.choice(HOSTS) if "host" in odd else ["Host: a"]
-        headers = [self._header() for part in odd if part == "header"]
+        headers = [self.header() for part in odd if part == "header"]
         body, framing = self._body(end) if "body" in odd else ("{}", ["Content-Length: 2"])
         lines = [f"{method} {target} {version}", *host, *headers, *framing]
         if "order" in odd:
             self._random.shuffle(lines)
         data = (end.join(lines) + end + end + body).encode("latin-1", errors="replace")
-        return self._mutated(data) if "bytes" in odd else data
+        return self.mutated(data) if "bytes" in odd else data
 
-    def _mutated(self, data: bytes) -> bytes:
+    def known(self) -> str:
+        return f"/api/v1/service/{self._pick(['echo', 'open', 'tokens'])}/score"
+
+    def mutated(self, data: bytes) -> bytes:
         changed = bytearray(data)
         for _ in range(self._random.randrange(1, 6)):
             changed[self._random.randrange(len(changed))] = self._random.randrange(256)
         return bytes(changed)
 
-    def _target(self) -> str:
+    def target(self) -> str:
         name, other = self._pick(NAMES), self._pick(NAMES)
         path = self._pick(
             ["score", "swagger.json", "token", "score/", "ready", "", "score%00", "score;a=b", "score?a"]
@@ -130,7 +132,7 @@ class Maker:
     def _authorization(self) -> str:
         return f"{self._pick(FIELDS)}: {self._pick(SCHEMES)}{self._pick(KEYS)}"
 
-    def _header(self) -> str:
+    def header(self) -> str:
         return self._any(
             self._authorization,
             self._authorization,
@@ -202,12 +204,13 @@ class Maker:
 
     def _http2(self) -> bytes:
         """Make what a client of HTTP/2 says first, and frames of any kind."""
-        frames = [self._frame(4, 0, 0, b"")]
+        frames = [frame(4, 0, 0, b"")]
         for _ in range(self._random.randrange(6)):
             payload = self._random.randbytes(self._random.choice([0, 4, 8, 50]))
-            frames.append(self._frame(self._random.randrange(12), self._random.randrange(256), 1, payload))
+            frames.append(frame(self._random.randrange(12), self._random.randrange(256), 1, payload))
         return b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"".join(frames)
 
-    @staticmethod
-    def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
-        return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
+
+def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+    """Make a frame of HTTP/2."""
+    return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload

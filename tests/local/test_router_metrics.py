@@ -5,6 +5,8 @@ import os
 import signal
 from pathlib import Path
 
+from prometheus_client.parser import text_string_to_metric_families
+
 from tests.local.router_parts import client, replicas, running, scenario
 
 
@@ -84,7 +86,8 @@ async def test_when_it_is_asked_for_then_there_is_haproxys_own_exporter(tmp_path
         router.start()
         await router.up("echo", 1)
         everything = (await router.admin.get("/metrics/haproxy")).text
-        assert 'haproxy_backend_status{proxy="echo"' in everything
+        found = {one.name for family in text_string_to_metric_families(everything) for one in family.samples}
+        assert {"haproxy_process_nbthread", "haproxy_backend_status", "haproxy_server_status"} <= found
         scoped = (await router.admin.get("/metrics/haproxy?scope=frontend")).text
         assert "haproxy_frontend_status" in scoped
         assert "haproxy_backend_status" not in scoped

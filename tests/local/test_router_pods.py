@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import signal
 import ssl
 import time
 from collections import Counter
@@ -11,7 +12,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
+from slipway.router.auth import FAILURES
 from slipway.router.authority import issue, renewed
 from slipway.spec import AUTHORITY_SECRET
 from tests.local.router_parts import (
@@ -22,9 +25,11 @@ from tests.local.router_parts import (
     client,
     replicas,
     scenario,
+    statuses,
     until,
 )
 from tests.local.router_pods import Balancer, Pods, pods
+from tests.local.test_router_refusals import knock
 from tests.local.test_router_uploads import LARGEST, chunks, slow_client
 
 RATE = 50
@@ -87,6 +92,20 @@ async def test_what_the_owner_refuses_comes_back_as_it_is_and_is_counted_there_a
 
 
 @scenario
+async def test_who_fails_often_by_any_router_gets_429_of_the_owner_and_a_right_key_is_always_let_in(
+    tmp_path: Path,
+) -> None:
+    async with replicas() as [replica], three(tmp_path, replica) as all_of:
+        owner, other, third = all_of.order("echo")
+        assert statuses(await knock(other, "guess", FAILURES)) == [401] * FAILURES
+        for router in (owner, other, third):  # the owner counts, by the client's address
+            assert statuses(await knock(router, "guess", 1)) == [429]
+            assert statuses(await knock(router, "guess", 1, "127.0.0.2")) == [401]
+            assert statuses(await knock(router, KEY, 1)) == [200]
+        assert replica.seen == [None] * 3
+
+
+@scenario
 async def test_a_request_reaches_the_model_the_same_by_any_router_and_none_can_claim_to_come_from_one(
     tmp_path: Path,
 ) -> None:
@@ -101,37 +120,39 @@ async def test_a_request_reaches_the_model_the_same_by_any_router_and_none_can_c
                 router.uri("echo"), content=b"x" * 100, headers={"x-other": "1", **forged}
             )
             echo = answer.json()
-            for name in ("x-ms-request-id", "x-request-id"):
-                assert answer.headers["x-ms-request-id"] == echo["headers"].pop(name)
+            assert answer.headers["x-ms-request-id"].lower() == echo["headers"].pop("x-ms-request-id")
             assert echo["headers"].pop("host").startswith("127.0.0.1:")
             assert not any(name.startswith("x-slipway") for name in echo["headers"])
             seen.append(echo)
         assert seen[0] == seen[1] == seen[2]
-        assert await requests_of(all_of.order("echo")[0], "fraud") == 0
+        assert await answered(all_of.order("echo")[0], "fraud") == 0
 
 
-async def requests_of(router: RouterProcess, service: str) -> float:
-    """Give how many requests HAProxy's own counters say that a router queued for a service or gave to it."""
-    text = (await router.admin.get("/loads")).json()
-    return text["services"][service]["arrivals"]
+async def answered(router: RouterProcess, service: str) -> float:
+    """Give how many requests that a router had queued for a service were answered with 200."""
+    return await counted(router, "haproxy_backend_http_responses_total", proxy=service, code="2xx")
+
+
+async def counted(router: RouterProcess, name: str, **labels: str) -> float:
+    """Sum up one of HAProxy's own counters, over all that has these labels."""
+    text = (await router.admin.get("/metrics/haproxy")).text
+    samples = [one for family in text_string_to_metric_families(text) for one in family.samples]
+    assert any(one.name == name for one in samples), text
+    return sum(one.value for one in samples if one.name == name and labels.items() <= one.labels.items())
 
 
 @scenario
 async def test_requests_go_to_the_owner_over_a_connection_that_is_there(tmp_path: Path) -> None:
     async with replicas() as [replica], three(tmp_path, replica) as all_of, client() as http:
         other = all_of.order("echo")[1]
-        for _ in range(5):
+
+        async def send() -> float | None:
+            """Give the connections to other routers, once there are some."""
             assert (await http.post(other.uri("echo"), json={})).status_code == 200
-        text = (await other.admin.get("/metrics/haproxy", params={"scope": "server"})).text
-        found = {
-            name: sum(
-                float(line.rpartition(" ")[2])
-                for line in text.splitlines()
-                if line.startswith(f"haproxy_server_{name}_total{{") and 'proxy="_peers"' in line
-            )
-            for name in ("connection_attempts", "connection_reuses")
-        }
-        assert found == {"connection_attempts": 1, "connection_reuses": 4}
+            return await counted(other, "haproxy_server_connection_attempts_total", proxy="_peers") or None
+
+        assert await until(send, 10, lambda: other.log) == 1
+        assert [await send() for _ in range(4)] == [1] * 4
 
 
 @scenario
@@ -179,6 +200,26 @@ async def test_a_service_that_its_owner_learns_of_last_is_served_by_all(tmp_path
         all_of.first.deploy("late", replica)
         await other.up("late", 1)
         assert (await http.post(other.uri("late"), json={})).status_code == 200
+
+
+@scenario
+async def test_while_routers_differ_in_whose_a_service_is_then_n_holds_and_no_request_fails(
+    tmp_path: Path,
+) -> None:
+    async with replicas() as [replica], three(tmp_path, replica) as all_of, client() as http:
+        owner, second, deaf = all_of.order("echo")
+        assert deaf.process is not None
+        deaf.process.send_signal(signal.SIGSTOP)  # its HAProxy goes on
+        try:
+            all_of.know(second.pod, deaf.pod)
+            for router in (owner, second):  # the one goes by the other, which goes by nobody
+                await all_of.joined(router, 1 + (router is owner))
+            posts = [http.post((second, deaf)[at % 2].uri("echo"), json={"sleep": 0.05}) for at in range(20)]
+            assert Counter(answer.status_code for answer in await asyncio.gather(*posts)) == {200: 20}
+            assert [await answered(router, "echo") for router in (owner, second)] == [10, 10]
+            assert (replica.offered_most, replica.running_most) == (2, 1)
+        finally:
+            deaf.process.send_signal(signal.SIGCONT)
 
 
 @scenario
@@ -249,6 +290,7 @@ async def test_when_all_routers_are_replaced_one_after_the_other_then_no_request
             stop.set()
         assert [answer.text for answer in refused] == []
         assert sent > 100
+        assert not any("a command failed" in router.log for router in all_of.routers.values())
         assert max(replica.running_most for replica in found) == 1
 
 
@@ -266,11 +308,14 @@ async def test_a_router_takes_nothing_from_who_has_no_certificate_of_its_authori
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
             if file is not None:
                 context.load_cert_chain(file)
-            headers = {"x-slipway-service": "echo"}
-            async with httpx.AsyncClient(verify=context, trust_env=False) as stranger:
-                uri = f"https://127.0.0.1:{owner.peer_port}/api/v1/service/echo/score"
-                with pytest.raises((httpx.TransportError, ssl.SSLError)):
-                    await stranger.post(uri, headers=headers)
+            headers = {"x-slipway-service": "echo", "authorization": f"Bearer {KEY}"}
+            for scheme, http2 in (("http", False), ("https", False), ("https", True)):
+                async with httpx.AsyncClient(
+                    verify=context, http1=not http2, http2=http2, trust_env=False
+                ) as stranger:
+                    uri = f"{scheme}://127.0.0.1:{owner.peer_port}/api/v1/service/echo/score"
+                    with pytest.raises((httpx.TransportError, ssl.SSLError)):
+                        await stranger.post(uri, headers=headers)
         assert replica.seen == []
         assert (await http.post(other.uri("echo"), json={})).status_code == 200
         key = other.directory / "peer.pem"

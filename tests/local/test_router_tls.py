@@ -4,6 +4,8 @@ import asyncio
 import base64
 import contextlib
 import os
+import re
+import resource
 import signal
 import ssl
 import time
@@ -24,6 +26,7 @@ from tests.local.router_parts import (
     scenario,
     until,
 )
+from tests.local.test_router_changes import worker_of
 
 
 def as_secret(folder: Path, public: bytes, key: bytes) -> None:
@@ -91,7 +94,7 @@ async def test_when_a_certificate_is_mounted_then_scores_come_by_https_and_http(
         await router.up("echo", 1)
         by_tls = await http.post(uri(router), json={"id": 1})
         assert (by_tls.status_code, by_tls.http_version) == (200, "HTTP/1.1")
-        assert len(by_tls.headers["x-ms-request-id"]) == 36
+        assert len(by_tls.headers["x-ms-request-id"]) == 32
         assert (await http.post(router.uri("echo"), json={"id": 2})).status_code == 200
         large = await http.post(uri(router), content=b"x" * 2_000_000)  # takes the detour
         assert large.json()["size"] == 2_000_000
@@ -100,6 +103,25 @@ async def test_when_a_certificate_is_mounted_then_scores_come_by_https_and_http(
         assert {one.parent for one in holding(tmp_path, key) if folder not in one.parents} == {
             router.directory
         }
+
+
+@scenario
+async def test_no_process_of_the_router_writes_a_core_with_keys_to_a_disk(tmp_path: Path) -> None:
+    _, most = resource.getrlimit(resource.RLIMIT_CORE)
+    least = "1" if most else "0"  # bytes: a pipe takes cores unless the limit is 1 (core(5))
+    async with running(tmp_path) as router:
+        router.start()
+        status = await router.until(lambda _: True)
+        assert router.process is not None
+        master = status["haproxy_pid"]
+        for process in (router.process.pid, master, worker_of(master)):
+            assert core_limits(process) == (least, least)
+
+
+def core_limits(process: int) -> tuple[str, str]:
+    """Give how large a core of a process may become, and what it may set that to."""
+    (line,) = re.findall(r"Max core file size +(\S+) +(\S+)", Path(f"/proc/{process}/limits").read_text())
+    return line
 
 
 @scenario

@@ -13,12 +13,21 @@ from pathlib import Path
 import httpx
 import pytest
 
-from slipway.router import token_keys, tokens
+from slipway.kube.client import Client, connect
+from slipway.router import binary, token_keys, tokens
 from slipway.router.auth import FAILURES
+from slipway.router.callers import ClusterCallers
+from slipway.router.control import Router
+from slipway.router.haproxy import HAProxy
+from slipway.router.options import Options
 from slipway.router.token_keys import TokenKey
+from slipway.router.tokens import Tokens
+from slipway.router.watches import ClusterFeed
+from slipway.router.writes import ClusterWriter
 from slipway.spec import TOKEN_KEYS_SECRET
 from tests.local.router_parts import (
     KEY,
+    SECONDS,
     Json,
     Replica,
     RouterProcess,
@@ -28,6 +37,7 @@ from tests.local.router_parts import (
     scenario,
     until,
 )
+from tests.unit.api_server import api_server, kubeconfig
 
 NOW = int(time.time())
 MINE, OTHERS, NEXT = token_keys.make(NOW - 100), token_keys.make(NOW - 50), token_keys.make(NOW + 9_999)
@@ -208,6 +218,16 @@ async def test_a_token_is_refused_to_whom_is_not_known(tmp_path: Path) -> None:
 
 
 @scenario
+async def test_a_token_is_given_whatever_way_its_path_is_written(tmp_path: Path) -> None:
+    async with serving(tmp_path, MINE, NEXT) as (router, _):
+        headers = {"authorization": f"Bearer {KEY}"}
+        proxy = f"http://127.0.0.1:{router.port}"  # a client asks it by the whole address
+        async with httpx.AsyncClient(proxy=proxy, headers=headers) as http:
+            answer = await http.post("http://models.example/api/v1/service/echo/token?a=/b")
+        assert answer.status_code == 200, answer.text
+
+
+@scenario
 async def test_a_body_with_the_question_is_of_no_matter(tmp_path: Path) -> None:
     async with serving(tmp_path, MINE, NEXT) as (router, _), httpx.AsyncClient(trust_env=False) as http:
         headers = {"authorization": f"Bearer {KEY}"}
@@ -222,3 +242,52 @@ async def test_a_body_with_the_question_is_of_no_matter(tmp_path: Path) -> None:
 
         answer = await http.post(router.uri("echo", "token"), headers=headers, content=pieces())
         assert answer.status_code == 200, answer.text
+
+
+@scenario
+async def test_while_the_api_server_is_away_no_token_is_given_and_those_in_use_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    one = RouterProcess(tmp_path)  # for its ports and objects; it runs here
+    async with api_server() as server, replicas() as [replica]:
+        one.deploy("echo", replica, auth_enabled=False, token_auth_enabled=True)
+        keep(one, MINE, NEXT)
+        for kind in ("Deployment", "EndpointSlice", "Secret"):
+            for obj in one.folder.list(kind):
+                await server.put(obj)
+        server.logins["a-login"] = "me"
+        (tmp_path / "kubeconfig").write_text(json.dumps(kubeconfig(server.port)))
+        async with router_in_a_cluster(one, connect(tmp_path / "kubeconfig", "test")):
+
+            async def given() -> httpx.Response | None:
+                with contextlib.suppress(httpx.TransportError):
+                    answer = await ask(one, "a-login", path="token")
+                    return answer if answer.status_code == 200 else None
+                return None
+
+            token: str = (await until(given, SECONDS, str)).json()["token"]
+            assert_refusal(await ask(one, "another", path="token"), 401, "login_wrong", service="echo")
+            await server.stop()
+            refused = await ask(one, "a-login", path="token")
+            assert_refusal(refused, 503, "tokens_unavailable", service="echo", retry=True)
+            assert (await ask(one, token)).status_code == 200
+            assert_refusal(await ask(one, made(OTHERS)), 401, "token_wrong", service="echo")
+            await server.start()
+            await until(given, SECONDS, str)
+
+
+@contextlib.asynccontextmanager
+async def router_in_a_cluster(one: RouterProcess, client: Client) -> AsyncGenerator[None]:
+    """Run a router that has its objects, and knows callers, by an API server."""
+    options, stop = Options(None, one.directory, port=one.port), asyncio.Event()
+    async with client, ClusterFeed(client, options.namespace) as feed:
+        router = Router(options, HAProxy(binary.find()), feed)
+        service = Tokens(router, ClusterCallers(client), ClusterWriter(client), options.namespace)
+        async with await service.listen():
+            task = asyncio.create_task(router.run(stop, stop))
+            try:
+                yield
+            finally:
+                stop.set()
+                await task

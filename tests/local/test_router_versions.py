@@ -25,6 +25,7 @@ from tests.local.router_parts import (
     until,
 )
 from tests.local.router_pods import pods
+from tests.local.test_router_uploads import LARGEST
 
 REQUESTS = 100_000
 ALPHA = 1e-6
@@ -182,6 +183,34 @@ async def test_a_header_pins_a_request_to_a_version_and_one_that_is_not_there_is
         answer = await http.post(router.uri("model"), content=b"1", headers={"authorization": "Bearer wrong"})
         assert_refusal(answer, 401, "key_wrong", service="model-blue")
         assert answer.headers[MODEL_DEPLOYMENT] == "blue"
+
+
+@scenario
+async def test_what_is_refused_before_a_version_is_chosen_counts_for_the_web_service(tmp_path: Path) -> None:
+    async with running(tmp_path) as router, replicas(2) as (one, two), client() as http:
+        deploy(router, "blue", one, traffic_percentile=100, is_default=True)
+        deploy(router, "green", two)
+        router.keys("model", KEY, "2" * 32)
+        router.start()
+        for name in ("model-blue", "model-green"):
+            await router.up(name, 1)
+        pinned = await http.post(router.uri("model"), headers={MODEL_DEPLOYMENT: "red"})
+        assert_refusal(pinned, 404, "unknown_version", service="model")
+        refused = await http.post(router.uri("model"), content=bytes(LARGEST + 1))
+        assert_refusal(refused, 413, "body_too_large", service="model")
+        for name, reason in (
+            ("model", "no_tokens"),
+            ("nobody", "unknown_service"),
+            ("_token", "unknown_service"),
+        ):
+            assert_refusal(await http.post(router.uri(name, "token")), 404, reason, service=name)
+        total = "slipway_refusals_total"
+        reasons = ("unknown_version", "body_too_large", "no_tokens")
+        counted = {(total, "model", reason): 1.0 for reason in reasons} | {
+            (total, "", "unknown_service"): 2.0
+        }
+        found = await router.until_metrics(counted)
+        assert {one for one in found if one[0] == total and found[one]} == counted.keys()
 
 
 @scenario

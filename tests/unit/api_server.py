@@ -18,6 +18,7 @@ import uvicorn
 from slipway.kube.client import RESOURCES
 
 Json = dict[str, Any]
+REVIEWS = ("TokenReview", "SubjectAccessReview")
 KINDS = {resource.plural: kind.partition(".")[0] for kind, resource in RESOURCES.items()}
 
 
@@ -38,6 +39,8 @@ class ApiServer:
         """Bodies of creates, updates and patches."""
         self.tokens: list[str] = []
         """What came in `Authorization`."""
+        self.logins: dict[str, str] = {}
+        """Whose each token is; they all may everything."""
         self.page = 500
         self.answers = asyncio.Event()
         """Requests wait for it."""
@@ -147,6 +150,9 @@ class ApiServer:
             await self._list(send, kind, namespace, query)
         elif verb == "watch":
             await self._watch(send, kind, namespace, query)
+        elif kind in REVIEWS:
+            obj = json.loads(body)
+            await _answer(send, 201, {**obj, "status": self._reviewed(kind, obj["spec"])})
         elif verb == "create":
             await self._create(send, kind, json.loads(body))
         elif (found := self.objects.get((kind, namespace, name))) is None:
@@ -161,6 +167,12 @@ class ApiServer:
             await _answer(send, 200, stored)
         else:
             await _answer(send, 200, found)
+
+    def _reviewed(self, kind: str, spec: Json) -> Json:
+        if kind == "SubjectAccessReview":
+            return {"allowed": True}
+        name = self.logins.get(spec["token"])
+        return {"authenticated": name is not None, "user": {"username": name}}
 
     async def _create(self, send: Any, kind: str, obj: Json) -> None:
         metadata = obj["metadata"]

@@ -14,6 +14,7 @@ from slipway.cli.common import OPTIONS, typed
         ("slipway models list", "models list -s prod"),
         ("slipway status, slipway models list", "models list -s prod"),
         ("slipway up", "up -s prod"),
+        ("run `pulumi up`", "run `pulumi up -s prod`"),
     ],
 )
 def test_a_hint_names_the_stack_behind_the_whole_command(text: str, expected: str) -> None:

@@ -5,8 +5,7 @@
 
 import json
 import re
-import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,111 +15,18 @@ import pytest
 import yaml
 
 from components.router import GRACE_SECONDS, router_url
-from slipway.collect.config import SPOOL_BYTES
 from slipway.engine import EngineError, Graph, run
 from slipway.engine.graph import Secret
 from slipway.kube.reachability import allowed, outside, pods, reachable
 from slipway.kube.resolve import Resolved, Resolver, from_graph
-from slipway.local.container import expand
 from slipway.plan import to_json
 from slipway.router.config import longest_ms
+from slipway.router.control import NOTICE_SECONDS
 from slipway.router.state import Limits, Service
 from slipway.spec import MAX_TIMEOUT_MS, SERVING, Serving
-from slipway.storage.names import FETCH, UPLOAD
-from slipway.storage.upload import FINAL_SECONDS
-from tests.unit.stack_text import PLANTED, answer, make
+from tests.unit.component_stacks import LOCAL, PROJECT, SECURE, VARIETY, on_a_platform, project_with
 
-PROJECT = Path(__file__).parents[2]
-BASE = "organization/slipway/base"
-SECURE = {"secure": "v1:abc:def"}
-LOCAL: dict[str, Any] = {
-    "slipway:kubernetes": {"context": "kind-slipway"},
-    "slipway:router": {"replicas": 1},
-    "slipway:webservices": [
-        {
-            "name": "diabetes",
-            "source_directory": "examples/diabetes",
-            "entry_script": "score.py",
-            "models": ["examples/diabetes/model.joblib"],
-            "environment": {"requirements": "requirements.txt"},
-            "num_replicas": 2,
-        }
-    ],
-}
-VARIETY: dict[str, Any] = {
-    "slipway:kubernetes": {"context": "test", "kubeconfig": "kubeconfig.yaml"},
-    "slipway:router": {"image": "registry/router@sha256:1", "port": 9090, "service_type": "ClusterIP"},
-    "slipway:webservices": [
-        {
-            "name": "scaled",
-            "source_directory": "examples/echo",
-            "entry_script": "score.py",
-            "arguments": ["--greeting", "hello world"],
-            "models": ["examples/diabetes/model.joblib"],
-            "environment": {"environment_variables": {"MODE": "test"}},
-            "namespace": "team-a",
-            "autoscale_min_replicas": 2,
-            "replica_max_concurrent_requests": 4,
-            "max_batch_size": 4,
-            "cpu_cores": 0.5,
-            "cpu_cores_limit": 2.0,
-            "memory_gb": 1.5,
-            "memory_gb_limit": 3.0,
-            "gpu_cores": 1,
-            "scoring_timeout_ms": 1500,
-            "initial_delay_seconds": 20,
-        },
-        {
-            "name": "open-image",
-            "environment": {"image": "registry/open@sha256:2"},
-            "num_replicas": 3,
-            "auth_enabled": False,
-            "namespace": "team-a",
-        },
-        {
-            "name": "collecting",
-            "source_directory": "examples/echo",
-            "entry_script": "score.py",
-            "collect_model_data": True,
-            "data_collector": {"sampling_rate": 0.25},
-            "upload_outputs": True,
-            "num_replicas": 1,
-            "auth_enabled": False,
-        },
-        {
-            "name": "registered",
-            "environment": {"image": "registry/open@sha256:2"},
-            "models": ["azureml:big:3", "azureml:small:1"],
-            "model_volume_gb": 4,
-            "num_replicas": 1,
-            "auth_enabled": False,
-        },
-    ],
-}
 Golden = Callable[[str, str], None]
-
-
-def project_with(folder: Path, config: Mapping[str, Any], stack: str = "test") -> Path:
-    for name in ("__main__.py", "Pulumi.yaml"):
-        shutil.copy(PROJECT / name, folder / name)
-    for name in ("components", "examples"):
-        (folder / name).symlink_to(PROJECT / name)
-    (folder / "stacks").mkdir()
-    (folder / "stacks" / f"Pulumi.{stack}.yaml").write_text(
-        yaml.safe_dump({"config": config}), encoding="utf-8"
-    )
-    return folder
-
-
-def on_a_platform(folder: Path, config: Mapping[str, Any], **known: str) -> Graph:
-    """Run a stack of layer services on what one of layer platform gives, in which some outputs are known."""
-    project = project_with(folder, {**config, "slipway:layer": "platform"}, "base")
-    platform = run(project, "base", resolve=make, invoke=answer).outputs
-    services = {**config, "slipway:layer": "services", "slipway:platform_stack": BASE}
-    (project / "stacks" / "Pulumi.test.yaml").write_text(
-        yaml.safe_dump({"config": services}), encoding="utf-8"
-    )
-    return run(project, "test", stacks={BASE: platform | known})
 
 
 @pytest.fixture(scope="module")
@@ -297,6 +203,17 @@ def test_a_stopping_router_has_the_time_that_its_slowest_request_may_take() -> N
     assert longest_ms([slowest]) < GRACE_SECONDS * 1000
 
 
+def test_a_stopping_router_takes_requests_until_its_readiness_probe_has_failed(variety: Graph) -> None:
+    (router,) = (
+        obj
+        for obj in from_graph(variety).objects
+        if (obj["kind"], obj["metadata"]["name"]) == ("Deployment", "slipway-router")
+    )
+    (container,) = router["spec"]["template"]["spec"]["containers"]
+    probe = container["readinessProbe"]
+    assert probe["periodSeconds"] * probe["failureThreshold"] < NOTICE_SECONDS
+
+
 def test_without_a_load_balancer_the_address_is_the_one_inside_the_cluster() -> None:
     core = k8s.core.v1.outputs
     named = core.ServiceStatus(
@@ -314,100 +231,6 @@ def test_an_image_of_the_stack_file_needs_no_recipe(local: Graph, variety: Graph
 
     assert recipes(from_graph(variety)) == {"slipway/scaled", "slipway/collecting"}
     assert recipes(from_graph(local)) == {"slipway/diabetes", "slipway/router"}
-
-
-def test_what_a_user_writes_reaches_the_process_as_it_is(tmp_path: Path) -> None:
-    texts = ["$(SERVICE_NAME)", "a$$b", "$HOME"]
-    services = [dict(VARIETY["slipway:webservices"][0])]
-    services[0]["arguments"] = texts
-    services[0]["environment"] = {"environment_variables": {f"V{i}": text for i, text in enumerate(texts)}}
-    objects = from_graph(
-        run(project_with(tmp_path, VARIETY | {"slipway:webservices": services}), "test", resolve=Resolver())
-    ).objects
-    deployment = next(
-        obj for obj in objects if obj["metadata"]["name"] == "scaled" and "template" in obj["spec"]
-    )
-    (container,) = deployment["spec"]["template"]["spec"]["containers"]
-    env = {variable["name"]: variable.get("value", "") for variable in container["env"]}
-    assert [expand(text, env) for text in container["args"]] == texts
-    assert [expand(env[f"V{i}"], env) for i in range(len(texts))] == texts
-
-
-def test_registered_models_are_fetched_before_the_service_and_read_only_to_it(variety: Graph) -> None:
-    (pod,) = [
-        obj["spec"]["template"]["spec"]
-        for obj in from_graph(variety).objects
-        if obj["kind"] == "Deployment" and obj["metadata"]["name"] == "registered"
-    ]
-    (fetch,), (scoring,) = pod["initContainers"], pod["containers"]
-    assert fetch["image"] == "registry/router@sha256:1", "Slipway's own"
-    assert (fetch["command"], fetch["args"]) == (list(FETCH), ["azureml:big:3", "azureml:small:1"])
-    folder = "/var/azureml-app/azureml-models"
-    assert {"name": "models", "mountPath": folder} in fetch["volumeMounts"]
-    assert {"name": "models", "mountPath": folder, "readOnly": True} in scoring["volumeMounts"]
-    assert {"name": "AZUREML_MODEL_DIR", "value": folder} in scoring["env"]
-    assert scoring["resources"]["requests"]["ephemeral-storage"] == "4096Mi"
-    asked = fetch["resources"]["requests"]
-    assert asked.items() <= scoring["resources"]["requests"].items(), "no node is needed that is larger"
-
-
-def test_one_registered_model_is_the_models_folder_itself(tmp_path: Path) -> None:
-    services = [VARIETY["slipway:webservices"][3] | {"models": ["azureml:big:3"]}]
-    graph = run(
-        project_with(tmp_path, VARIETY | {"slipway:webservices": services}), "test", resolve=Resolver()
-    )
-    (env,) = [
-        obj["spec"]["template"]["spec"]["containers"][0]["env"]
-        for obj in from_graph(graph).objects
-        if obj["kind"] == "Deployment" and obj["metadata"]["name"] == "registered"
-    ]
-    assert {"name": "AZUREML_MODEL_DIR", "value": "/var/azureml-app/azureml-models/big/3"} in env
-
-
-def test_what_uploads_begins_before_the_service_ends_after_it_and_shares_its_volumes(variety: Graph) -> None:
-    (pod,) = [
-        obj["spec"]["template"]["spec"]
-        for obj in from_graph(variety).objects
-        if obj["kind"] == "Deployment" and obj["metadata"]["name"] == "collecting"
-    ]
-    (upload,), (scoring,) = pod["initContainers"], pod["containers"]
-    assert upload["image"] == "registry/router@sha256:1", "Slipway's own"
-    assert (upload["command"], upload["restartPolicy"]) == (list(UPLOAD), "Always")
-    shared = [mount for mount in upload["volumeMounts"] if mount in scoring["volumeMounts"]]
-    assert shared == upload["volumeMounts"]
-    paths = {mount["name"]: mount["mountPath"] for mount in shared}
-    assert paths == {"model-data": "/var/slipway/spool", "outputs": "/var/azureml-app/outputs"}
-    sizes = {one["name"]: one["emptyDir"].get("sizeLimit") for one in pod["volumes"]}
-    assert sizes == {"tmp": None, "model-data": "512Mi", "outputs": "1Gi"}
-    assert 2 * SPOOL_BYTES == 512 * 2**20
-    env = {one["name"]: one.get("value") for one in scoring["env"]}
-    assert env["AML_MODEL_DC_STORAGE_ENABLED"] == "true"
-    assert env["MODEL_DATA_SAMPLING_RATE"] == "0.25"
-    assert env["MODEL_DATA_SPOOL"] == paths["model-data"]
-    given = {one["name"]: one.get("value") for one in upload["env"]}
-    assert (given["MODEL_DATA_SPOOL"], given["OUTPUTS"]) == (paths["model-data"], paths["outputs"])
-    assert given["SERVICE_NAME"] == "collecting"
-    assert pod["terminationGracePeriodSeconds"] - 60 - 15 > FINAL_SECONDS
-
-
-def test_rows_say_which_workspace_they_are_of_and_the_model_gets_no_token(tmp_path: Path) -> None:
-    config = yaml.safe_load((PROJECT / "stacks" / "Pulumi.dev.yaml").read_text())["config"]
-    config["slipway:webservices"] = [VARIETY["slipway:webservices"][2] | {"auth_enabled": True}]
-    cluster = "/subscriptions/S/resourceGroups/other/providers/a/b/c"
-    made = on_a_platform(tmp_path, config, cluster_id=cluster).registrations
-    (inputs,) = [
-        cast("dict[str, Any]", one.inputs)
-        for one in made
-        if one.type.endswith(":Deployment") and one.name == "collecting"
-    ]
-    template: dict[str, Any] = inputs["spec"]["template"]
-    env = {one["name"]: one.get("value") for one in template["spec"]["containers"][0]["env"]}
-    azure = config["slipway:azure"]
-    assert env["AZUREML_ARM_SUBSCRIPTION"] == "S"
-    assert env["AZUREML_ARM_RESOURCEGROUP"] == azure["resource_group"]["name"]
-    assert env["AZUREML_ARM_WORKSPACE_NAME"] == azure["workspace"]["name"]
-    assert template["metadata"]["annotations"] == {"azure.workload.identity/skip-containers": "scoring"}
-    assert template["spec"]["serviceAccountName"] == "slipway-webservice"
 
 
 KEYS_IN_A_PROGRAM = """
@@ -492,56 +315,3 @@ def test_mistakes_of_a_stack_come_at_once_and_before_any_resource(tmp_path: Path
     assert "slipway:webservices[one].entry_script" in message
     assert "slipway:webservices[two].source_directory" in message
     assert "Traceback" not in message
-
-
-def insights_pods(graph: Graph) -> list[tuple[dict[str, Any], list[Any]]]:
-    """Give the variables of the container `scoring` of each web service, and the Secrets of insights."""
-    secrets = [
-        found.inputs
-        for found in graph.registrations
-        if found.type.endswith(":Secret") and found.name.endswith("-insights")
-    ]
-    deployments = [found.inputs for found in graph.registrations if found.type.endswith(":Deployment")]
-    containers = [cast("Any", fields)["spec"]["template"]["spec"]["containers"][0] for fields in deployments]
-    return [
-        ({each["name"]: each for each in container["env"]}, secrets)
-        for container in containers
-        if container["name"] == "scoring"
-    ]
-
-
-@pytest.mark.parametrize("layer", ["all", "services"])
-def test_when_a_service_exports_to_the_workspace_then_its_pods_read_the_connection_string_from_a_secret(
-    tmp_path: Path, layer: str
-) -> None:
-    config = yaml.safe_load((PROJECT / "stacks" / "Pulumi.dev.yaml").read_text())["config"]
-    for spec in config["slipway:webservices"]:
-        spec["enable_app_insights"] = True
-    if layer == "services":
-        graph = on_a_platform(tmp_path, config)
-    else:
-        graph = run(project_with(tmp_path, config), "test")
-    found = insights_pods(graph)
-    assert found
-    for variables, secrets in found:
-        reference = variables["APPLICATIONINSIGHTS_CONNECTION_STRING"]["valueFrom"]["secretKeyRef"]
-        names = [secret["metadata"]["name"] for secret in secrets]
-        assert reference["name"] in names
-        assert reference["key"] == "APPLICATIONINSIGHTS_CONNECTION_STRING"
-        assert variables["AML_APP_INSIGHTS_ENABLED"]["value"] == "true"
-        for secret in secrets:
-            assert isinstance(secret["stringData"], Secret)
-    assert f"{PLANTED}connection-string" not in json.dumps(to_json(graph))
-
-
-def test_when_a_service_names_a_collector_then_it_needs_no_workspace(tmp_path: Path) -> None:
-    services = [dict(LOCAL["slipway:webservices"][0])]
-    services[0] |= {"enable_app_insights": True}
-    services[0]["environment"] = {
-        "environment_variables": {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}
-    }
-    graph = run(project_with(tmp_path, LOCAL | {"slipway:webservices": services}), "test")
-    ((variables, secrets),) = insights_pods(graph)
-    assert secrets == []
-    assert variables["AML_APP_INSIGHTS_ENABLED"]["value"] == "true"
-    assert "APPLICATIONINSIGHTS_CONNECTION_STRING" not in variables

@@ -9,9 +9,10 @@ import pytest
 from slipway.engine import Graph, Registration
 from slipway.engine.policies import violations
 from slipway.settings.cluster import NVIDIA_DEVICE_PLUGIN
+from tests.unit.azure_graphs import kind, realised
 from tests.unit.azure_stacks import CLUSTER, PROJECT, check, lines, merged, pool, pools
 from tests.unit.stack_flips import DAEMON_SET, DEPLOYMENT, DIGEST, FIRST, Flip, fields
-from tests.unit.test_stacks import kind, on_azure, realised
+from tests.unit.test_stacks import on_azure
 
 GPUS = pools(pool("gpu", vm_size="Standard_NC8as_T4_v3", taints=["team=a:NoExecute"]))
 

@@ -4,11 +4,13 @@ import asyncio
 import contextlib
 import functools
 import json
+import socket
 import sys
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
 from slipway.kube.client import Client, ClusterError, connect, only_context
@@ -177,6 +179,22 @@ def test_when_kubeconfig_names_several_files_then_the_context_is_looked_for_in_a
     second.write_text(json.dumps(kubeconfig(7)))
     monkeypatch.setenv("KUBECONFIG", f"{first}:{tmp_path / 'absent'}:{second}")
     assert connect(None, "test").server == "http://127.0.0.1:7"
+
+
+@scenario
+async def test_the_system_watches_over_the_connection_of_what_may_be_silent_for_long(tmp_path: Path) -> None:
+    kept: list[int] = []
+
+    async def look(response: httpx2.Response) -> None:
+        connection = response.extensions["network_stream"].get_extra_info("socket")
+        kept.append(connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
+
+    async with client(tmp_path) as (_, api):
+        api._http.event_hooks = {"response": [look]}  # pyright: ignore[reportPrivateUsage] - to see its connections
+        async for _line in api.logs("models", "a", follow=True):
+            pass
+        await api.list("Pod")  # on the same connection
+    assert kept == [0, 1]
 
 
 @scenario

@@ -33,6 +33,13 @@ def test_when_a_deployment_is_autoscaled_then_its_replicas_are_left_to_the_route
     assert found["spec"] == {"selector": {}}
 
 
+def test_when_the_router_scales_itself_then_its_replicas_are_left_to_it() -> None:
+    given = deployment(autoscale_enabled=False)
+    given["metadata"]["annotations"] = {"slipway/scales-itself": "true"}
+    (found,) = yaml.safe_load_all(render([given]))
+    assert found["spec"] == {"selector": {}}
+
+
 def test_when_replicas_are_fixed_then_they_stay() -> None:
     (found,) = yaml.safe_load_all(render([deployment(autoscale_enabled=False)]))
     assert found["spec"]["replicas"] == 3

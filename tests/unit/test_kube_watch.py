@@ -199,6 +199,8 @@ async def test_when_a_kind_is_optional_and_not_for_us_then_there_is_none_of_it(
         await one.until(lambda: one.watch.complete)
         assert one.names == set()
         assert one.watch.behind is None
+        one.server.refused.clear()  # it was only about to allow it
+        await one.until_names("a")
 
 
 @pytest.mark.parametrize("verbs", [["watch"], ["watch", "list"]])
@@ -274,6 +276,8 @@ async def test_a_snapshot_has_what_a_router_reads_and_no_more(tmp_path: Path) ->
     foreign["metadata"]["labels"] = {}
     deployment = named("deployment", "Deployment", spec={"replicas": 2, "template": {"spec": {}}})
     router, other = named("router", "EndpointSlice", "slipway"), named("other", "EndpointSlice")
+    ready = [{"type": "Ready", "status": "True"}]
+    status = {"conditions": ready, "containerStatuses": [{"restartCount": 2, "image": "model"}]}
     router["metadata"]["labels"] = other["metadata"]["labels"] = dict([OWN_SERVICE])
     objects = [
         foreign,
@@ -283,7 +287,7 @@ async def test_a_snapshot_has_what_a_router_reads_and_no_more(tmp_path: Path) ->
         named("slice", "EndpointSlice"),
         named("secret", "Secret", "slipway"),
         named("elsewhere", "Secret", "models"),
-        named("pod"),
+        named("pod", status=status),
         named("autoscaler", "HorizontalPodAutoscaler"),
     ]
     async with fed(tmp_path, *objects) as (_, feed):
@@ -291,6 +295,7 @@ async def test_a_snapshot_has_what_a_router_reads_and_no_more(tmp_path: Path) ->
         assert names(found) == {"deployment", "slice", "secret", "pod", "autoscaler", "router"}
         assert found.deployments[0]["spec"] == {"replicas": 2}
         assert "spec" not in found.pods[0]
+        assert found.pods[0]["status"] == {"conditions": ready, "containerStatuses": [{"restartCount": 2}]}
 
 
 @scenario

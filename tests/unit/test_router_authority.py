@@ -107,6 +107,23 @@ def test_an_authority_is_followed_by_one_that_was_trusted_for_a_day_before() -> 
     assert renewed(second, late + OVERLAP + 2 * CLOCKS) is None
 
 
+def test_an_authority_that_has_ended_is_followed_at_once() -> None:
+    first = renewed({}, NOW)
+    assert first is not None
+    both = renewed(first, NOW + AUTHORITY_DAYS - timedelta(days=1))
+    assert both is not None
+    for data in (first, both):
+        late = NOW + AUTHORITY_DAYS + timedelta(days=9)
+        assert issue(data, "a", late) is not None, "of no use, but no reason to end"
+        made = renewed(data, late)
+        assert made is not None
+        one, other = issue(made, "a", late), issue(made, "b", late)
+        assert one is not None
+        assert other is not None
+        assert knows(one, other, late)
+        assert renewed(made, late + CLOCKS) is None
+
+
 def test_a_certificate_is_renewed_well_before_its_end_and_only_then() -> None:
     data = renewed({}, NOW)
     assert data is not None

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from slipway.router.metrics import Facts, Totals, answers, exposition
-from slipway.router.scaling.sampling import Seen
+from slipway.router.scaling.itself import Told
+from slipway.router.scaling.sampling import Counted
 
 COUNT = st.integers(0, 2**53)
 COUNTS = st.dictionaries(
@@ -17,7 +18,7 @@ COUNTS = st.dictionaries(
 NUMBERS = st.dictionaries(st.sampled_from(["echo", "a-b"]), COUNT)
 FACTS = st.builds(
     Facts,
-    seen=st.dictionaries(st.just("echo"), st.builds(Seen, COUNT, COUNT, COUNT, COUNT, COUNT, st.none())),
+    seen=st.dictionaries(st.just("echo"), st.builds(Counted, COUNT, COUNT, COUNT, COUNT, COUNT, st.none())),
     desired=NUMBERS,
     concurrency=NUMBERS,
     requests=COUNTS,
@@ -27,6 +28,15 @@ FACTS = st.builds(
     refused=st.booleans(),
     behind_seconds=st.floats(0, 1e9),
     ownership_changes=COUNT,
+    own=st.none()
+    | st.builds(
+        Told,
+        threads=st.integers(1, 99),
+        full=st.booleans(),
+        enabled=st.booleans(),
+        routing_seconds=st.none() | st.floats(0, 2),
+        cpu=st.none() | st.floats(0, 99),
+    ),
 )
 
 
@@ -51,6 +61,9 @@ def test_what_is_told_is_what_the_official_parser_reads(facts: Facts) -> None:
         ("router_config_last_reload_successful",): not facts.refused,
         ("router_behind_seconds",): facts.behind_seconds,
     }
+    if (own := facts.own) is not None:
+        figures = {"threads": own.threads, "routing_seconds": own.routing_seconds, "cpu_cores": own.cpu}
+        expected |= {(f"router_{name}",): value for name, value in figures.items() if value is not None}
     assert found == expected
 
 

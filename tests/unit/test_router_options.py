@@ -7,7 +7,7 @@ import pytest
 from slipway.problems import Problems
 from slipway.router.binary import unfit
 from slipway.router.load import Load, loads, requests, rows
-from slipway.router.options import Options, Tls, from_environment
+from slipway.router.options import Options, Size, Tls, from_environment
 
 GIVEN = {"SLIPWAY_OBJECTS": "/objects", "SLIPWAY_RUN_DIR": "/run/slipway"}
 
@@ -26,6 +26,10 @@ def test_when_all_is_given_then_all_is_read() -> None:
         "MINIMUM_UPLOAD_RATE": "1000",
         "ACCESS_LOG_RATE": "0",
         "SLIPWAY_HTTP_REUSE": "safe",
+        "SLIPWAY_THREADS": "2",
+        "ROUTER_REPLICAS": "3",
+        "ROUTER_CPU": "900",
+        "ROUTER_MOST_CPU": "2900",
     }
     assert from_environment(given) == Options(
         objects=Path("/objects"),
@@ -38,7 +42,13 @@ def test_when_all_is_given_then_all_is_read() -> None:
         reuse="safe",
         minimum_upload_rate=1000,
         access_log_rate=0,
+        threads=2,
+        size=Size(3, 900, 2900),
     )
+
+
+def test_a_thread_has_a_whole_core_and_the_first_one_what_there_is() -> None:
+    assert [Size(1, 100, most).most_threads for most in (100, 1999, 2000, 2900)] == [1, 1, 2, 2]
 
 
 @pytest.mark.parametrize(
@@ -52,6 +62,7 @@ def test_when_all_is_given_then_all_is_read() -> None:
         ("POD_IP", "localhost", "must be a plain IP address"),
         ("POD_IP", "fe80::1%a b", "must be a plain IP address"),
         ("SLIPWAY_HTTP_REUSE", "often", "must be one of never, safe, aggressive, always"),
+        ("ROUTER_CPU", "900", "ROUTER_CPU goes together with the others of ROUTER_REPLICAS, ROUTER_CPU, "),
         ("SLIPWAY_RUN_DIR", "", "SLIPWAY_RUN_DIR is not set"),
         ("SLIPWAY_OBJECTS", "", "SLIPWAY_OBJECTS is not set"),
     ],

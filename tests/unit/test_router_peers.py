@@ -13,18 +13,18 @@ from slipway.kube.folder import Object
 from slipway.router.endpoints import Pod
 from slipway.router.ownership import Pods, ranking, router_pods
 from slipway.router.peers import KEEP_SECONDS, NOTHING, Loads, Peers, Sum, ask, since, total
-from slipway.router.scaling.sampling import Seen
+from slipway.router.scaling.sampling import Counted
 
 NAMES = st.text("abcdefghijklmnopqrstuvwxyz-0123456789", min_size=1, max_size=20)
 PODS = st.sets(NAMES, min_size=1, max_size=6)
 SERVICES = [f"service-{number}" for number in range(600)]
-OWN = {"echo": Seen(arrivals=3, refused=1, busy=1, queued=0, ready=2, service_seconds=0.1)}
+OWN = {"echo": Counted(arrivals=3, refused=1, busy=1, queued=0, ready=2, service_seconds=0.1)}
 
 
 def answer(
     arrivals: int, busy: int = 0, run: str = "first", seconds: float | None = None, refused: int = 0
 ) -> Loads:
-    return Loads(pod="b", run=run, services={"echo": Seen(arrivals, refused, busy, 1, 2, seconds)})
+    return Loads(pod="b", run=run, services={"echo": Counted(arrivals, refused, busy, 1, 2, seconds)})
 
 
 def owner(service: str, pods: Iterable[str]) -> str:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slipway.router.load import Row
-from slipway.router.scaling.sampling import Sampler, Seen
+from slipway.router.scaling.sampling import Counted, Sampler
 
 NUMBERS = ("scur", "qcur", "stot", "connect", "reuse", "wretr", "econ", "rtime")
 
@@ -30,7 +30,7 @@ def test_what_is_seen_is_what_is_new_and_a_request_of_ours_is_none() -> None:
     servers = [row("a", scur=1, stot=4, rtime=100), row("b", stot=12, rtime=300), row("c", status="DOWN")]
     backend = row("BACKEND", scur=4, qcur=2, stot=20, connect=14, reuse=4, wretr=1, econ=3)
     assert sampler.look({"1": [HELD, *servers, backend]}) == {
-        "echo": Seen(arrivals=21, refused=3, busy=1, queued=2, ready=2, service_seconds=0.25)
+        "echo": Counted(arrivals=21, refused=3, busy=1, queued=2, ready=2, service_seconds=0.25)
     }
     later = row("BACKEND", qcur=0, connect=17, reuse=4, wretr=1, econ=3)
     seen = sampler.look({"1": [HELD, later]})["echo"]

@@ -24,6 +24,7 @@ def pod(*conditions: Json, created: int = 0, restarts: int = 0, service: str = "
     return {
         "metadata": {
             "namespace": "services",
+            "name": "echo-1",
             "labels": {"slipway/webservice": service},
             "creationTimestamp": at(created),
             **more,

@@ -144,6 +144,23 @@ def test_a_cluster_is_scaled_by_the_subresource_alone(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
+def test_a_pod_is_resized_by_the_subresource_where_there_is_one(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with cluster(tmp_path) as (server, writer):
+            await server.put({**DEPLOYMENT, "apiVersion": "v1", "kind": "Pod"})
+            assert await writer.resize("services", "echo", "router", 1800)
+            assert server.requests == [("patch", "pods/resize")]
+            wanted = {"name": "router", "resources": {"requests": {"cpu": "1800m"}}}
+            assert server.sent == [{"spec": {"containers": [wanted]}}]
+            server.refused["patch", "pods/resize"] = 403
+            with pytest.raises(WriteError, match="pods is forbidden: cannot patch"):
+                await writer.resize("services", "echo", "router", 900)
+            server.refused["patch", "pods/resize"] = 404  # before Kubernetes 1.33
+            assert not await writer.resize("services", "echo", "router", 900)
+
+    asyncio.run(scenario())
+
+
 def test_routers_that_say_the_same_share_an_event_and_count_it_up(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with cluster(tmp_path) as (server, writer):

@@ -5,228 +5,51 @@ A variant is one choice of each kind: network model, way out, reach of the API s
 
 from __future__ import annotations
 
-import difflib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-import yaml
 
-from slipway.engine import EngineError, Graph, Registration, Value, run
+from slipway.engine import EngineError, Graph
 from slipway.engine.graph import secrets
 from slipway.engine.sdk import mistakes
 from slipway.plan import to_json
 from slipway.roles import Role
 from tests.certificates import certificate
-from tests.unit.azure_stacks import (
-    GROUP,
-    SMALLEST,
-    VNET,
-    merged,
-    net,
-    pool,
-    pools,
-    stack,
-    subnet_id,
+from tests.unit.azure_graphs import (
+    BASE,
+    Config,
+    Golden,
+    as_it_is,
+    beneath,
+    kind,
+    realised,
+    shipped,
+    with_models,
+    without,
 )
-from tests.unit.stack_text import PLANTED, answer, make, spelled_out
-
-PROJECT = Path(__file__).parents[2]
-Config = dict[str, Any]
-Change = Callable[[Config], None]
-Golden = Callable[[str, str], None]
-BASE = "organization/slipway/base"
+from tests.unit.azure_stacks import GROUP, SMALLEST, VNET, merged, net, pool, pools, stack, subnet_id
+from tests.unit.stack_text import PLANTED, spelled_out
 
 
-def realised(
-    config: Mapping[str, Any], name: str = "test", stacks: Mapping[str, Mapping[str, Value]] | None = None
-) -> Graph:
-    """Run the program on a configuration, with Azure and keys as `make` has them."""
-    if stacks is None and config.get("slipway:platform_stack") == BASE:
-        stacks = {BASE: realised(beneath(config)).outputs}
-    with TemporaryDirectory() as text:
-        folder = Path(text)
-        for part in ("__main__.py", "Pulumi.yaml", "components", "examples"):
-            (folder / part).symlink_to(PROJECT / part)
-        (folder / "stacks").mkdir()
-        content = yaml.safe_dump({"config": dict(config)})
-        (folder / "stacks" / f"Pulumi.{name}.yaml").write_text(content, encoding="utf-8")
-        return run(folder, name, resolve=make, invoke=answer, stacks=stacks, quiet=True)
-
-
-def beneath(config: Mapping[str, Any]) -> Config:
-    """Configure the platform of a stack of layer services."""
-    platform = {**config, "slipway:layer": "platform"}
-    del platform["slipway:platform_stack"]
-    return platform
-
-
-@cache
-def shipped(name: str, change: Change) -> Graph:
-    """Give a shipped stack with a change."""
-    config = stack(f"stacks/Pulumi.{name}.yaml")
-    change(config)
-    return realised(config, name)
-
-
-def as_it_is(_: Config) -> None:
-    """Change nothing."""
+def test_where_the_router_scales_itself_its_pods_are_counted_by_it_and_it_may_resize_them() -> None:
+    found: dict[str, tuple[object, ...]] = {}
+    for name in ("dev", "prod"):
+        made = {kind(one): one for one in shipped(name, as_it_is).registrations if one.name == "router"}
+        deployment, role = made["Deployment"], str(made["Role"].inputs)
+        told = str(deployment.inputs)
+        sizes = [one in told for one in ("ROUTER_REPLICAS", "ROUTER_CPU", "ROUTER_MOST_CPU")]
+        marks = [one in told for one in ("slipway/scales-itself", "pulumi.com/patchForce")]
+        found[name] = (tuple(deployment.ignore_changes), "pods/resize" in role, sizes, marks)
+    assert found["dev"] == ((), False, [False] * 3, [False, True])
+    assert found["prod"] == (("spec.replicas",), True, [True] * 3, [True, False])
 
 
 @pytest.mark.parametrize("name", ["dev", "prod"])
 def test_a_shipped_stack_is_spelled_out(name: str, golden: Golden) -> None:
     golden(f"{name}.txt", spelled_out(shipped(name, as_it_is)))
-
-
-def without_gpu_service(config: Config) -> None:
-    del config["slipway:webservices"][1]
-
-
-def without_gpu(config: Config) -> None:
-    without_gpu_service(config)
-    del config["slipway:azure"]["cluster"]["pools"][1]
-
-
-def without(feature: str) -> Change:
-    def change(config: Config) -> None:
-        del config["slipway:azure"]["cluster"][feature]
-
-    return change
-
-
-def with_(**features: Any) -> Change:
-    def change(config: Config) -> None:
-        config["slipway:azure"]["cluster"] |= features
-
-    return change
-
-
-def with_models(config: Config) -> None:
-    config["slipway:webservices"][0]["models"] = ["azureml:diabetes:3"]
-
-
-def with_models_and_uploads(config: Config) -> None:
-    with_models(config)
-    config["slipway:webservices"][0] |= {"collect_model_data": True, "upload_outputs": True}
-
-
-def without_azureml(config: Config) -> None:
-    config["slipway:azure"]["hosts"] = {"azureml": False}
-
-
-CLUSTER, APPLICATION = "~ ManagedCluster cluster", "~ FirewallPolicyRuleCollectionGroup firewall-application"
-COLLECTED = ("+ DataCollectionRule cluster-rule", "+ DataCollectionRuleAssociation cluster-rule")
-FEATURES: dict[str, tuple[str, Change, Change, set[str]]] = {
-    "GPU": (
-        "prod",
-        without_gpu,
-        without_gpu_service,
-        {
-            *("+ AgentPool cluster-gpu", APPLICATION, "~ Namespace slipway", "~ Namespace slipway-services"),
-            *("+ DaemonSet device-plugin", "+ Namespace gpu-resources"),
-        },
-    ),
-    "Defender's sensor": ("prod", without("defender"), as_it_is, {CLUSTER, APPLICATION}),
-    "Defender's plan": (
-        "prod",
-        as_it_is,
-        with_(defender={"sensor": True, "plan": True}),
-        {"+ Pricing cluster-defender-plan"},
-    ),
-    "Container insights": (
-        "prod",
-        without("monitor"),
-        as_it_is,
-        {
-            *(CLUSTER, APPLICATION, *COLLECTED),
-            "+ FirewallPolicyRuleCollectionGroup firewall-network",
-            "~ AzureFirewall firewall",
-        },
-    ),
-    "Azure Policy": ("prod", as_it_is, with_(azure_policy=True), {CLUSTER, APPLICATION}),
-    "hosts of Azure ML v1": ("prod", without_azureml, as_it_is, {APPLICATION}),
-    "registered models": (
-        "prod",
-        as_it_is,
-        with_models,
-        {
-            "+ UserAssignedIdentity cluster-webservices-identity",
-            "+ FederatedIdentityCredential cluster-webservices-slipway-services",
-            "+ RoleAssignment cluster-models",
-            "+ ServiceAccount slipway-services-slipway-webservice",
-            "~ Namespace slipway",
-            "~ Namespace slipway-services",
-            "~ Namespace gpu-resources",
-            "~ DaemonSet device-plugin",
-            "~ ImagePush diabetes",
-            "~ Deployment diabetes",
-            "~ NetworkPolicy diabetes",
-            "~ Secret diabetes-keys",
-            "~ Service diabetes",
-        },
-    ),
-    "model data and outputs": (
-        "prod",
-        with_models,
-        with_models_and_uploads,
-        {
-            "+ RoleAssignment cluster-uploads",
-            "~ Deployment diabetes",
-            # they wait for the role
-            *("~ Namespace slipway", "~ Namespace slipway-services", "~ Namespace gpu-resources"),
-            "~ DaemonSet device-plugin",
-        },
-    ),
-    "all of them without a firewall": (
-        "dev",
-        as_it_is,
-        with_(azure_policy=True, defender={"sensor": True}, monitor=True),
-        {CLUSTER, *COLLECTED},
-    ),
-}
-"""The stack without it, with it, and which resources are made (+) and changed (~) when it is turned on."""
-
-
-def test_when_a_feature_is_turned_on_then_exactly_the_listed_lines_change(golden: Golden) -> None:
-    lines: list[str] = []
-    for feature, (name, before, after, _) in FEATURES.items():
-        old, new = (spelled_out(shipped(name, change)).splitlines() for change in (before, after))
-        changed = [line for line in difflib.ndiff(old, new) if line[0] in "+-"]
-        lines += [f"{feature}, stack {name}", *(f"  {line[0]} {line[2:].strip()}" for line in changed), ""]
-    golden("features.txt", "\n".join(lines))
-
-
-@pytest.mark.parametrize("feature", FEATURES)
-def test_when_a_feature_is_turned_on_then_no_other_resource_changes(feature: str) -> None:
-    name, before, after, expected = FEATURES[feature]
-    old, new = (told(shipped(name, change)) for change in (before, after))
-    changed = {f"~ {one}" for one in old.keys() & new.keys() if old[one] != new[one]}
-    added, removed = new.keys() - old.keys(), old.keys() - new.keys()
-    assert changed | {f"+ {one}" for one in added} | {f"- {one}" for one in removed} == expected
-
-
-def told(graph: Graph) -> dict[str, tuple[object, ...]]:
-    """Give all that the engine is told of each resource but where it comes from."""
-    return {
-        f"{kind(one)} {one.name}": (
-            one.inputs,
-            one.dependencies,
-            one.protect,
-            one.ignore_changes,
-            one.options,
-        )
-        for one in graph.registrations
-        if one.custom
-    }
-
-
-def kind(one: Registration) -> str:
-    return one.type.rpartition(":")[2]
 
 
 HUB = {

@@ -19,8 +19,9 @@ Step = Literal["enable", "up", "down", "out", "in"]
 
 ROUTING_SECONDS = 0.003
 """Routing that takes longer is too slow: what azureml-fe's took on average, as v1 says."""
-BUSY = 0.75
-"""The part of its threads' time by which HAProxy is busy where threads are what routing waits for."""
+BUSY = 0.6
+"""The least part of its threads' time in which HAProxy is busy where routing waits for them. Time in which it
+waits for a processor itself, on a busy node, it takes for idle."""
 LOW = 0.5
 """The most of their time by which the threads that are left may be busy when one goes."""
 WINDOW_SECONDS = 15.0

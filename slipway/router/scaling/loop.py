@@ -23,7 +23,7 @@ from slipway.router.peers import Loads, Peers, Services, since, total
 from slipway.router.scaling.autoscaler import Decision, History, Sample, decide, remember
 from slipway.router.scaling.itself import Told
 from slipway.router.scaling.journal import SCALED, Entry, Journal
-from slipway.router.scaling.sampling import Sampler, Seen
+from slipway.router.scaling.sampling import Counted, Sampler
 from slipway.router.scaling.targets import Target, targets
 from slipway.router.state import Reason, Service
 
@@ -74,6 +74,7 @@ class Scaler:
         """Their statistics at the last look; none while HAProxy does not answer."""
         self._requests, self._refusals = Totals(), Totals()
         self._looking = asyncio.Lock()
+        self._looked_at = -math.inf
         self._loads = self._before = Loads(pod=peers.pod, run=peers.run, services={})
         self._memories: dict[str, _Memory] = {}
         self._off: dict[str, str] = {}
@@ -114,12 +115,21 @@ class Scaler:
         return self._loads.own
 
     async def loads(self) -> Loads:
-        """Look now, whoever asks, and tell what was seen since this process began. Raises HAProxyError."""
+        """Look now, and tell what was seen since this process began. Raises HAProxyError."""
         async with self._looking:  # else a later look might be taken for an earlier one
             self._workers = await self._haproxy.workers()
             seen = self._sampler.look(self._workers)
             self._loads = self._loads.model_copy(update={"services": total(self._loads.services, seen)})
+            self._looked_at = time.monotonic()
             return self._loads
+
+    async def told(self) -> Loads:
+        """Give what another router asks for: the last look, unless it is old. Raises HAProxyError.
+
+        A look at thousands of replicas takes its time; and of what the asker owns, next to nothing is here.
+        """
+        late = time.monotonic() - self._looked_at > 2 * TICK_SECONDS
+        return await self.loads() if late else self._loads
 
     @property
     def _has_work(self) -> bool:
@@ -140,7 +150,8 @@ class Scaler:
         """Count answers and refusals, for `/metrics`."""
         services = self._router.state.services
         self._requests.add({one: answers(rows) for one, rows in self._workers.items()}, services)
-        self._refusals.add(await self._haproxy.refusals(), services)
+        endpoints = {one.endpoint for one in services.values()}
+        self._refusals.add(await self._haproxy.refusals(), services.keys() | endpoints)
 
     def facts(self) -> Facts:
         """Give what `/metrics` tells, as of the last look."""
@@ -223,7 +234,7 @@ class Scaler:
                 self._start(self._tell(target, "Warning", "AutoscalerConflict", off))
         return False
 
-    def _decide(self, service: Service, target: Target, seen: Seen, complete: bool, now: float) -> None:
+    def _decide(self, service: Service, target: Target, seen: Counted, complete: bool, now: float) -> None:
         memory = self._memories.setdefault(service.name, _Memory())
         if complete and not memory.complete:
             memory.history = None  # it was too small a load, by which nothing may go

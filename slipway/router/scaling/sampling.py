@@ -13,7 +13,7 @@ from slipway.router.load import Load, Row, loads
 
 
 @dataclass(frozen=True)
-class Seen:
+class Counted:
     """A service since the look before."""
 
     arrivals: int
@@ -31,7 +31,7 @@ class Sampler:
         self._before: dict[tuple[str, str], Load] = {}
         self._seconds: dict[str, float] = {}
 
-    def look(self, workers: Mapping[str, Sequence[Row]]) -> dict[str, Seen]:
+    def look(self, workers: Mapping[str, Sequence[Row]]) -> dict[str, Counted]:
         """Give what is new of each service that the current worker knows."""
         now = {(worker, name): load for worker, rows in workers.items() for name, load in loads(rows).items()}
         silent = {worker for worker, rows in workers.items() if not rows}
@@ -40,7 +40,7 @@ class Sampler:
         for (worker, name), load in now.items():
             by_service[name][worker] = load
         current = next(iter(workers), "")
-        found: dict[str, Seen] = {}
+        found: dict[str, Counted] = {}
         for name, own in by_service.items():
             if current not in own:
                 continue
@@ -51,7 +51,7 @@ class Sampler:
             seconds = [load.service_seconds for load in own.values() if load.service_seconds is not None]
             if seconds:  # a new worker knows none until its first request has ended
                 self._seconds[name] = seconds[0]
-            found[name] = Seen(
+            found[name] = Counted(
                 arrivals=max(0, taken + refused + queued),  # less than none: who waited and went away
                 refused=max(0, refused),
                 busy=sum(load.busy for load in own.values()),

@@ -64,21 +64,31 @@ class Steps:
                     pass
                 case "up":
                     await self.request(threads + 1)
-                    await self._run(threads + 1)
+                    try:
+                        await self._run(threads + 1)
+                    except Refused:
+                        await self.request(threads)
+                        raise
                 case "down":
                     await self._run(threads - 1)
                     await self.request(threads - 1)
                 case "out" | "in":
-                    async with asyncio.timeout(WRITE_SECONDS):
-                        more = 1 if decision.step == "out" else -1
-                        await self._writer.scale(NAMESPACE, NAME, replicas + more)
+                    await self._scale(replicas + (1 if decision.step == "out" else -1))
         except (Refused, WriteError, TimeoutError) as error:
             why = str(error) or f"no reply within {WRITE_SECONDS:g} s"
         await self._tell(decision, threads, replicas, why)
         return why
 
+    async def _scale(self, replicas: int) -> None:
+        """Let the Deployment ask for so many pods, and give the objects time to show it."""
+        async with asyncio.timeout(WRITE_SECONDS):
+            await self._writer.scale(NAMESPACE, NAME, replicas)
+        deadline = time.monotonic() + WRITE_SECONDS
+        while self.replicas != replicas and time.monotonic() < deadline:  # noqa: ASYNC110 - the feed tells
+            await asyncio.sleep(LOOK_SECONDS)
+
     async def request(self, threads: int) -> None:
-        """Let the pod ask for the CPU of so many threads, or for what it had if that is refused."""
+        """Let the pod ask for the CPU of so many threads, or for what it had if more is refused."""
         had = requested(self._own_pod)
         # Less than its limit, with which it might become a pod of another class; no pod may.
         wanted = max(self._size.cpu, min(threads * self._size.cpu, self._size.most_cpu - 1))
@@ -91,7 +101,8 @@ class Steps:
                 return
             await asyncio.sleep(LOOK_SECONDS)
             why = refused(self._own_pod)
-        await self._resize(had)
+        if wanted > had:
+            await self._resize(had)
         raise Refused(f"{wanted}m of CPU: {why or f'the node did not answer within {GRANT_SECONDS:g} s'}")
 
     @property

@@ -4,11 +4,11 @@ import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from itertools import islice
 
 from slipway.kube.events import time
 from slipway.kube.folder import Object
-from slipway.kube.read import condition, is_ready, items, part, replicas, stopping
+from slipway.kube.read import condition, is_ready, items, part, place, replicas, stopping
 from slipway.router.feed import Objects
 from slipway.router.state import Service
 from slipway.spec import WEBSERVICE
@@ -36,12 +36,12 @@ class Target:
 
 def targets(services: Iterable[Service], objects: Objects) -> dict[str, Target]:
     """Give each service's Deployment as far as it is there."""
-    deployments = {_place(one): one for one in objects.deployments}
+    deployments = {place(one): one for one in objects.deployments}
     pods: dict[object, list[Object]] = defaultdict(list)
     for pod in objects.pods:
         if not stopping(pod):
             labels = part(pod, "metadata", "labels")
-            pods[pod["metadata"].get("namespace"), labels.get(WEBSERVICE)].append(pod)
+            pods[place(pod)[0], labels.get(WEBSERVICE)].append(pod)
     return {
         service.name: _target(found, pods[service.deployment[0], service.name], objects.autoscalers)
         for service in services
@@ -68,34 +68,33 @@ def unschedulable(pod: Object) -> str | None:
 
 
 def _startup(pods: Iterable[Object]) -> float | None:
-    """Give the middle of the latest pods' times; those that were restarted tell of something else.
+    """Give the middle of the latest pods' times."""
+    newest = sorted(pods, key=lambda pod: pod["metadata"]["creationTimestamp"], reverse=True)
+    starts = (start for pod in newest if (start := _start(pod)) is not None)
+    latest = list(islice(starts, LATEST_PODS))
+    return statistics.median(latest) if latest else None
+
+
+def _start(pod: Object) -> float | None:
+    """Give a pod's time; None if it is not ready, or was restarted, which tells of something else.
 
     A node that was not heard of for a while makes its pods Ready anew, but not their containers.
     """
-    starts: list[tuple[datetime, float]] = []
-    for pod in pods:
-        restarted = any(one.get("restartCount") for one in items(pod, "status", "containerStatuses"))
-        since = (condition(pod, "ContainersReady") or condition(pod, "Ready")).get("lastTransitionTime")
-        if is_ready(pod) and not restarted and since:
-            created = time(pod["metadata"]["creationTimestamp"])
-            starts.append((created, max(0.0, (time(since) - created).total_seconds())))
-    latest = [seconds for _, seconds in sorted(starts)[-LATEST_PODS:]]
-    return statistics.median(latest) if latest else None
+    restarted = any(one.get("restartCount") for one in items(pod, "status", "containerStatuses"))
+    since = (condition(pod, "ContainersReady") or condition(pod, "Ready")).get("lastTransitionTime")
+    if not is_ready(pod) or restarted or not since:
+        return None
+    return max(0.0, (time(since) - time(pod["metadata"]["creationTimestamp"])).total_seconds())
 
 
 def _scales(autoscaler: Object, deployment: Object) -> bool:
     reference = part(autoscaler, "spec", "scaleTargetRef")
-    namespace, name = _place(deployment)
-    here = autoscaler["metadata"].get("namespace") == namespace
-    return here and (reference.get("kind"), reference.get("name")) == ("Deployment", name)
+    namespace, name = place(deployment)
+    named = (reference.get("kind"), reference.get("name"))
+    return place(autoscaler)[0] == namespace and named == ("Deployment", name)
 
 
 def _title(autoscaler: Object) -> str:
-    metadata: Object = autoscaler["metadata"]
-    keda = part(metadata, "labels").get(KEDA)
+    keda = part(autoscaler, "metadata", "labels").get(KEDA)
     of = f" of KEDA's ScaledObject {keda}" if keda else ""
-    return f"HorizontalPodAutoscaler {metadata.get('namespace')}/{metadata.get('name')}{of}"
-
-
-def _place(obj: Object) -> tuple[object, object]:
-    return obj["metadata"].get("namespace"), obj["metadata"].get("name")
+    return f"HorizontalPodAutoscaler {'/'.join(place(autoscaler))}{of}"

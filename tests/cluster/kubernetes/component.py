@@ -37,6 +37,12 @@ class Component:
         """Tell whether it ran and ended by itself."""
         return self._process is not None and self._process.poll() is not None
 
+    @property
+    def pid(self) -> int:
+        """Its process's id, as this machine counts."""
+        assert self._process is not None, f"{self.name} never ran"
+        return child_of(self._process)
+
     def start(self) -> None:
         assert not self.running, f"{self.name} runs"
         with self.log.open("ab") as log:
