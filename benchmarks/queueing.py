@@ -182,6 +182,8 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=1, help="of HAProxy in a pod (default: 1)")
     options = parser.parse_args()
     router_cores, replica_cores, client_cores = cores()
+    if options.threads > 1:
+        router_cores = sorted({*router_cores, *replica_cores, *client_cores})
     os.sched_setaffinity(0, client_cores)
     seen: dict[str, list[float]] = {}
 

@@ -82,7 +82,7 @@ async def _run(options: Options, haproxy: HAProxy) -> None:
         router = Router(options, haproxy, feed)
         scaler = Scaler(router, haproxy, writer, Peers(options.pod))
         tokens = Tokens(router, callers, writer, options.namespace)
-        admin_port = await admin.serve(router, haproxy, scaler, options.address, options.admin_port)
+        admin_port = await admin.serve(router, haproxy, scaler, options.addresses, options.admin_port)
         async with admin_port, await tokens.listen():
             work = [scaler.run, Reporter(router, writer).run, tokens.run]
             if options.size is not None:

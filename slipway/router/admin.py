@@ -8,6 +8,7 @@ import contextlib
 import json
 import re
 from asyncio import StreamReader, StreamWriter
+from collections.abc import Sequence
 from dataclasses import asdict
 from http import HTTPStatus
 from urllib.parse import parse_qs
@@ -24,7 +25,9 @@ TEXT = "text/plain; charset=utf-8"
 METRICS = "text/plain; version=0.0.4; charset=utf-8"
 
 
-async def serve(router: Router, haproxy: HAProxy, scaler: Scaler, address: str, port: int) -> asyncio.Server:
+async def serve(
+    router: Router, haproxy: HAProxy, scaler: Scaler, addresses: Sequence[str], port: int
+) -> asyncio.Server:
     """Listen until the returned server is closed."""
 
     async def answer(reader: StreamReader, writer: StreamWriter) -> None:
@@ -44,7 +47,7 @@ async def serve(router: Router, haproxy: HAProxy, scaler: Scaler, address: str, 
             await writer.drain()
         writer.close()
 
-    return await asyncio.start_server(answer, address, port)
+    return await asyncio.start_server(answer, addresses, port)
 
 
 async def _page(router: Router, haproxy: HAProxy, scaler: Scaler, target: str) -> tuple[HTTPStatus, str, str]:

@@ -51,7 +51,10 @@ MUTUAL = f"ssl crt {IDENTITY} ca-file {AUTHORITIES} verify required ssl-min-ver 
 """How routers know each other: who made a certificate counts, since it is made for nobody else."""
 
 LOST_MS = 6_000
-"""Without TCP's word for so long another router is lost; keep-alive probes do not watch what was sent."""
+"""Without TCP's word for so long another router is lost; keep-alive probes do not watch what was sent.
+
+Only the file can say so: a command that adds a server takes no `tcp-ut`.
+"""
 
 CLIENTS = 10_000
 """Connections that are served at once, where the process may open as many files as that takes."""
@@ -79,7 +82,8 @@ HTTP = {
 def render(state: State, options: Options) -> dict[str, str]:
     """Give each file's text by its name."""
     services = _sorted(state)
-    most_files, clients = connections(len(services), options.files)
+    tls, pods = options.tls is not None, state.identity is not None
+    most_files, clients = connections(len(services), options.files, tls=tls, pods=pods)
     shared = SHARED.substitute(
         access_log="\n  ".join(_access_log(options.access_log_rate)),
         binds="\n  ".join(_binds(state, options)),
@@ -108,7 +112,7 @@ def render(state: State, options: Options) -> dict[str, str]:
         **_wanted(state, options),
     )
     backends = servers(state)
-    config = shared + _servers(backends[PEERS])
+    config = shared + _servers(backends[PEERS], f" tcp-ut {LOST_MS}ms")
     for service in services:
         config += _backend(service, state.token_keys) + _servers(backends[service.name])
     files = {CONFIG: config} | {name: _lines(entries) for name, entries in maps(state).items()}
@@ -125,6 +129,7 @@ def _wanted(state: State, options: Options) -> dict[str, str]:
     """
     wanted = {
         "if_acme": options.tls is not None and options.tls.account is not None,
+        "if_tls": options.tls is not None,
         "if_pods": state.identity is not None,
         "if_versions": any(one.version is not None for one in state.services.values()),
     }
@@ -193,23 +198,25 @@ def servers(state: State) -> dict[str, dict[Replica, str]]:
     }
     peers = state.routers.others if state.identity is not None else ()
     # Without weight it gets what is meant for it, and nothing else.
-    return found | {PEERS: dict.fromkeys(peers, f"weight 0 tcp-ut {LOST_MS}ms {MUTUAL} {CHECK}")}
+    return found | {PEERS: dict.fromkeys(peers, f"weight 0 {MUTUAL} {CHECK}")}
 
 
-def _servers(found: Mapping[Replica, str]) -> str:
-    return "".join(f"  server {one.server} {one.target} {found[one]}\n" for one in sorted(found))
+def _servers(found: Mapping[Replica, str], more: str = "") -> str:
+    return "".join(f"  server {one.server} {one.target} {found[one]}{more}\n" for one in sorted(found))
 
 
-def connections(services: int, most_files: int) -> tuple[int, int]:
+def connections(services: int, most_files: int, *, tls: bool = False, pods: bool = False) -> tuple[int, int]:
     """Give how many files HAProxy may open, and how many clients it then serves at once.
 
-    A client takes four where another router owns the service, else two, and a tenth more clients are let in
-    to be told that they are too many; a service takes four, for its held slot and for checks of its replicas;
-    the rest is HAProxy's own.
+    A client takes one, and three for its request: where another router owns the service, or by the detour.
+    With TLS there may be as many requests by HTTP/2, many on a connection, that take three each; where there
+    are other pods, as many of their requests, that take four. A tenth more clients are let in to be told that
+    they are too many; a service takes four, for its held slot and for checks of its replicas; the rest is
+    HAProxy's own.
     """
-    own = 200 + 4 * services
-    files = min(most_files, own + 4 * CLIENTS * 11 // 10)
-    return files, max((files - own) // 4 * 10 // 11, 1)
+    own, each = 200 + 4 * services, 4 + 3 * tls + 4 * pods
+    files = min(most_files, own + each * CLIENTS * 11 // 10)
+    return files, max((files - own) // each * 10 // 11, 1)
 
 
 def longest_ms(services: Iterable[Service]) -> int:
@@ -221,12 +228,9 @@ def longest_ms(services: Iterable[Service]) -> int:
 def _binds(state: State, options: Options) -> list[str]:
     """Give where requests come in; by TLS with the certificate for the client's name, else the first.
 
-    That is the pod's address, and inside the pod its loopback, where `kubectl port-forward` comes from; no
-    setting keeps that from speaking HTTP.
+    No setting keeps what comes from inside the pod, by `kubectl port-forward`, from speaking HTTP.
     """
-    loopback = "::1" if ":" in options.address else "127.0.0.1"
-    addresses = list(dict.fromkeys([options.address, loopback]))
-    plain = [f"bind {Replica(address, options.port).target} proto h1" for address in addresses]
+    plain = [f"bind {Replica(address, options.port).target} proto h1" for address in options.addresses]
     plain[0] += " name http"
     tls = options.tls
     if tls is None:
@@ -234,7 +238,7 @@ def _binds(state: State, options: Options) -> list[str]:
     if not state.certificates:  # an ACME server must be answered first
         return plain
     crt = " ".join(f"crt {certificate_file(name)}" for name in state.certificates)
-    target = ",".join(Replica(address, tls.port).target for address in addresses)
+    target = ",".join(Replica(address, tls.port).target for address in options.addresses)
     return [*plain, f"bind {target} ssl {crt} alpn h2,http/1.1"]
 
 

@@ -47,8 +47,9 @@ PATIENCE_SECONDS = 10.0
 """How long a reload waits for requests that only commands can bring to a new replica."""
 RELOAD_SECONDS = 1.0
 """The shortest time between two reloads: each leaves a process that stays until its last client goes."""
-NOTICE_SECONDS = 2.0
-"""How long a router that is told to stop still takes requests, so that others notice that it is not ready."""
+NOTICE_SECONDS = 4.0
+"""How long a router that is told to stop still takes requests, so that others notice that it is not ready.
+Where its pod stays, because its liveness probe failed, the readiness probe takes three seconds for that."""
 KEPT_SECONDS = 5.0
 """How long clients that keep their connections have then to learn with an answer that these end."""
 LONGEST_PAUSE_SECONDS = 5.0
@@ -275,7 +276,7 @@ class Router:
         self._waits = isinstance(action, Reload) and await self._must_wait()
         if self._waits or (isinstance(action, Reload) and target == self._refused):
             target = without_reload(self._running.state, target)
-            action = plan(self._running, target)
+            action = plan(replace(self._running, added=frozenset()), target)
         if self._in_doubt and not await self._must_wait():
             action = Reload(("HAProxy did not say whether it took a configuration",))
         match action:

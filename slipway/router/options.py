@@ -94,6 +94,11 @@ class Options:
     """How many files its processes may open each; not a variable, the system says it."""
 
     @property
+    def addresses(self) -> list[str]:
+        """Give the pod's address, and that inside the pod, where `kubectl port-forward` comes from."""
+        return list(dict.fromkeys([self.address, "::1" if ":" in self.address else "127.0.0.1"]))
+
+    @property
     def ports(self) -> list[int]:
         """Give all ports on which it listens."""
         tls = [self.tls.port] if self.tls is not None else []

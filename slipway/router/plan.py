@@ -2,8 +2,9 @@
 
 Replicas, other routers and the entries of maps change by commands, a certificate by those of `renewal`.
 Everything else needs a new configuration, and a reload: a service that comes or goes, or whose limits change,
-a certificate that was not there before, by what the routers know each other, and HAProxy's threads. Every
-command carries the exact reply it must get.
+a certificate that was not there before, by what the routers know each other, and HAProxy's threads. A router
+that came gets requests by commands at once, then a reload for what only a file can say of it. Every command
+carries the exact reply it must get.
 
 A server that leaves is first put into maintenance, where it finishes what it has, and is deleted when it
 is idle; until then it is in `Running.leaving`, and comes back by one command.
@@ -12,7 +13,7 @@ is idle; until then it is in `Running.leaving`, and comes back by one command.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from slipway.router.config import certificate_file, maps, servers
+from slipway.router.config import PEERS, certificate_file, maps, servers
 from slipway.router.state import Replica, Service, State
 
 Maps = Mapping[str, Mapping[str, str]]
@@ -24,6 +25,8 @@ class Running:
 
     state: State = field(default_factory=State)
     leaving: frozenset[tuple[str, Replica]] = frozenset()
+    added: frozenset[Replica] = frozenset()
+    """Other routers that came by commands, which cannot say all that a file says of them."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class Reload:
 
 def plan(running: Running, wanted: State) -> Noop | Commands | Reload:
     """Decide how to make `running` serve `wanted`."""
-    if running.state == wanted:  # nearly always: maps of many services take their time
+    if running.state == wanted and not running.added:  # nearly always: maps of many services take their time
         return Noop()
     reasons = tuple(_reasons(running.state, wanted))
     if reasons:
@@ -70,7 +73,9 @@ def plan(running: Running, wanted: State) -> Noop | Commands | Reload:
         for command in _changes(running, backend, old[backend], new)
     ]
     commands += _entries(maps(running.state), maps(wanted))
-    return Commands(tuple(commands)) if commands else Noop()
+    if commands:
+        return Commands(tuple(commands))
+    return Reload(("a router came",)) if running.added else Noop()
 
 
 def after_commands(running: Running, wanted: State) -> Running:
@@ -79,7 +84,9 @@ def after_commands(running: Running, wanted: State) -> Running:
     had = {
         (backend, one) for backend, found in old.items() if found != has[backend] for one in found
     } | running.leaving
-    return Running(wanted, frozenset((backend, one) for backend, one in had if one not in has[backend]))
+    leaving = frozenset((backend, one) for backend, one in had if one not in has[backend])
+    new = has[PEERS].keys() - old[PEERS].keys()
+    return Running(wanted, leaving, (running.added | new) & has[PEERS].keys())
 
 
 def forget(backend: str, replica: Replica) -> Command:

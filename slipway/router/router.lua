@@ -129,6 +129,23 @@ end
 -- %[lua.refusal(REASON)]: the body of a refusal. REASON is a reason, or a status that HAProxy chose.
 core.register_fetches("refusal", refusal)
 
+local GRACE = 1.0 -- seconds that a client may be late
+local PIECE = 65536 -- bytes of a body that nobody wants, at once
+
+local function now()
+  local time = core.now()
+  return time.sec + time.usec / 1e6
+end
+
+-- Read a body that nobody wants, up to so many bytes, and as long as it keeps up the minimum rate.
+local function hear_out(applet, most)
+  local read, begin = 0, now()
+  repeat
+    local piece = applet:receive(PIECE)
+    read = read + #piece
+  until #piece < PIECE or read > most or now() - begin > GRACE + read / minimum_rate
+end
+
 -- http-request use-service lua.refuse_*: refuse a request before it gets to a queue. Its body is read first: if a
 -- connection is closed while a body comes in, the client is reset and may never see the answer.
 local function refuse(status, given, header, value)
@@ -139,11 +156,8 @@ local function refuse(status, given, header, value)
       if not value then status = 403 end
     end
     local body = refusal(applet, given)
-    local read = 0
-    repeat
-      local piece = applet:receive()
-      read = read + #piece
-    until #piece == 0 or read > 2 * largest_body
+    -- Of the many that come when there are too many, a little.
+    hear_out(applet, status == 503 and 16 * PIECE or 2 * largest_body)
     applet:set_status(status)
     applet:add_header("content-type", "application/json")
     applet:add_header("content-length", #body)
@@ -256,13 +270,6 @@ end)
 -- in at less than RATE bytes a second while a replica waits for it.
 local Upload = { id = "upload", flags = filter.FLT_CFG_FL_HTX }
 Upload.__index = Upload
-
-local GRACE = 1.0 -- seconds that a client may be late
-
-local function now()
-  local time = core.now()
-  return time.sec + time.usec / 1e6
-end
 
 function Upload:new()
   return setmetatable({ bytes = 0, waited = 0, idle_since = nil }, Upload)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from functools import lru_cache
 
 Number = int | float | Fraction
 
@@ -23,6 +24,7 @@ def replicas_needed(rps: Number, seconds: Number, target: Number, concurrency: i
     return math.ceil(_exact(rps, "rps") / requests_per_second(1, seconds, target, concurrency))
 
 
+@lru_cache(typed=True)  # the router asks for each service each second
 def requests_per_second(replicas: int, seconds: Number, target: Number, concurrency: int) -> Fraction:
     """Give the load, exactly, that `replicas` carry at utilization `target`. Raises ValueError as above."""
     part = _exact(target, "target")

@@ -193,7 +193,7 @@ async def test_a_process_that_begins_again_in_its_pod_asks_for_one_threads_cpu(s
     pod = itself.pods[0]["metadata"]["name"]
     async with stepping(itself, pod, Size(2, CPU, 2000)) as steps:
         await steps.request(2)
-        itself.kubectl("exec", pod, "--", "python", "-c", "import os; os.kill(1, 15)")
+        itself.kubectl("exec", pod, "--", "sh", "-c", "kill 1")
 
         async def look() -> bool | None:
             status = itself.status(pod)

@@ -344,7 +344,7 @@ def scenario(test: Callable[P, Coroutine[None, None, None]]) -> Callable[P, None
 @contextlib.asynccontextmanager
 async def client() -> AsyncGenerator[httpx.AsyncClient]:
     """Give a client with a valid key and a connection for every request in flight."""
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=None)
     async with httpx.AsyncClient(
         headers={"authorization": f"Bearer {KEY}"}, timeout=30, limits=limits, trust_env=False
     ) as found:

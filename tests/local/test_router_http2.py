@@ -3,12 +3,15 @@
 import asyncio
 import contextlib
 import json
+import resource
 from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import h2.connection
 import httpx
 
+from slipway.router.config import connections
 from tests.certificates import certificate
 from tests.local.router_parts import (
     KEY,
@@ -207,3 +210,27 @@ async def test_by_http_2_a_reload_says_that_the_connection_ends_and_lets_its_req
         writer.close()
         assert last_stream == 2**31 - 1  # requests that are on their way may come too
         assert json.loads(answer)["path"] == "/score"
+
+
+@scenario
+async def test_by_http_2_more_requests_than_there_may_be_clients_are_told_why_and_the_others_served(
+    tmp_path: Path,
+) -> None:
+    files = 2_048
+    _, clients = connections(1, files, tls=True)
+    public, key = certificate()
+    async with running(tmp_path, **of("tls")) as router, replicas() as [one], AsyncExitStack() as stack:
+        put(router, public, key, name="tls")
+        router.deploy("echo", one, max_request_wait_time=60_000)
+        router.start()
+        assert router.process is not None
+        resource.prlimit(router.process.pid, resource.RLIMIT_NOFILE, (files, files))  # long before it looks
+        await router.up("echo", 1)
+        many = [await stack.enter_async_context(by_http_2(public)) for _ in range(clients // 32 + 2)]
+        begun = [http.post(uri(router), json={"sleep": 0.02}) for http in many for _ in range(32)]
+        answers = await asyncio.gather(*begun)
+        refused = [answer for answer in answers if answer.status_code != 200]
+        assert len(answers) - len(refused) >= clients
+        assert refused
+        for answer in refused:
+            assert_refusal(answer, 503, "too_many_clients", service="echo", retry=True)

@@ -109,6 +109,8 @@ async def test_http_is_refused_or_redirected_but_for_the_pods_own_loopback(tmp_p
                 f"http://127.0.0.1:{router.port}{path}", json={}
             )  # kubectl port-forward
             assert forwarded.status_code == 200
+            asked = await http.get(f"http://127.0.0.1:{router.admin_port}/status")
+            assert asked.status_code == 200
             refused = 'slipway_refusals_total{service="echo",reason="https_required"} 2\n'
 
             async def counted(page: str = refused) -> bool | None:

@@ -218,6 +218,16 @@ async def test_a_token_is_refused_to_whom_is_not_known(tmp_path: Path) -> None:
 
 
 @scenario
+async def test_a_token_is_given_whatever_way_its_path_is_written(tmp_path: Path) -> None:
+    async with serving(tmp_path, MINE, NEXT) as (router, _):
+        headers = {"authorization": f"Bearer {KEY}"}
+        proxy = f"http://127.0.0.1:{router.port}"  # a client asks it by the whole address
+        async with httpx.AsyncClient(proxy=proxy, headers=headers) as http:
+            answer = await http.post("http://models.example/api/v1/service/echo/token?a=/b")
+        assert answer.status_code == 200, answer.text
+
+
+@scenario
 async def test_a_body_with_the_question_is_of_no_matter(tmp_path: Path) -> None:
     async with serving(tmp_path, MINE, NEXT) as (router, _), httpx.AsyncClient(trust_env=False) as http:
         headers = {"authorization": f"Bearer {KEY}"}

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from slipway.router.scaling.autoscaler import (
     HOLD_SECONDS,
     MEAN_SECONDS,
+    PAST_SECONDS,
     STALE_SECONDS,
     Decision,
     History,
@@ -66,6 +67,7 @@ samples = st.builds(
     ready=st.integers(0, 60),
     unschedulable=st.sampled_from([0, 0, 0, 2]),
     service_seconds=st.none() | st.floats(0.01, 20),
+    startup_seconds=st.none() | st.floats(0.1, 1_000),
 )
 rules = st.builds(
     serving,
@@ -104,7 +106,11 @@ def test_replicas_that_have_requests_to_answer_are_kept(past: list[Sample], give
 def test_more_load_never_means_fewer_replicas(
     past: list[tuple[Sample, int, int, int, int]], given: Serving
 ) -> None:
-    less = clocked([replace(one, service_seconds=one.service_seconds or 0.2) for one, *_ in past])
+    """But for growth, of which there is less where there was more before."""
+    known = [
+        replace(one, service_seconds=one.service_seconds or 0.2, startup_seconds=None) for one, *_ in past
+    ]
+    less = clocked(known)
     more = [
         replace(
             one,
@@ -161,8 +167,72 @@ def test_none_is_removed_before_the_hold_is_over(past: list[Sample], given: Serv
 @given(pasts)
 def test_the_past_that_is_kept_is_bounded(past: list[Sample]) -> None:
     history, _ = seen(past, serving())
-    assert len([one for one in history.totals if one.at < past[-1].at - MEAN_SECONDS]) <= 1
+    assert len([one for one in history.totals if one.at < past[-1].at - PAST_SECONDS]) <= 1
     assert all(past[-1].at - at < HOLD_SECONDS + STALE_SECONDS for at, _ in history.needs)
+
+
+def growing(first: float, more: float, seconds: int = 200, **known: float) -> list[Sample]:
+    """Give a sample each second: that many requests in the first, so many more in each that follows."""
+    came = [math.floor(first * at + more * at * at / 2) for at in range(seconds + 1)]
+    one = replace(Sample(0, 0, 0, 0, 0, 1, 1, service_seconds=0.5), **known)
+    return [replace(one, at=float(at), arrivals=new - old) for at, (old, new) in enumerate(pairwise(came))]
+
+
+growths = st.builds(growing, st.floats(0, 100), st.floats(0, 2), st.integers(1, 200))
+starts = st.floats(0.1, 1_000)
+
+
+@given(pasts | growths, rules, starts, starts)
+def test_a_longer_start_never_means_fewer_replicas(
+    past: list[Sample], given: Serving, one: float, other: float
+) -> None:
+    of_each = [
+        seen([replace(sample, startup_seconds=startup) for sample in past], given)[1]
+        for startup in (None, min(one, other), max(one, other))
+    ]
+    for unknown, short, long in zip(*of_each, strict=True):
+        assert unknown.needed <= short.needed <= long.needed
+        assert unknown.replicas <= short.replicas <= long.replicas
+
+
+@given(st.integers(0, 100), st.integers(0, 200), st.floats(0, 1), rules, starts)
+def test_without_growth_the_start_counts_for_nothing(
+    before: int, after: int, when: float, given: Serving, startup: float
+) -> None:
+    """Nor after one step, up or down, whenever it was."""
+    change = int(200 * when)
+    past = [*steady(change, arrivals=before), *steady(200 - change, start=change, arrivals=after)]
+    known = [replace(one, service_seconds=0.5) for one in past]
+    learnt = [replace(one, startup_seconds=startup) for one in known]
+    assert seen(known, given)[1] == seen(learnt, given)[1]
+
+
+@given(growths, rules)
+def test_a_load_is_expected_to_grow_for_no_longer_than_it_was_seen_to(
+    past: list[Sample], given: Serving
+) -> None:
+    of_each = [
+        seen([replace(one, startup_seconds=startup) for one in past], given)[1]
+        for startup in (PAST_SECONDS, 10 * PAST_SECONDS)
+    ]
+    assert [one.replicas for one in of_each[0]] == [one.replicas for one in of_each[1]]
+
+
+def test_while_the_load_grows_it_fits_the_replicas_that_are_asked_for_now_when_they_have_started() -> None:
+    """20 requests a second at first, one more each 10 s, of 0.5 s each; a replica starts in 60 s."""
+    rules = serving(target=95)
+    decisions = seen(growing(20, 0.1, startup_seconds=60), rules)[1]
+    for one in decisions[int(PAST_SECONDS) + 1 :]:
+        load = 0.5 * (20 + 0.1 * (one.at + 60))
+        assert load - 1 <= one.needed <= load + 2
+        assert one.rule == "add: growth in the 60 s that a replica takes to start"
+
+
+def test_growth_that_the_room_of_the_target_takes_asks_for_nothing() -> None:
+    growth = growing(20, 0.1, startup_seconds=60)
+    unknown = [replace(one, startup_seconds=None) for one in growth]
+    room = serving(target=40)
+    assert seen(growth, room)[1] == seen(unknown, room)[1]
 
 
 def test_v1s_example_needs_286_replicas() -> None:

@@ -21,6 +21,7 @@ from slipway.kube.reachability import allowed, outside, pods, reachable
 from slipway.kube.resolve import Resolved, Resolver, from_graph
 from slipway.plan import to_json
 from slipway.router.config import longest_ms
+from slipway.router.control import NOTICE_SECONDS
 from slipway.router.state import Limits, Service
 from slipway.spec import MAX_TIMEOUT_MS, SERVING, Serving
 from tests.unit.component_stacks import LOCAL, PROJECT, SECURE, VARIETY, on_a_platform, project_with
@@ -200,6 +201,17 @@ def test_scoring_uris_lead_to_the_routers_address(local: Graph, shipped: Path) -
 def test_a_stopping_router_has_the_time_that_its_slowest_request_may_take() -> None:
     slowest = Service("abc", Limits(wait_ms=MAX_TIMEOUT_MS, timeout_ms=MAX_TIMEOUT_MS))
     assert longest_ms([slowest]) < GRACE_SECONDS * 1000
+
+
+def test_a_stopping_router_takes_requests_until_its_readiness_probe_has_failed(variety: Graph) -> None:
+    (router,) = (
+        obj
+        for obj in from_graph(variety).objects
+        if (obj["kind"], obj["metadata"]["name"]) == ("Deployment", "slipway-router")
+    )
+    (container,) = router["spec"]["template"]["spec"]["containers"]
+    probe = container["readinessProbe"]
+    assert probe["periodSeconds"] * probe["failureThreshold"] < NOTICE_SECONDS
 
 
 def test_without_a_load_balancer_the_address_is_the_one_inside_the_cluster() -> None:

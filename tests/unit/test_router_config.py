@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slipway.router.config import LUA, longest_ms, render
+from slipway.router.config import CLIENTS, LUA, connections, longest_ms, render
 from slipway.router.options import Options, Tls
-from slipway.router.state import Limits, Replica, Service, State, hashed, state_of
+from slipway.router.state import Identity, Limits, Replica, Service, State, hashed, state_of
 from slipway.versions import VersionOf
 
 OPTIONS = Options(objects=Path("/objects"), directory=Path("/run"))
@@ -147,3 +147,30 @@ def test_when_a_port_is_none_then_it_is_refused(port: int) -> None:
 def test_when_a_name_is_not_a_services_then_it_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="name"):
         Service(name)
+
+
+def test_a_rule_that_has_no_meaning_in_a_state_is_not_among_those_that_every_request_costs() -> None:
+    def running(state: State, options: Options = OPTIONS) -> str:
+        return "\n".join(line for line in frontend(state, options) if not line.startswith("#"))
+
+    for words, state, options in (
+        ("versions.map", state_of(BLUE, GREEN), OPTIONS),
+        ("_hop", replace(state_of(OPEN), identity=Identity("PEM", "PEM")), OPTIONS),
+        ("acme.map", state_of(OPEN), replace(OPTIONS, tls=Tls(8443, secrets=("a",), account="acme"))),
+        ("_streams", state_of(OPEN), replace(OPTIONS, tls=Tls(8443, secrets=("a",)))),
+    ):
+        assert words in running(state, options)
+        assert words not in running(state_of(OPEN))
+
+
+@given(st.integers(0, 2_000), st.integers(1_000, 2_000_000), st.booleans(), st.booleans())
+def test_as_many_clients_are_served_as_have_files_with_all_that_may_come_by_http_2_and_from_other_pods(
+    services: int, most: int, tls: bool, pods: bool
+) -> None:
+    files, clients = connections(services, most, tls=tls, pods=pods)
+    assert files <= most
+    assert 1 <= clients <= CLIENTS
+    let_in = clients * 11 // 10
+    if clients > 1:
+        by_http_2, of_others = 3 * let_in * tls, 4 * let_in * pods
+        assert 200 + 4 * services + 4 * let_in + by_http_2 + of_others <= files

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hypothesis import given
@@ -21,7 +21,7 @@ from slipway.router.plan import (
     plan,
     without_reload,
 )
-from slipway.router.state import Limits, Replica, Service, State, hashed, state_of
+from slipway.router.state import Identity, Limits, Replica, Routers, Service, State, hashed, state_of
 from tests.unit.router_states import any_services, same_services
 
 OPTIONS = Options(objects=Path("/objects"), directory=Path("/run"))
@@ -195,3 +195,20 @@ def test_when_the_reload_is_planned_then_the_reasons_name_the_services() -> None
     assert plan(running, state_of(Service("echo", Limits(wait_ms=1)), Service("spam"))) == Reload(
         ("limits of service echo changed", "service fraud is gone", "service spam is new")
     )
+
+
+def test_a_router_that_comes_gets_requests_by_commands_and_then_a_file_says_the_rest_of_it() -> None:
+    identity = Identity("certificate", "authorities")
+    alone = State(routers=Routers("a", {"a": A}), identity=identity)
+    two = replace(alone, routers=Routers("a", {"a": A, "b": B}))
+    commands = plan(Running(alone), two)
+    assert isinstance(commands, Commands)
+    assert commands.commands[0].text.startswith(f"add server _peers/{B.server} ")
+    running = after_commands(Running(alone), two)
+    assert plan(running, two) == Reload(("a router came",))
+    assert plan(Running(two), two) == Noop()
+    assert "tcp-ut" not in commands.commands[0].text
+    assert f"{B.target} weight 0" in render(two, OPTIONS)[CONFIG]
+    assert "tcp-ut 6000ms" in render(two, OPTIONS)[CONFIG]
+    gone = after_commands(running, alone)
+    assert not gone.added

@@ -2,7 +2,8 @@
 
 Load is how many requests would be in replicas at once if there were enough: the requests that came, those too
 that wait or were refused, times their seconds, or what replicas had if that is more. Replicas follow by v1's
-formula. To see a service, and to write what was decided, is left to the caller.
+formula; while the load grows they are at least so many that it fits them when one that is asked for now has
+started. To see a service, and to write what was decided, is left to the caller.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from dataclasses import dataclass
+from itertools import pairwise
 from operator import attrgetter
 
 from slipway.sizing.replicas import replicas_needed
@@ -21,6 +23,10 @@ WINDOWS = (1.0, 2.0, 4.0, 8.0, 16.0)
 """The shorter windows, in seconds."""
 PROOF = 3.0
 """Standard deviations that chance may add to the number of requests that come, or take from it."""
+GROWTH_SECONDS, GROWTH_SPANS = 30.0, 4
+"""A load grows that rose from each of so many spans to the next."""
+PAST_SECONDS = GROWTH_SECONDS * GROWTH_SPANS
+"""How far back is remembered; nor is a load expected to grow for longer than that."""
 HOLD_SECONDS = 30.0
 """A replica goes when it was not needed for so long: with the mean, v1's "about a minute"."""
 TOLERANCE = 0.1
@@ -71,7 +77,7 @@ class History:
 
     latest: Sample
     totals: tuple[Total, ...]
-    """Oldest first, as far back as the longest window."""
+    """Oldest first, as far back as `PAST_SECONDS`."""
     needs: tuple[tuple[float, int], ...]
     """When how many replicas were needed, without what a later time needed as well; oldest first."""
     since: float
@@ -90,9 +96,9 @@ class Decision:
     rule: str
     """For people: what was done, and what decided it."""
     needed: int
-    """Replicas that the load needs, before what is kept and the bounds."""
+    """Replicas that the load and its growth need, before what is kept and the bounds."""
     load: float | None = None
-    """Requests at once that `needed` comes from; None without data."""
+    """Requests at once, without growth; None without data."""
 
 
 def remember(history: History | None, sample: Sample, decision: Decision | None = None) -> History:
@@ -105,7 +111,7 @@ def remember(history: History | None, sample: Sample, decision: Decision | None 
     last = history.totals[-1]
     held = sample.busy + (sample.queued if sample.service_seconds is None else 0)
     busy = last.busy + held * (sample.at - last.at)
-    totals = history.totals[_index(history.totals, sample.at - MEAN_SECONDS) :]
+    totals = history.totals[_index(history.totals, sample.at - PAST_SECONDS) :]
     total = Total(sample.at, last.arrivals + sample.arrivals, busy)
     needs = history.needs
     if decision is not None and decision.load is not None:
@@ -126,18 +132,24 @@ def decide(history: History, serving: Serving, now: float) -> Decision:
     low, high = serving.autoscale_min_replicas, serving.autoscale_max_replicas
     if now - latest.at > STALE_SECONDS:
         return Decision(now, min(max(asked, low), high), "keep: no data", asked)
-    load, seconds = _load(history.totals, latest.service_seconds)
+    totals = history.totals
+    load, seconds = _load(totals, latest.service_seconds)
     in_flight = math.ceil((latest.busy + latest.queued) / serving.replica_max_concurrent_requests)
-    needed = _needed(load, serving)
+    needed, why = _needed(load, serving), f"load of the last {seconds:g} s"
     # A first replica that starts while its request gives up is there for the next one.
-    if in_flight or history.totals[-1].arrivals > history.totals[0].arrivals or (asked and not latest.ready):
+    came = totals[-1].arrivals > totals[_index(totals, latest.at - MEAN_SECONDS)].arrivals
+    if in_flight or came or (asked and not latest.ready):
         needed = max(needed, 1)
+    expected = round(load + _growth(latest, totals, seconds), 6)
+    fit = math.ceil(expected / serving.replica_max_concurrent_requests)
+    if fit > needed:
+        needed, why = fit, f"growth in the {latest.startup_seconds:.0f} s that a replica takes to start"
     if needed <= asked:
         wanted, rule = _fewer(history, max(needed, in_flight), _needed(load * (1 + TOLERANCE), serving), now)
     elif latest.unschedulable:
         wanted, rule = asked, "keep: pods wait for a node"
     else:
-        wanted, rule = needed, f"add: load of the last {seconds:g} s"
+        wanted, rule = needed, f"add: {why}"
     if wanted < low:
         wanted, rule = low, "autoscale_min_replicas"
     if wanted > high:
@@ -191,6 +203,27 @@ def _load(totals: tuple[Total, ...], service_seconds: float | None) -> tuple[flo
         if service_seconds is not None:
             high = min(high, (most * seconds / span, window))
     return max(low, min(mean, high))
+
+
+def _growth(latest: Sample, totals: tuple[Total, ...], seconds: float) -> float:
+    """Say by how much the load, a mean over `seconds`, will have grown when a replica asked for now starts.
+
+    It is taken to grow as between those of the latest spans where it grew least, unless chance explains it
+    all. So a step is no growth: between two of the spans, at least, nothing changed.
+    """
+    if latest.service_seconds is None or latest.startup_seconds is None:
+        return 0.0
+    if latest.at - totals[0].at < PAST_SECONDS:
+        return 0.0
+    ends = [totals[_index(totals, latest.at - GROWTH_SECONDS * span)] for span in range(GROWTH_SPANS + 1)]
+    middle = GROWTH_SPANS // 2
+    late, early = ends[0].arrivals - ends[middle].arrivals, ends[middle].arrivals - ends[-1].arrivals
+    if _bounds(late)[0] <= _bounds(early)[1]:
+        return 0.0
+    rates = [(new.arrivals - old.arrivals) / (new.at - old.at) for new, old in pairwise(ends)]
+    slowest = max(0.0, min(new - old for new, old in pairwise(rates))) / GROWTH_SECONDS
+    ahead = min(latest.startup_seconds, PAST_SECONDS) + seconds / 2
+    return slowest * latest.service_seconds * ahead
 
 
 def _bounds(count: float) -> tuple[float, float]:

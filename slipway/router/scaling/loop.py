@@ -124,9 +124,9 @@ class Scaler:
             return self._loads
 
     async def told(self) -> Loads:
-        """Give what another router asks for: the last look, if it is of now. Raises HAProxyError.
+        """Give what another router asks for: the last look, unless it is old. Raises HAProxyError.
 
-        A look at thousands of replicas takes its time, and of a service others queue next to nothing.
+        A look at thousands of replicas takes its time; and of what the asker owns, next to nothing is here.
         """
         late = time.monotonic() - self._looked_at > 2 * TICK_SECONDS
         return await self.loads() if late else self._loads
