@@ -65,13 +65,15 @@ known; and each reason for which a request is wrong, with the condition that it 
 
 
 def _key(service: str) -> Checks:
+    known = f"concat(:{service}),map({KEYS})"
     right = [
-        f"http-request set-var(txn.right) var(sess.hash),concat(:{service}),map({KEYS}) "
+        f"http-request set-var(txn.right) var(sess.hash),{known} "
         "if { http_auth_bearer,secure_memcmp(sess.key) }"
     ]
-    learn = [
-        "http-request set-var(sess.hash) http_auth_bearer,sha2(256),hex",
-        "http-request set-var(sess.key) http_auth_bearer",
+    learn = [  # a right key only: anybody may send a wrong one, as long as headers may be
+        "http-request set-var(txn.hash) http_auth_bearer,sha2(256),hex",
+        f"http-request set-var(sess.hash) var(txn.hash) if {{ var(txn.hash),{known} -m found }}",
+        f"http-request set-var(sess.key) http_auth_bearer if {{ var(txn.hash),{known} -m found }}",
     ]
     return right, learn, {"key_wrong": "always_false", "key_missing": "req.hdr(authorization) -m found"}
 
