@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import socket
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +27,8 @@ from lightkube.config.models import NameValue, User
 from lightkube.exceptions import ConfigError
 
 from slipway.kube.folder import Object
+from slipway.kube.kubeconfigs import merged, named
+from slipway.kube.resources import RESOURCES, path_of
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 15.0
@@ -40,39 +41,6 @@ PAGE = 500
 MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
 EXEC = "client.authentication.k8s.io"
-KINDS = {"clusters": "cluster", "contexts": "context", "users": "user"}
-"""What a kubeconfig lists, and where an entry has it."""
-FILES = ("certificate-authority", "client-certificate", "client-key", "tokenFile")
-"""What in an entry is a path, relative to its file."""
-
-
-class Resource(NamedTuple):
-    """Where the API server keeps a kind."""
-
-    api_version: str
-    plural: str
-
-    @property
-    def root(self) -> str:
-        """Give the path of its API."""
-        return f"/apis/{self.api_version}" if "/" in self.api_version else f"/api/{self.api_version}"
-
-
-RESOURCES = {
-    "Deployment": Resource("apps/v1", "deployments"),
-    "EndpointSlice": Resource("discovery.k8s.io/v1", "endpointslices"),
-    "Event": Resource("v1", "events"),
-    "Event.events.k8s.io": Resource("events.k8s.io/v1", "events"),
-    "HorizontalPodAutoscaler": Resource("autoscaling/v2", "horizontalpodautoscalers"),
-    "Node": Resource("v1", "nodes"),
-    "Pod": Resource("v1", "pods"),
-    "ReplicaSet": Resource("apps/v1", "replicasets"),
-    "Secret": Resource("v1", "secrets"),
-    "Service": Resource("v1", "services"),
-    "SubjectAccessReview": Resource("authorization.k8s.io/v1", "subjectaccessreviews"),
-    "TokenReview": Resource("authentication.k8s.io/v1", "tokenreviews"),
-}
-"""The kinds that are asked for, as kubectl calls them: with the group where the name does not do."""
 
 
 class ClusterError(Exception):
@@ -152,31 +120,12 @@ def in_cluster() -> Client:
 
 
 def _read(kubeconfig: str | Path | None) -> tuple[str, KubeConfig]:
-    """Read what a path, KUBECONFIG or kubectl's default names. Raises ClusterError.
-
-    Several files are merged as kubectl does: of what has the same name the first counts, and files that are
-    not there are left out.
-    """
-    given = str(kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config")
-    paths = [given] if kubeconfig else [path for path in given.split(os.pathsep) if path]
-    files = [Path(path).expanduser() for path in paths]
-    if len(files) > 1:
-        files = [path for path in files if path.exists()]
-    merged: dict[str, dict[str, Object]] = {kind: {} for kind in KINDS}
+    """Read what a path, KUBECONFIG or kubectl's default names, and say what that was. Raises ClusterError."""
+    given, files = named(kubeconfig)
     try:
-        for path in files:
-            found: Object = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-            for kind, of in KINDS.items():
-                for one in found.get(kind) or ():
-                    merged[kind].setdefault(one["name"], {"name": one["name"], of: _located(one[of], path)})
-        return given, KubeConfig.from_dict({kind: list(ones.values()) for kind, ones in merged.items()})  # pyright: ignore[reportUnknownMemberType]
+        return given, KubeConfig.from_dict(merged(files))  # pyright: ignore[reportUnknownMemberType]
     except (AttributeError, KeyError, OSError, TypeError, ValueError, yaml.YAMLError) as error:
         raise ClusterError(f"{given} cannot be read: {' '.join(str(error).split())}") from error
-
-
-def _located(entry: Object, file: Path) -> Object:
-    """Let the files that an entry names be found from anywhere."""
-    return {key: str(file.parent / value) if key in FILES else value for key, value in entry.items()}
 
 
 class Client:
@@ -198,7 +147,7 @@ class Client:
     async def get(self, kind: str, namespace: str, name: str) -> Object | None:
         """Read an object (`namespace` is "" for one of the whole cluster); None if there is none."""
         try:
-            return await self._ask("GET", _path(kind, namespace, name))
+            return await self._ask("GET", path_of(kind, namespace, name))
         except ClusterError as error:
             if error.status == HTTPStatus.NOT_FOUND:
                 return None
@@ -220,7 +169,7 @@ class Client:
         params = {"limit": str(PAGE), **_selectors(labels, fields)}
         items: list[Object] = []
         while True:
-            page = await self._ask("GET", _path(kind, namespace), params=params)
+            page = await self._ask("GET", path_of(kind, namespace), params=params)
             # The items of a list do not say what they are.
             head = {"apiVersion": RESOURCES[kind].api_version, "kind": kind}
             items += [keep({**head, **item}) for item in page.get("items") or ()]
@@ -245,7 +194,7 @@ class Client:
         """
         follow = {"watch": "true", "allowWatchBookmarks": "true", "timeoutSeconds": str(seconds)}
         params = {**follow, "resourceVersion": version, **_selectors(labels, fields)}
-        lasting = self._lines(_path(kind, namespace), params, SILENCE_SECONDS, ANSWER_SECONDS)
+        lasting = self._lines(path_of(kind, namespace), params, SILENCE_SECONDS, ANSWER_SECONDS)
         async with lasting as lines:
             yield Event("BOOKMARK", {"metadata": {"resourceVersion": version}})
             with contextlib.suppress(httpx2.ReadTimeout):
@@ -265,12 +214,12 @@ class Client:
         """Make an object and return it as stored."""
         with_group = f"{obj['kind']}.{obj['apiVersion'].partition('/')[0]}"
         kind = with_group if with_group in RESOURCES else obj["kind"]
-        return await self._ask("POST", _path(kind, obj["metadata"].get("namespace", "")), obj)
+        return await self._ask("POST", path_of(kind, obj["metadata"].get("namespace", "")), obj)
 
     async def replace(self, obj: Object) -> Object:
         """Store an object instead of the one of its version, and return it as stored."""
         metadata = obj["metadata"]
-        path = _path(obj["kind"], metadata.get("namespace", ""), metadata["name"])
+        path = path_of(obj["kind"], metadata.get("namespace", ""), metadata["name"])
         return await self._ask("PUT", path, obj)
 
     async def patch(
@@ -287,7 +236,7 @@ class Client:
 
         A list is replaced (RFC 7386), or `by_name` merged item by item, as Kubernetes does it for containers.
         """
-        path = _path(kind, namespace, name, subresource)
+        path = path_of(kind, namespace, name, subresource)
         content_type = STRATEGIC_MERGE_PATCH if by_name else MERGE_PATCH
         return await self._ask("PATCH", path, change, content_type=content_type)
 
@@ -306,13 +255,13 @@ class Client:
         params |= {"container": container} if container is not None else {}
         params |= {"tailLines": str(tail)} if tail is not None else {}
         silence = None if follow else ANSWER_SECONDS
-        async with self._lines(_path("Pod", namespace, pod, "log"), params, silence) as lines:
+        async with self._lines(path_of("Pod", namespace, pod, "log"), params, silence) as lines:
             async for line in lines:
                 yield line.decode(errors="replace")
 
     async def proxy(self, namespace: str, pod: str, port: int, path: str) -> str:
         """Ask a pod over HTTP, through the API server."""
-        answer = await self._fetch("GET", f"{_path('Pod', namespace, f'{pod}:{port}', 'proxy')}/{path}")
+        answer = await self._fetch("GET", f"{path_of('Pod', namespace, f'{pod}:{port}', 'proxy')}/{path}")
         return answer.decode(errors="replace")
 
     async def _ask(
@@ -399,18 +348,6 @@ async def _split(response: httpx2.Response) -> AsyncGenerator[bytes]:
             yield line
     if rest:
         yield rest
-
-
-def _path(kind: str, namespace: str, name: str = "", subresource: str = "") -> str:
-    resource = RESOURCES[kind]
-    parts = [
-        resource.root,
-        *(["namespaces", namespace] if namespace else []),
-        resource.plural,
-        name,
-        subresource,
-    ]
-    return "/".join(part for part in parts if part)
 
 
 def _selectors(labels: str, fields: str) -> dict[str, str]:

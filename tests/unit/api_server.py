@@ -15,7 +15,7 @@ from urllib.parse import parse_qs
 
 import uvicorn
 
-from slipway.kube.client import RESOURCES
+from slipway.kube.resources import RESOURCES
 
 Json = dict[str, Any]
 REVIEWS = ("TokenReview", "SubjectAccessReview")
