@@ -30,8 +30,6 @@ from slipway.router.load import Row, rows
 from tests.cluster.kubernetes.component import Component
 
 SIZES = (100, 300, 1000)
-PAUSE = 0.3
-"""Seconds between two changes."""
 START_SECONDS = 300
 SETTLE_SECONDS = 2
 UP = ("2", "0")
@@ -142,7 +140,6 @@ async def alone(place: synthetic.Place, size: int, changes: int, seconds: float)
         for service in moved:
             spare = synthetic.SPARE + service
             found["a replica that moved gets requests [ms]"].append(await move(place, pod, service, spare))
-            await asyncio.sleep(PAUSE)
         more = cpu_seconds(pod.processes()[0]) - spent - control / 1000 * (time.perf_counter() - began)
         found["control plane, a change [ms CPU]"].append(more / changes * 1000)
         for what, one in zip(("control plane", "HAProxy"), pod.processes(), strict=True):

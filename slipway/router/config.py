@@ -58,8 +58,6 @@ Only the file can say so: a command that adds a server takes no `tcp-ut`.
 
 CLIENTS = 10_000
 """Connections that are served at once, where the process may open as many files as that takes."""
-FILES = 4 + 3 + 4
-"""Files for a client, a request by HTTP/2, and one of another router: there may be as many of each."""
 LARGEST_BODY = 104_857_600
 UPLOAD_BUFFER = 1_048_576
 HEADERS = 65_536
@@ -84,7 +82,8 @@ HTTP = {
 def render(state: State, options: Options) -> dict[str, str]:
     """Give each file's text by its name."""
     services = _sorted(state)
-    most_files, clients = connections(len(services), options.files)
+    tls, pods = options.tls is not None, state.identity is not None
+    most_files, clients = connections(len(services), options.files, tls=tls, pods=pods)
     shared = SHARED.substitute(
         access_log="\n  ".join(_access_log(options.access_log_rate)),
         binds="\n  ".join(_binds(state, options)),
@@ -206,17 +205,18 @@ def _servers(found: Mapping[Replica, str], more: str = "") -> str:
     return "".join(f"  server {one.server} {one.target} {found[one]}{more}\n" for one in sorted(found))
 
 
-def connections(services: int, most_files: int) -> tuple[int, int]:
+def connections(services: int, most_files: int, *, tls: bool = False, pods: bool = False) -> tuple[int, int]:
     """Give how many files HAProxy may open, and how many clients it then serves at once.
 
     A client takes one, and three for its request: where another router owns the service, or by the detour.
-    As many requests by HTTP/2, many on a connection, take three each; as many of other routers four each. A
-    tenth more clients are let in to be told that they are too many; a service takes four, for its held slot
-    and for checks of its replicas; the rest is HAProxy's own.
+    With TLS there may be as many requests by HTTP/2, many on a connection, that take three each; where there
+    are other pods, as many of their requests, that take four. A tenth more clients are let in to be told that
+    they are too many; a service takes four, for its held slot and for checks of its replicas; the rest is
+    HAProxy's own.
     """
-    own = 200 + 4 * services
-    files = min(most_files, own + FILES * CLIENTS * 11 // 10)
-    return files, max((files - own) // FILES * 10 // 11, 1)
+    own, each = 200 + 4 * services, 4 + 3 * tls + 4 * pods
+    files = min(most_files, own + each * CLIENTS * 11 // 10)
+    return files, max((files - own) // each * 10 // 11, 1)
 
 
 def longest_ms(services: Iterable[Service]) -> int:

@@ -10,11 +10,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import httpx
+
 from slipway.router.authority import renewed
 from slipway.router.ownership import ranking
 from slipway.spec import AUTHORITY_SECRET
 from tests.local.router_parts import RouterProcess, free_ports, until
 
+PEERS = 'haproxy_server_status{proxy="_peers"'
 ADDRESSES = dict.fromkeys("abc", "127.0.0.1")
 
 
@@ -41,27 +44,25 @@ class Pods:
         self.first.folder.put(
             {"kind": "Secret", "metadata": {"name": AUTHORITY_SECRET, "namespace": "slipway"}, "data": data}
         )
+        self.know(*self.routers)
         for router in self.routers.values():
             router.start()
         for router in self.routers.values():
             await router.until(lambda _: True, 60)
-        self.know(*self.routers)
         for router in self.routers.values():
             await self.joined(router, len(self.routers) - 1)
 
     async def joined(self, router: RouterProcess, others: int) -> None:
-        """Wait until a router hands requests to so many others."""
+        """Wait until a router's HAProxy hands requests to so many others."""
 
         async def look() -> bool | None:
-            config = router.directory / "haproxy.cfg"
-            text = config.read_text() if config.exists() else ""
-            return (
-                text.partition("\nbackend _peers")[2].partition("\nbackend")[0].count(" ca-file ") == others
-                or None
-            )
+            with contextlib.suppress(httpx.TransportError):
+                text = (await router.admin.get("/metrics/haproxy", params={"scope": "server"})).text
+                rows = [line for line in text.splitlines() if line.startswith(PEERS) and "_self" not in line]
+                return sum('state="UP"' in row and row.endswith(" 1") for row in rows) == others or None
+            return None
 
         await until(look, 60, lambda: router.log)
-        await router.until(lambda _: True, 60)
 
     def know(self, *ready: str) -> None:
         """Let these be the routers that are ready."""

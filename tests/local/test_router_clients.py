@@ -51,7 +51,7 @@ def most() -> Generator[int]:
     """Let processes open as many files as they may; give how many clients a router with one service has."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     hard = before[1] if before[1] != resource.RLIM_INFINITY else Options.files
-    for files in (max(hard, 2**17), hard):  # root may raise it
+    for files in (max(hard, 2**16), hard):  # root may raise it
         with contextlib.suppress(ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
             break

@@ -17,6 +17,11 @@ CONNECTIONS = 40
 LEAST_SHARE = 0.3
 
 
+@pytest.fixture(autouse=True)
+def in_its_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
 async def with_threads(one: Running, threads: int) -> None:
     """Let HAProxy have so many threads, and wait until it has."""
     reloads = one.router.reloads

@@ -163,13 +163,14 @@ def test_a_rule_that_has_no_meaning_in_a_state_is_not_among_those_that_every_req
         assert words not in running(state_of(OPEN))
 
 
-@given(st.integers(0, 2_000), st.integers(1_000, 2_000_000))
-def test_as_many_clients_are_served_as_have_files_with_all_that_may_come_by_http_2_and_from_other_routers(
-    services: int, most: int
+@given(st.integers(0, 2_000), st.integers(1_000, 2_000_000), st.booleans(), st.booleans())
+def test_as_many_clients_are_served_as_have_files_with_all_that_may_come_by_http_2_and_from_other_pods(
+    services: int, most: int, tls: bool, pods: bool
 ) -> None:
-    files, clients = connections(services, most)
+    files, clients = connections(services, most, tls=tls, pods=pods)
     assert files <= most
     assert 1 <= clients <= CLIENTS
     let_in = clients * 11 // 10
     if clients > 1:
-        assert 200 + 4 * services + let_in * (1 + 3) + let_in * 3 + let_in * 4 <= files
+        by_http_2, of_others = 3 * let_in * tls, 4 * let_in * pods
+        assert 200 + 4 * services + 4 * let_in + by_http_2 + of_others <= files

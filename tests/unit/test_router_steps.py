@@ -130,6 +130,17 @@ def test_what_the_node_does_not_give_now_is_taken_back_and_no_thread_comes(node:
     assert cluster.told == [("Warning", "FailedRescale", f"Not scaled from 1 to 2 threads of {POD}: {said}")]
 
 
+def test_when_haproxy_does_not_take_the_thread_its_cpu_is_given_back() -> None:
+    class Stubborn(Cluster):
+        @property
+        def serving(self) -> Any:
+            return SimpleNamespace(threads=1)
+
+    cluster = Stubborn(error="HAProxy does not reload")
+    assert take(cluster, "up") == ["HAProxy does not reload"]
+    assert (cluster.threads, cluster.resized) == (1, [1800, 900])
+
+
 def test_without_the_right_no_thread_comes() -> None:
     cluster = Cluster("forbids")
     assert take(cluster, "up") == ["pods is forbidden"]
@@ -277,6 +288,16 @@ def test_pods_that_are_configured_come_at_once_and_more_go_when_all_are_calm() -
     looking = Looking(Cluster(replicas=4), calm, calm, calm)
     asyncio.run(looking.until(lambda: looking.cluster.replicas == 3))
     assert [line["step"] for line in looking.lines] == ["in"]
+
+
+def test_what_cannot_be_written_is_told_once() -> None:
+    class Forbidding(Cluster):
+        async def scale(self, namespace: str, deployment: str, replicas: int) -> None:
+            raise WriteError("deployments/scale is forbidden")
+
+    looking = Looking(Forbidding(replicas=1))
+    asyncio.run(looking.until(lambda: looking.told is not None and looking.told.highest_cpu is not None))
+    assert [*by_step(looking.lines)] == [("out", "deployments/scale is forbidden")]
 
 
 def test_while_a_pod_does_not_answer_or_another_decides_the_number_of_pods_stays() -> None:

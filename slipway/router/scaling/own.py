@@ -93,7 +93,11 @@ class OwnScaler:
             await self._take(decision, told)
 
     async def _decide_pods(self, told: Told) -> Decision | None:
-        """Decide for all pods, if that is this one's to do."""
+        """Decide for all pods, if that is this one's to do, but not what was refused lately."""
+        decision = await self._wanted_pods(told)
+        return None if decision is None or self._waits(decision.step) else decision
+
+    async def _wanted_pods(self, told: Told) -> Decision | None:
         now, replicas, least = time.monotonic(), self._steps.replicas, self._size.replicas
         if self._changes != self._peers.changes:
             self._changes, self._changed_at = self._peers.changes, now
@@ -112,8 +116,7 @@ class OwnScaler:
         others = [answer.own for answer in answers.values() if answer is not None and answer.own is not None]
         if len(others) < len(answers):
             return None  # one does not answer, or is about to change
-        decision = decide_pods([told, *others], replicas, least, now - self._changed_at)
-        return None if decision is not None and self._waits(decision.step) else decision
+        return decide_pods([told, *others], replicas, least, now - self._changed_at)
 
     def _waits(self, step: str) -> bool:
         return time.monotonic() - self._refused.get(step, -math.inf) < REFUSED_SECONDS

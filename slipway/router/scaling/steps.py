@@ -64,7 +64,11 @@ class Steps:
                     pass
                 case "up":
                     await self.request(threads + 1)
-                    await self._run(threads + 1)
+                    try:
+                        await self._run(threads + 1)
+                    except Refused:
+                        await self.request(threads)
+                        raise
                 case "down":
                     await self._run(threads - 1)
                     await self.request(threads - 1)
@@ -84,7 +88,7 @@ class Steps:
             await asyncio.sleep(LOOK_SECONDS)
 
     async def request(self, threads: int) -> None:
-        """Let the pod ask for the CPU of so many threads, or for what it had if that is refused."""
+        """Let the pod ask for the CPU of so many threads, or for what it had if more is refused."""
         had = requested(self._own_pod)
         # Less than its limit, with which it might become a pod of another class; no pod may.
         wanted = max(self._size.cpu, min(threads * self._size.cpu, self._size.most_cpu - 1))
@@ -97,7 +101,8 @@ class Steps:
                 return
             await asyncio.sleep(LOOK_SECONDS)
             why = refused(self._own_pod)
-        await self._resize(had)
+        if wanted > had:
+            await self._resize(had)
         raise Refused(f"{wanted}m of CPU: {why or f'the node did not answer within {GRANT_SECONDS:g} s'}")
 
     @property

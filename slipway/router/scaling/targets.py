@@ -69,7 +69,7 @@ def unschedulable(pod: Object) -> str | None:
 
 def _startup(pods: Iterable[Object]) -> float | None:
     """Give the middle of the latest pods' times."""
-    newest = sorted(pods, key=lambda pod: pod["metadata"]["creationTimestamp"], reverse=True)
+    newest = sorted(pods, key=lambda pod: pod["metadata"].get("creationTimestamp", ""), reverse=True)
     starts = (start for pod in newest if (start := _start(pod)) is not None)
     latest = list(islice(starts, LATEST_PODS))
     return statistics.median(latest) if latest else None
