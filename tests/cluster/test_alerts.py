@@ -199,7 +199,7 @@ async def test_when_a_certificate_ends_soon_then_it_is_told_until_there_is_a_new
 async def test_when_a_router_comes_and_goes_then_flapping_is_told_and_a_rollout_is_not(
     tmp_path: Path,
 ) -> None:
-    async with pods(tmp_path, ("a", "b")) as found, replicas() as [replica]:
+    async with pods(tmp_path, dict.fromkeys("ab", "127.0.0.1")) as found, replicas() as [replica]:
         router = found.first
         found.know("a")
         await routing(router, replica)

@@ -317,7 +317,8 @@ async def test_prometheus_finds_the_router_by_its_annotations_and_tells_of_a_rea
 
 
 def test_the_commands_of_the_runbook_show_what_it_says(stack: Stack) -> None:
-    commands = [line.split() for line in re.findall(r"`kubectl ([\w-]+ .+?)`", RUNBOOK.read_text())]
+    found: list[str] = re.findall(r"`kubectl ([\w-]+ .+?)`", RUNBOOK.read_text())
+    commands = [line.split() for line in found]
     shown = [stack.cluster.kubectl(*line) for line in commands if line[0] != "port-forward"]
     pod = Router(stack).pod
     assert all(any(word in one for one in shown) for word in (pod, "Replicas:", "ok"))

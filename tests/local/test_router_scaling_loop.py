@@ -160,6 +160,9 @@ class Refusing:
         assert regarding["kind"] == "Deployment"
         self.events.append((type, reason, note))
 
+    async def resize(self, namespace: str, pod: str, container: str, cpu: int) -> bool:
+        raise WriteError("pods/resize is forbidden")
+
 
 class Counting(Peers):
     """Counts how often the loop looked at other objects."""
