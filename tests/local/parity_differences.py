@@ -68,6 +68,12 @@ def _empty_id(case: Case, theirs: Reply, ours: Reply) -> bool:
     return empty and "x-request-id" not in theirs.headers and ours.without(*ids) == theirs.without(*ids)
 
 
+def _one_id(case: Case, theirs: Reply, ours: Reply) -> bool:
+    given = {name for name, value in case.headers if value.strip()}
+    same = ours.without("x-request-id") == theirs.without("x-request-id")
+    return same and "x-ms-request-id" in given and "x-request-id" not in given
+
+
 def _slashes(case: Case, _theirs: Reply, ours: Reply) -> bool:
     return "%2F" in case.path and ours.status == 404
 
@@ -132,6 +138,11 @@ DIFFERENCES = [
         "an empty `x-request-id` counts as none: one is made",
         "every answer has an id",
         _empty_id,
+    ),
+    Difference(
+        "without an `x-request-id` the id is the `x-ms-request-id`; one is made only where there is neither",
+        "it is the router's, and so the same in its access log, in this log and in the answer",
+        _one_id,
     ),
     Difference(
         "`/%2Fscore` and the like are unknown paths",
