@@ -124,8 +124,10 @@ def _read(kubeconfig: str | Path | None) -> tuple[str, KubeConfig]:
     given, files = files_of(kubeconfig)
     try:
         return given, KubeConfig.from_dict(merged(files))  # pyright: ignore[reportUnknownMemberType]
-    except (AttributeError, KeyError, OSError, TypeError, ValueError, yaml.YAMLError) as error:
-        raise ClusterError(f"{given} cannot be read: {' '.join(str(error).split())}") from error
+    except ValueError as error:
+        raise ClusterError(str(error)) from error
+    except (KeyError, TypeError) as error:
+        raise ClusterError(f"{given} cannot be read: {error}") from error
 
 
 class Client:

@@ -25,17 +25,24 @@ def files_of(kubeconfig: str | Path | None) -> tuple[str, list[Path]]:
 def merged(files: Iterable[Path]) -> Object:
     """Read kubeconfigs as one: of what has the same name the first counts.
 
-    Raises OSError, YAMLError, or AttributeError, KeyError, TypeError and ValueError for what is none.
+    Raises ValueError, naming the file, for one that cannot be read or is none.
     """
     found: dict[str, dict[str, Object]] = {kind: {} for kind in KINDS}
     for path in files:
-        read: Object = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        for kind, of in KINDS.items():
-            for one in read.get(kind) or ():
-                found[kind].setdefault(one["name"], {"name": one["name"], of: _located(one[of], path)})
+        try:
+            read: Object = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+            for kind, of in KINDS.items():
+                for one in read.get(kind) or ():
+                    entry = {"name": one["name"], of: _located(one.get(of) or {}, path)}
+                    found[kind].setdefault(one["name"], entry)
+        except (AttributeError, KeyError, OSError, TypeError, ValueError, yaml.YAMLError) as error:
+            raise ValueError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
     return {kind: list(ones.values()) for kind, ones in found.items()}
 
 
 def _located(entry: Object, file: Path) -> Object:
-    """Let the files that an entry names be found from anywhere."""
-    return {key: str(file.parent / value) if key in FILES else value for key, value in entry.items()}
+    """Let the files that an entry names, and a login's command if it is a path, be found from anywhere."""
+    found = {key: str(file.parent / value) if key in FILES else value for key, value in entry.items()}
+    if "/" in (login := found.get("exec") or {}).get("command", ""):
+        found["exec"] = {**login, "command": str(file.parent / login["command"])}
+    return found

@@ -126,6 +126,7 @@ class ClusterWriter:
         self._budgets: OrderedDict[tuple[str, ...], Budget] = OrderedDict()
         self._late: OrderedDict[str, tuple[Object, int]] = OrderedDict()
         """Events that are yet to be written, and how often each came, by name."""
+        self._writing = asyncio.Lock()
 
     async def catch_up(self) -> None:
         """Write what could not be written when it came, until cancelled."""
@@ -192,25 +193,30 @@ class ClusterWriter:
         return True
 
     async def _write_late(self, *, patient: bool = False) -> None:
-        """Write what is to be written, one after the other, as long as the API server answers.
+        """Write what is to be written, each once, as long as the API server answers.
 
         If `patient`, what it forbids is tried again: one that starts may forbid what it allows soon.
         """
-        while self._late:
-            name, (wanted, times) = next(iter(self._late.items()))
-            try:
-                if datetime.now(UTC) - datetime.fromisoformat(wanted["eventTime"]) < KEPT:
-                    await self._write(wanted, times)
-            except ClusterError as error:
-                if error.away or (patient and error.status == HTTPStatus.FORBIDDEN):
-                    if not error.away:
-                        self._late.move_to_end(name)  # others may be allowed
+        async with self._writing:
+            for _ in range(len(self._late)):
+                name, (wanted, times) = self._late.popitem(last=False)
+                settled = False
+                try:
+                    if datetime.now(UTC) - datetime.fromisoformat(wanted["eventTime"]) < KEPT:
+                        await self._write(wanted, times)
+                    settled = True
+                except ClusterError as error:
+                    if not error.away and not (patient and error.status == HTTPStatus.FORBIDDEN):
+                        settled = True
+                        raise WriteError(str(error)) from error
                     if not patient:
                         log.warning("Events are written later: %s", error)
-                    return
-                self._late.pop(name, None)
-                raise WriteError(str(error)) from error
-            self._late.pop(name, None)
+                    if error.status is None or not patient:
+                        return
+                finally:
+                    if not settled:
+                        _, more = self._late.pop(name, (wanted, 0))
+                        _keep(self._late, name, (wanted, times + more))
 
     async def _write(self, wanted: Object, times: int) -> None:
         try:

@@ -14,6 +14,7 @@ import httpx2
 import pytest
 
 from slipway.kube.client import Client, ClusterError, connect, only_context
+from slipway.kube.kubeconfig import merged
 from tests.unit.api_server import ApiServer, api_server, kubeconfig
 
 Json = dict[str, Any]
@@ -214,6 +215,30 @@ async def test_several_files_are_merged_and_the_first_to_name_something_counts(
         async with connect(None, "test") as made:
             await made.list("Pod")
         assert server.tokens == ["Bearer of the first"]
+
+
+def test_when_one_of_several_kubeconfigs_cannot_be_read_then_it_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good, bad = tmp_path / "good", tmp_path / "bad"
+    good.write_text(json.dumps(kubeconfig(7)))
+    bad.write_text("users: [1]")
+    monkeypatch.setenv("KUBECONFIG", f"{good}:{bad}")
+    with pytest.raises(ClusterError, match=f"^{bad} cannot be read"):
+        connect(None, "test")
+
+
+def test_a_login_beside_its_kubeconfig_is_found_and_an_empty_entry_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    users = [
+        {"name": "a", "user": {"exec": {"command": "bin/login"}}},
+        {"name": "b", "user": {"exec": {"command": "login"}}},
+        {"name": "c", "user": None},
+    ]
+    path.write_text(json.dumps({"users": users}))
+    read = merged([path])["users"]
+    commands = [one["user"].get("exec", {}).get("command") for one in read]
+    assert commands == [str(tmp_path / "bin/login"), "login", None]
 
 
 def test_when_kubeconfig_names_none_then_it_is_kubectls_own(

@@ -253,6 +253,35 @@ def test_while_the_api_server_is_away_no_more_is_kept_than_is_remembered(tmp_pat
     asyncio.run(scenario())
 
 
+def test_an_event_that_is_being_written_is_not_written_twice(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with cluster(tmp_path) as (server, writer):
+            server.answers.clear()
+            asked = asyncio.create_task(writer.event(DEPLOYMENT, "Normal", "Routable", "one"))
+            await asyncio.wait([asked], timeout=0.2)
+            late = asyncio.create_task(writer._write_late(patient=True))  # pyright: ignore[reportPrivateUsage] - what `catch_up` does in time
+            await asyncio.wait([late], timeout=0.2)
+            server.answers.set()
+            await asyncio.gather(asked, late)
+            assert server.requests == [("create", "events")]
+
+    asyncio.run(scenario())
+
+
+def test_an_event_for_which_nobody_waits_any_more_is_written_later(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with cluster(tmp_path) as (server, writer):
+            server.answers.clear()
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.2):
+                    await writer.event(DEPLOYMENT, "Normal", "Routable", "one")
+            server.answers.set()
+            await writer._write_late(patient=True)  # pyright: ignore[reportPrivateUsage] - what `catch_up` does in time
+            assert "one" in {one.get("note") for one in server.sent}
+
+    asyncio.run(scenario())
+
+
 @given(st.lists(st.floats(0, 100), max_size=200))
 def test_no_more_events_pass_than_the_burst_and_what_time_gives(steps: list[float]) -> None:
     budget, now, spent = Budget(), 0.0, 0
