@@ -20,6 +20,7 @@ from slipway.spec import (
     MAX_TIMEOUT_MS,
     ROUTER_NAMESPACE,
     SCALES_ITSELF,
+    SIZE_VARIABLES,
     TOKEN_KEYS_SECRET,
 )
 
@@ -28,8 +29,6 @@ TLS_PORT = 8443
 ADMIN_PORT = 8081
 PEER_PORT = 8444
 RUN_DIR = "/run/slipway"
-SIZE_VARIABLES = ("ROUTER_REPLICAS", "ROUTER_CPU", "ROUTER_MOST_CPU")
-"""Pods at least, and thousandths of a core of each: by them a router scales itself."""
 GRACE_SECONDS = 2 * MAX_TIMEOUT_MS // 1000 + 150
 """The longest wait and scoring that a web service can ask for, and the slowest upload and answer."""
 ANNOTATIONS = {

@@ -25,6 +25,8 @@ WEBSERVICE = "slipway/webservice"
 """Label of everything that belongs to one web service: its name."""
 SCALES_ITSELF = "slipway/scales-itself"
 """The annotation of the router's Deployment whose replicas are the router's."""
+SIZE_VARIABLES = ("ROUTER_REPLICAS", "ROUTER_CPU", "ROUTER_MOST_CPU")
+"""Of a router that scales itself: pods at least, thousandths of a core that each asks for and may use."""
 ROUTER_NAMESPACE = "slipway"
 """Fixed, so that a second router in a cluster fails when it is created."""
 AUTHORITY_SECRET = "slipway-router-ca"  # noqa: S105 - a name, as the next

@@ -12,13 +12,11 @@ from pathlib import Path
 
 from slipway.problems import Problems, problem
 from slipway.router.state import plain_address
-from slipway.spec import ROUTER_NAMESPACE
+from slipway.spec import ROUTER_NAMESPACE, SIZE_VARIABLES
 
 REUSE = ("never", "safe", "aggressive", "always")
 SECRET_NAME = re.compile(r"[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?")
 FILE_NAME = re.compile(r"[-.\w]+")
-SIZE = ("ROUTER_REPLICAS", "ROUTER_CPU", "ROUTER_MOST_CPU")
-"""The variables of a router that scales itself: pods at least, and thousandths of a core of each."""
 HTTP = ("refuse", "redirect", "serve")
 
 
@@ -165,12 +163,12 @@ def from_environment(environment: Mapping[str, str]) -> Options:
         mistakes.append("TLS_PORT goes together with one of TLS_DIR and TLS_SECRETS: set both, or neither")
 
     size: Size | None = None
-    if sizes := [name for name in SIZE if name in environment]:
-        if len(sizes) == len(SIZE):
-            size = Size(*(number(name, 1, 10**6) for name in SIZE))
+    if sizes := [name for name in SIZE_VARIABLES if name in environment]:
+        if len(sizes) == len(SIZE_VARIABLES):
+            size = Size(*(number(name, 1, 10**6) for name in SIZE_VARIABLES))
         else:
             mistakes.append(
-                f"{sizes[0]} goes together with the others of {', '.join(SIZE)}: set all, or none"
+                f"{sizes[0]} goes together with the others of {', '.join(SIZE_VARIABLES)}: set all, or none"
             )
 
     options = Options(

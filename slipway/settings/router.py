@@ -96,7 +96,7 @@ class Router(Checked):
     port: Annotated[int, Field(ge=1024, le=65535)] = 8080
     """a port from 1024 to 65535, on which the router's pods listen"""
     replicas: Annotated[int, Field(ge=1)] | None = None
-    """a number of pods of at least 1; 3 without it, and 1 with cluster_purpose DevTest"""
+    """a number of pods of at least 1, the least if it scales itself (FastProd, DenseProd); 3, 1 on DevTest"""
     service_type: Literal["LoadBalancer", "NodePort", "ClusterIP"] = "LoadBalancer"
     """one of LoadBalancer, NodePort, ClusterIP"""
     internal: bool | None = None

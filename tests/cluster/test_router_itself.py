@@ -164,6 +164,7 @@ async def test_cpu_that_no_node_has_is_taken_back(stack: Stack) -> None:
         async with stepping(itself, pod, Size(2, CPU, 999_000)) as steps:
             with pytest.raises(Refused, match=r"800000m of CPU: (Infeasible|Deferred): "):
                 await steps.request(4000)
+            await steps.settle()
         assert itself.cpu(pod) == f"{CPU}m"
         assert itself.status(pod)["restartCount"] == 0
 

@@ -53,7 +53,6 @@ async def test_no_request_is_lost_while_threads_come_and_go(tmp_path: Path) -> N
                 await with_threads(one, threads)
             ended.set()
         assert set(answers) == {200}, answers
-        assert all(replica.running_most <= 1 for replica in found)
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads' times are read from /proc")

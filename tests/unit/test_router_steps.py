@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
+import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -25,16 +28,35 @@ from slipway.router.scaling.steps import Steps
 
 POD = "slipway-router-a"
 SIZE = Size(replicas=2, cpu=900, most_cpu=2000)
-NO_NODE = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes"}
+NO_NODE: dict[str, Any] = {
+    "type": "PodScheduled",
+    "status": "False",
+    "reason": "Unschedulable",
+    "message": "0/1 nodes",
+}
 
 
-def pod(name: str = POD, cpu: str | None = "900m", **condition: str) -> Object:
-    resources = {"requests": {"cpu": cpu}} if cpu is not None else None
-    status = {
-        "containerStatuses": [{"name": "router", "resources": resources}],
-        "conditions": [condition] if condition else [],
+def pod(
+    name: str = POD,
+    cpu: str | None = "900m",
+    wants: str | None = None,
+    generation: int = 0,
+    **condition: object,
+) -> Object:
+    """Give a pod with so much CPU, that asks for it or for another amount."""
+
+    def resources(amount: str | None) -> Object:
+        return {"name": "router", "resources": {"requests": {"cpu": amount}} if amount is not None else None}
+
+    return {
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": "slipway", "generation": generation},
+        "spec": {"containers": [resources(wants or cpu or "900m")]},
+        "status": {
+            "containerStatuses": [resources(cpu)],
+            "conditions": [condition] if condition else [],
+        },
     }
-    return {"kind": "Pod", "metadata": {"name": name, "namespace": "slipway"}, "status": status}
 
 
 @dataclass
@@ -76,9 +98,16 @@ class Cluster:
             raise WriteError("pods is forbidden")
         self.resized.append(cpu)
         if self.node == "defers" and cpu > SIZE.cpu:
-            said = {"type": "PodResizePending", "status": "True", "reason": "Deferred", "message": "no room"}
-            self.pods = [pod(**said)]
-        elif self.node != "is silent":
+            said: dict[str, Any] = {
+                "type": "PodResizePending",
+                "status": "True",
+                "reason": "Deferred",
+                "message": "no room",
+            }
+            self.pods = [pod(wants=f"{cpu}m", **said)]
+        elif self.node == "is silent" and cpu > SIZE.cpu:
+            self.pods = [pod(wants=f"{cpu}m")]
+        else:
             self.pods = [pod(cpu=f"{cpu}m")]
         return True
 
@@ -95,7 +124,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a second be a hundredth."""
     monkeypatch.setattr(steps, "LOOK_SECONDS", 0.001)
     for module in (itself, own, steps):
-        for name in ("GRANT", "TICK", "ASK", "REFUSED", "WINDOW", "ENABLE", "OUT", "CALM"):
+        for name in ("GRANT", "TICK", "ASK", "AGAIN", "REFUSED", "WINDOW", "ENABLE", "OUT", "CALM"):
             with contextlib.suppress(AttributeError):
                 seconds = getattr(module, f"{name}_SECONDS")
                 monkeypatch.setattr(module, f"{name}_SECONDS", seconds / 100)
@@ -104,7 +133,12 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 def take(cluster: Cluster, *names: itself.Step) -> list[str | None]:
     async def scenario() -> list[str | None]:
         taker = cluster.steps()
-        return [await taker.take(itself.Decision(name, "because")) for name in names]
+        found: list[str | None] = []
+        for name in names:
+            why = await taker.take(itself.Decision(name, "because"))
+            found.append(None if why is None else str(why))
+            await taker.settle()
+        return found
 
     return asyncio.run(scenario())
 
@@ -175,12 +209,40 @@ def test_a_pod_comes_and_goes_by_the_deployments_number() -> None:
 def test_what_a_pods_status_says_of_its_cpu() -> None:
     assert [requested(pod(cpu=cpu)) for cpu in ("900m", "2", "0.5", None)] == [900, 2000, 500, None]
     assert requested({}) is None
-    pending = {"status": "True", "message": "m"}
-    assert refused(pod()) is None
-    assert refused(pod(type="PodResizePending", reason="Infeasible", **pending)) == "Infeasible: m"
-    assert refused(pod(type="PodResizeInProgress", reason="Error", **pending)) == "Error: m"
-    assert refused(pod(type="PodResizeInProgress", **pending)) is None
-    assert refused(pod(type="PodResizePending", reason="Deferred", status="False")) is None
+    pending: dict[str, Any] = {"status": "True", "message": "m"}
+    assert refused(pod(), pod()) is None
+    assert refused(pod(type="PodResizePending", reason="Infeasible", **pending), pod()) == "Infeasible: m"
+    assert refused(pod(type="PodResizeInProgress", reason="Error", **pending), pod()) == "Error: m"
+    assert refused(pod(type="PodResizeInProgress", **pending), pod()) is None
+    assert refused(pod(type="PodResizePending", reason="Deferred", status="False"), pod()) is None
+
+
+def test_what_a_node_said_of_an_earlier_request_is_no_answer_to_this_one() -> None:
+    said: dict[str, Any] = {"type": "PodResizePending", "status": "True", "reason": "Deferred"}
+    before = pod(**said, message="earlier")
+    assert refused(before, before) is None
+    assert refused(pod(**said, message="now"), before) == "Deferred: now"
+    before = pod(generation=3, **said, message="m", observedGeneration=2)
+    late = pod(generation=4, **said, message="another", observedGeneration=3)
+    assert refused(late, before) is None
+    assert refused(pod(generation=4, **said, message="m", observedGeneration=4), before) == "Deferred: m"
+
+
+def test_a_thread_comes_though_an_earlier_refusal_still_stands_when_its_cpu_is_asked_for() -> None:
+    class Slow(Cluster):
+        async def resize(self, namespace: str, pod_: str, container: str, cpu: int) -> bool:
+            asyncio.get_running_loop().call_later(0.02, lambda: setattr(self, "pods", [pod(cpu=f"{cpu}m")]))
+            return True
+
+    said: dict[str, Any] = {
+        "type": "PodResizePending",
+        "status": "True",
+        "reason": "Deferred",
+        "message": "no room",
+    }
+    cluster = Slow(pods=[pod(**said)])
+    assert take(cluster, "up") == [None]
+    assert cluster.threads == 2
 
 
 def test_a_pod_without_a_node_counts_when_no_other_is_on_its_way_out() -> None:
@@ -290,14 +352,49 @@ def test_pods_that_are_configured_come_at_once_and_more_go_when_all_are_calm() -
     assert [line["step"] for line in looking.lines] == ["in"]
 
 
-def test_what_cannot_be_written_is_told_once() -> None:
+def test_what_cannot_be_written_is_tried_again_after_a_pause_and_the_evidence_stays() -> None:
+    tried: list[float] = []
+
     class Forbidding(Cluster):
         async def scale(self, namespace: str, deployment: str, replicas: int) -> None:
+            tried.append(time.monotonic())
             raise WriteError("deployments/scale is forbidden")
 
     looking = Looking(Forbidding(replicas=1))
     asyncio.run(looking.until(lambda: looking.told is not None and looking.told.highest_cpu is not None))
-    assert [*by_step(looking.lines)] == [("out", "deployments/scale is forbidden")]
+    assert {*by_step(looking.lines)} == {("out", "deployments/scale is forbidden")}
+    assert len(tried) > 1
+    assert all(later - sooner >= own.AGAIN_SECONDS for sooner, later in itertools.pairwise(tried))
+
+
+@pytest.mark.parametrize("error", [WriteError("the API server is away"), TimeoutError()])
+def test_the_configured_pods_come_as_soon_as_they_can_be_written(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Away(Cluster):
+        async def scale(self, namespace: str, deployment: str, replicas: int) -> None:
+            if not self.resized:  # the first time
+                self.resized.append(0)
+                raise error
+            await super().scale(namespace, deployment, replicas)
+
+    monkeypatch.setattr(own, "REFUSED_SECONDS", math.inf)
+    looking = Looking(Away(replicas=1))
+    asyncio.run(looking.until(lambda: looking.cluster.replicas == 2))
+
+
+def test_the_configured_pods_come_though_one_more_found_no_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(own, "REFUSED_SECONDS", math.inf)
+    cluster = Cluster(replicas=3, pods=[pod(), pod("b"), pod("c", **NO_NODE)])
+    looking = Looking(cluster)
+
+    def taken_back_then_lost() -> bool:
+        if cluster.replicas == 2 and len(looking.lines) == 1:
+            cluster.pods, cluster.replicas = [pod()], 1
+        return [line["step"] for line in looking.lines] == ["in", "out"]
+
+    asyncio.run(looking.until(taken_back_then_lost))
+    assert cluster.replicas == 2
 
 
 def test_while_a_pod_does_not_answer_or_another_decides_the_number_of_pods_stays() -> None:
@@ -317,6 +414,28 @@ def test_what_an_earlier_process_of_the_pod_asked_for_is_taken_back() -> None:
 
 def test_a_thread_goes_after_a_calm_time() -> None:
     looking = Looking(Cluster(threads=2, pods=[pod(cpu="1800m")]))
-    asyncio.run(looking.until(lambda: looking.cluster.threads == 1 and looking.lines))
+    asyncio.run(looking.until(lambda: looking.cluster.threads == 1 and looking.cluster.resized))
     assert [line["step"] for line in looking.lines] == ["down"]
     assert looking.cluster.resized == [900]
+
+
+def test_cpu_that_cannot_be_given_back_at_once_is_later_and_the_thread_went_all_the_same() -> None:
+    class Away(Cluster):
+        tries = 0
+
+        async def resize(self, namespace: str, pod_: str, container: str, cpu: int) -> bool:
+            self.tries += 1
+            if self.tries <= 2:
+                raise WriteError("the API server is away")
+            return await super().resize(namespace, pod_, container, cpu)
+
+    looking = Looking(Away(threads=2, pods=[pod(cpu="1800m")]))
+    asyncio.run(looking.until(lambda: looking.cluster.resized == [900]))
+    assert [*by_step(looking.lines)] == [("down", "scaled")]
+    assert next(note for _, _, note in looking.cluster.told).startswith("Scaled from 2 to 1 threads")
+
+
+def test_what_a_refused_step_left_asked_for_is_taken_back() -> None:
+    """Though the node never gave it, its scheduler keeps it."""
+    looking = Looking(Cluster(pods=[pod(wants="1800m")]))
+    asyncio.run(looking.until(lambda: looking.cluster.resized == [900]))

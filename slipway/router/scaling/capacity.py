@@ -13,21 +13,27 @@ CONTAINER = "router"
 
 def requested(pod: Object) -> int | None:
     """Give the thousandths of a core that the node keeps for a router's pod; None where it does not say."""
-    for container in items(pod, "status", "containerStatuses"):
-        if container.get("name") == CONTAINER:
-            text = str(part(container, "resources", "requests").get("cpu") or "")
-            return None if not text else int(text[:-1]) if text.endswith("m") else round(float(text) * 1000)
-    return None
+    return _cpu(items(pod, "status", "containerStatuses"))
 
 
-def refused(pod: Object) -> str | None:
+def asked(pod: Object) -> int | None:
+    """Give what its spec asks for, whether the node has given it or not."""
+    return _cpu(items(pod, "spec", "containers"))
+
+
+def refused(pod: Object, before: Object) -> str | None:
     """Say why a pod does not get the CPU that was asked for; None if it may still, or has it.
 
-    A node that could give it later (`Deferred`) refuses, too: only what is free now counts.
+    `before` is the pod as it was then: what was said of an earlier request does not count. A node that could
+    give it later (`Deferred`) refuses, too: only what is free now counts.
     """
+    generation: int = part(before, "metadata").get("generation", 0)
     for name in ("PodResizePending", "PodResizeInProgress"):
         found = condition(pod, name)
-        if found.get("status") == "True" and (name == "PodResizePending" or found.get("reason") == "Error"):
+        seen: int | None = found.get("observedGeneration")  # Kubernetes 1.34 and up
+        old = found == condition(before, name) if seen is None else seen <= generation
+        says = name == "PodResizePending" or found.get("reason") == "Error"
+        if found.get("status") == "True" and says and not old:
             return f"{found.get('reason') or name}: {found.get('message') or 'the node does not say why'}"
     return None
 
@@ -37,3 +43,11 @@ def unplaced(pods: Iterable[Object], replicas: int) -> str | None:
     alive = [pod for pod in pods if not stopping(pod)]
     found = (said for pod in alive if (said := unschedulable(pod)) is not None)
     return next(found, None) if len(alive) <= replicas else None
+
+
+def _cpu(containers: Iterable[Object]) -> int | None:
+    for container in containers:
+        if container.get("name") == CONTAINER:
+            text = str(part(container, "resources", "requests").get("cpu") or "")
+            return None if not text else int(text[:-1]) if text.endswith("m") else round(float(text) * 1000)
+    return None

@@ -1,6 +1,7 @@
 """The router scales itself: each second it looks at its HAProxy and its pods, and `itself` decides.
 
-What is refused for want of capacity, or finds no node, is not asked for again for a while.
+What is refused for want of capacity, or finds no node, is not asked for again for a while; what could not be
+written is, soon. The configured pods wait for nothing else.
 """
 
 from __future__ import annotations
@@ -36,7 +37,10 @@ TICK_SECONDS = 1.0
 ASK_SECONDS = 15.0
 """Between two looks at the other pods."""
 REFUSED_SECONDS = 600.0
-"""For so long a step is not tried again that was refused."""
+"""For so long what was refused is not asked for again."""
+AGAIN_SECONDS = 10.0
+"""The same of what could not be written: an API server that begins again answers soon."""
+ROOM, SETTLE = "room", "settle"
 
 
 class OwnScaler:
@@ -54,30 +58,33 @@ class OwnScaler:
         self._asked_at = -math.inf
         self._changes, self._changed_at = 0, time.monotonic()
         """Of the pods that are ready."""
-        self._refused = {"up": -math.inf, "out": -math.inf}
-        """When a step was refused last."""
+        self._settled = False
+        """Whether the pod asks for no more CPU than its threads need, after the latest step."""
+        self._again: dict[str, float] = {}
+        """When a step that failed may be tried again; so may `SETTLE`, and growth without `ROOM`."""
 
     async def run(self) -> None:
         """Look every second, until cancelled."""
-        settled = False
         while True:
             began = time.monotonic()
             try:
-                if self._router.ready and not settled:
-                    settled = True
-                    await self._settle()
                 if self._router.ready:
+                    await self._settle()
                     await self._look()
             except HAProxyError as error:
                 log.debug("no sample: %s", error)
             await asyncio.sleep(max(0.0, began + TICK_SECONDS - time.monotonic()))
 
     async def _settle(self) -> None:
-        """Take back what an earlier process in this pod asked for."""
+        """Let the pod ask for no more than it needs after a step, or an earlier process in it."""
+        if self._settled or self._waits(SETTLE):
+            return
         try:
-            await self._steps.request(self._router.threads)
-        except (Refused, WriteError, TimeoutError) as error:
-            log.warning("the pod asks for more CPU than it needs: %s", error or "no reply")
+            await self._steps.settle()
+            self._settled = True
+        except (Refused, WriteError) as error:
+            self._wait(SETTLE, error)
+            log.warning("the pod asks for more CPU than it needs: %s", error)
 
     async def _look(self) -> None:
         threads = self._router.threads
@@ -88,12 +95,11 @@ class OwnScaler:
         self._scaler.tell(told)
         decision = decide_threads(told) or await self._decide_pods(told)
         if decision is not None:
-            self._scaler.tell(None)  # what it knew says nothing of what comes
-            self._history = History()
+            self._scaler.tell(None)  # what it knows says nothing of what comes
             await self._take(decision, told)
 
     async def _decide_pods(self, told: Told) -> Decision | None:
-        """Decide for all pods, if that is this one's to do, but not what was refused lately."""
+        """Decide for all pods, if that is this one's to do, but not what failed lately."""
         decision = await self._wanted_pods(told)
         return None if decision is None or self._waits(decision.step) else decision
 
@@ -105,7 +111,7 @@ class OwnScaler:
             return None
         why = unplaced(self._router.objects.own_pods, replicas)
         if why is not None and replicas > least:
-            self._refused["out"] = now
+            self._again[ROOM] = now + REFUSED_SECONDS
             return Decision("in", f"a pod finds no node: {why}")
         if replicas < least:
             return Decision("out", f"{least} pods are configured")
@@ -116,19 +122,29 @@ class OwnScaler:
         others = [answer.own for answer in answers.values() if answer is not None and answer.own is not None]
         if len(others) < len(answers):
             return None  # one does not answer, or is about to change
-        return decide_pods([told, *others], replicas, least, now - self._changed_at)
+        decision = decide_pods([told, *others], replicas, least, now - self._changed_at)
+        grows = decision is not None and decision.step == "out"
+        return None if grows and self._waits(ROOM) else decision
 
-    def _waits(self, step: str) -> bool:
-        return time.monotonic() - self._refused.get(step, -math.inf) < REFUSED_SECONDS
+    def _waits(self, what: str) -> bool:
+        return time.monotonic() < self._again.get(what, -math.inf)
+
+    def _wait(self, what: str, error: Refused | WriteError) -> None:
+        pause = REFUSED_SECONDS if isinstance(error, Refused) else AGAIN_SECONDS
+        self._again[what] = time.monotonic() + pause
 
     async def _take(self, decision: Decision, told: Told) -> None:
         """Take a step, and write it into the journal."""
         replicas = self._steps.replicas
         why = await self._steps.take(decision)
+        self._settled = False
         if why is None:
             self._enabled |= decision.step == "enable"
+            self._history = History()
         else:
-            self._refused[decision.step] = time.monotonic()
+            self._wait(decision.step, why)
+            if isinstance(why, WriteError):
+                self._wait(SETTLE, why)  # it may have been written, and be seen only later
         self._scaler.journal.add_own(
             OwnEntry(
                 time=datetime.now(UTC),
@@ -139,6 +155,6 @@ class OwnScaler:
                 replicas=replicas,
                 routing_seconds=told.routing_seconds,
                 cpu=told.cpu,
-                outcome=why or SCALED,
+                outcome=SCALED if why is None else str(why),
             )
         )

@@ -1,15 +1,17 @@
 """The steps by which the router scales itself: HAProxy's threads and the CPU for them, and how many pods.
 
-Only into free capacity: a pod gets another thread when its node has given it the CPU; what is not given is
-taken back. Where pods cannot be resized, the request stays as it is: up to the pod's limit, CPU that nobody
-asked for is free.
+Only into free capacity: a pod gets another thread when its node has given it the CPU; `settle` takes back
+what is not given, or needed no more. Where pods cannot be resized, the request stays as it is: up to the
+pod's limit, CPU that nobody asked for is free.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
+from collections.abc import AsyncGenerator
 
 from slipway.kube.folder import Object
 from slipway.kube.read import named, part
@@ -18,7 +20,7 @@ from slipway.router.control import Router
 from slipway.router.events import ROUTER
 from slipway.router.feed import EventType, WriteError, Writer
 from slipway.router.options import Size
-from slipway.router.scaling.capacity import CONTAINER, refused, requested
+from slipway.router.scaling.capacity import CONTAINER, asked, refused, requested
 from slipway.router.scaling.itself import Decision
 from slipway.router.state import Reason
 
@@ -55,7 +57,7 @@ class Steps:
     def _deployment(self) -> Object | None:
         return named(self._router.objects.own_deployments, NAME)
 
-    async def take(self, decision: Decision) -> str | None:
+    async def take(self, decision: Decision) -> Refused | WriteError | None:
         """Take a step and tell of it; give why it was not taken, if so."""
         threads, replicas, why = self._router.threads, self.replicas or 0, None
         try:
@@ -64,54 +66,54 @@ class Steps:
                     pass
                 case "up":
                     await self.request(threads + 1)
-                    try:
-                        await self._run(threads + 1)
-                    except Refused:
-                        await self.request(threads)
-                        raise
+                    await self._run(threads + 1)
                 case "down":
                     await self._run(threads - 1)
-                    await self.request(threads - 1)
                 case "out" | "in":
                     await self._scale(replicas + (1 if decision.step == "out" else -1))
-        except (Refused, WriteError, TimeoutError) as error:
-            why = str(error) or f"no reply within {WRITE_SECONDS:g} s"
+        except (Refused, WriteError) as error:
+            why = error
         await self._tell(decision, threads, replicas, why)
         return why
 
     async def _scale(self, replicas: int) -> None:
         """Let the Deployment ask for so many pods, and give the objects time to show it."""
-        async with asyncio.timeout(WRITE_SECONDS):
+        async with _in_time():
             await self._writer.scale(NAMESPACE, NAME, replicas)
         deadline = time.monotonic() + WRITE_SECONDS
         while self.replicas != replicas and time.monotonic() < deadline:  # noqa: ASYNC110 - the feed tells
             await asyncio.sleep(LOOK_SECONDS)
 
+    async def settle(self) -> None:
+        """Take back what the node did not give, and give back what no thread needs, if there is any."""
+        pod, threads = self._own_pod, self._router.threads
+        if max(requested(pod) or 0, asked(pod) or 0) > self._cpu(threads):
+            await self.request(threads)
+
     async def request(self, threads: int) -> None:
-        """Let the pod ask for the CPU of so many threads, or for what it had if more is refused."""
-        had = requested(self._own_pod)
-        # Less than its limit, with which it might become a pod of another class; no pod may.
-        wanted = max(self._size.cpu, min(threads * self._size.cpu, self._size.most_cpu - 1))
-        if had in (None, wanted) or not await self._resize(wanted):
+        """Let the pod ask for the CPU of so many threads, and wait until it has it."""
+        before, wanted = self._own_pod, self._cpu(threads)
+        if (had := requested(before)) is None or had == asked(before) == wanted:
             return
+        async with _in_time():
+            if not await self._writer.resize(NAMESPACE, self.pod, CONTAINER, wanted):
+                return
         why: str | None = None
         deadline = time.monotonic() + GRANT_SECONDS
         while why is None and time.monotonic() < deadline:
             if requested(self._own_pod) == wanted:
                 return
             await asyncio.sleep(LOOK_SECONDS)
-            why = refused(self._own_pod)
-        if wanted > had:
-            await self._resize(had)
+            why = refused(self._own_pod, before)
         raise Refused(f"{wanted}m of CPU: {why or f'the node did not answer within {GRANT_SECONDS:g} s'}")
 
     @property
     def _own_pod(self) -> Object:
         return named(self._router.objects.own_pods, self.pod) or {}
 
-    async def _resize(self, cpu: int) -> bool:
-        async with asyncio.timeout(WRITE_SECONDS):
-            return await self._writer.resize(NAMESPACE, self.pod, CONTAINER, cpu)
+    def _cpu(self, threads: int) -> int:
+        # Less than its limit, with which it might become a pod of another class; no pod may.
+        return max(self._size.cpu, min(threads * self._size.cpu, self._size.most_cpu - 1))
 
     async def _run(self, threads: int) -> None:
         """Let HAProxy have so many threads, by a reload that loses nothing."""
@@ -123,7 +125,7 @@ class Steps:
                 raise Refused(self._router.error or f"HAProxy was not reloaded within {GRANT_SECONDS:g} s")
             await asyncio.sleep(LOOK_SECONDS)
 
-    async def _tell(self, decision: Decision, threads: int, replicas: int, why: str | None) -> None:
+    async def _tell(self, decision: Decision, threads: int, replicas: int, why: Exception | None) -> None:
         """Write a line to the log, and an Event of the router's Deployment."""
         own = decision.step in ("up", "down")
         number, what = (threads, f"threads of {self.pod}") if own else (replicas, "pods of the router")
@@ -135,7 +137,16 @@ class Steps:
             reason, note = "SelfScalingEnabled", f"{self.pod}: {decision.rule}"
         log.log(logging.INFO if why is None else logging.WARNING, "the router itself: %s", note)
         try:
-            async with asyncio.timeout(WRITE_SECONDS):
+            async with _in_time():
                 await self._writer.event(self._deployment or ROUTER, kind, reason, note)
-        except (WriteError, TimeoutError) as error:
-            log.warning("no Event %s: %s", reason, error or "no reply")
+        except WriteError as error:
+            log.warning("no Event %s: %s", reason, error)
+
+
+@contextlib.asynccontextmanager
+async def _in_time() -> AsyncGenerator[None]:
+    try:
+        async with asyncio.timeout(WRITE_SECONDS):
+            yield
+    except TimeoutError:
+        raise WriteError(f"no reply within {WRITE_SECONDS:g} s") from None
