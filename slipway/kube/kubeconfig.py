@@ -42,7 +42,8 @@ def merged(files: Iterable[Path]) -> Object:
 
 def _located(entry: Object, file: Path) -> Object:
     """Let the files that an entry names, and a login's command if it is a path, be found from anywhere."""
-    found = {key: str(file.parent / value) if key in FILES else value for key, value in entry.items()}
-    if "/" in (login := found.get("exec") or {}).get("command", ""):
+    found: Object = {key: str(file.parent / value) if key in FILES else value for key, value in entry.items()}
+    login: Object = found.get("exec") or {}
+    if "/" in login.get("command", ""):
         found["exec"] = {**login, "command": str(file.parent / login["command"])}
     return found
