@@ -166,6 +166,11 @@ class Router:
         metadata = {"name": name, "namespace": namespace, "labels": labels, "annotations": annotations or {}}
         self.folder.put({"kind": kind, "metadata": metadata, **fields})
 
+    def knows(self, others: int) -> None:
+        """Wait until it hands requests to so many other pods."""
+        config = self.root / "run" / "haproxy.cfg"
+        wait_for(lambda: config.exists() and config.read_text().count("weight 0") == others, "peers")
+
     def status(self) -> dict[str, Any]:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.admin_port}/status", timeout=SECONDS) as answer:
             return json.load(answer)
@@ -180,6 +185,20 @@ class Router:
             return False
 
         wait_for(look, f"{replicas} replicas of {', '.join(names)}", seconds)
+
+
+def pods(root: Path, names: Sequence[str], cores: Sequence[int], **variables: str) -> list[Router]:
+    """Give a router's pods, which are to be started; one is alone."""
+    if len(names) == 1:
+        return [Router(root, cores, **variables)]
+    variables["SLIPWAY_OBJECTS"] = str(root / "objects")
+    found = [
+        Router(root / name, cores, POD_NAME=name, PEER_PORT=str(free_port()), **variables) for name in names
+    ]
+    for name, router in zip(names, found, strict=True):
+        router.folder = Folder(root / "objects")
+        router.join(name)
+    return found
 
 
 def cpu_seconds(pids: Sequence[int]) -> float:

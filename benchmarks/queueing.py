@@ -28,9 +28,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 
-from benchmarks.processes import KEY, Router, cores, free_port, running, wait_for
+from benchmarks.processes import KEY, Router, cores, pods, running
 from benchmarks.report import Figure, arguments, finish
-from slipway.kube.folder import Folder
 from slipway.router.ownership import ranking
 
 REPLICAS = 8
@@ -147,21 +146,12 @@ async def changing(client: Client, router: Router, ports: Sequence[int], seconds
 
 def start(stack: ExitStack, folder: Path, number: int, threads: int, cores: Sequence[int]) -> list[Router]:
     """Start routers over the same objects, and give them by whose the service `echo` is, the owner first."""
-    if number == 1:
-        return [stack.enter_context(Router(folder, cores, SLIPWAY_THREADS=str(threads)))]
-    objects = {"SLIPWAY_OBJECTS": str(folder / "objects")}
     names = ranking("echo", [f"router-{one}" for one in range(number)])
-    found = [
-        Router(folder / name, cores, POD_NAME=name, PEER_PORT=str(free_port()), **objects) for name in names
-    ]
-    for name, router in zip(names, found, strict=True):
-        router.folder = Folder(folder / "objects")
-        router.join(name)
+    found = pods(folder, names, cores, SLIPWAY_THREADS=str(threads))
     for router in found:
         stack.enter_context(router)
     for router in found:
-        config = router.root / "run" / "haproxy.cfg"
-        wait_for(lambda at=config: at.exists() and at.read_text().count("weight 0") == number - 1, "peers")
+        router.knows(number - 1)
     return found
 
 

@@ -3,7 +3,9 @@
 Each stands on one core and passes the same small POST to a replica that does nothing (HAProxy itself).
 Cases: `close`, the router's default, opens a connection to the replica for each request; `reuse` keeps them;
 `all on` adds HTTPS and 1,000 services, each with a replica, asked in turn; HAProxy alone has these too, and
-looks each second whether their ports answer.
+looks each second whether their ports answer. With `token` requests bring one, which HAProxy alone does not
+read. Of `three pods` one is asked for services of all three; HAProxy alone passes on what is another pod's to
+another HAProxy by TLS, over connections that stay, and what all of them use counts.
 `peers` are other proxies with a key and a limit, as far as they can; they keep connections, so the router
 is among them as it is by default, which the bar is about, and keeping them, too.
 
@@ -16,10 +18,12 @@ memory: of all processes, after all that.
 """
 
 import contextlib
+import dataclasses
 import datetime
 import functools
 import sys
 import tempfile
+import time
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,20 +44,22 @@ from benchmarks.processes import (
     haproxy,
     listens,
     memory_mb,
+    pods,
     running,
     tree,
     wait_for,
 )
 from benchmarks.report import Figure, arguments, finish
 from benchmarks.wrk import load, post
-from slipway.router import binary
+from slipway.router import binary, token_keys, tokens
+from slipway.router.ownership import ranking
+from slipway.router.token_keys import TokenKey
 
 CONNECTIONS = 32
 SERVICES = 1000
 KEEPS_UP_MS = 0.5
 """Half of the requests to the replica alone take less, or there are too many of them."""
 PATH = "/api/v1/service/model-{}/score"
-HEADERS = {"content-type": "application/json", "authorization": f"Bearer {KEY}"}
 BODY = '{"data": [[0.0380759064, 0.0506801187, 0.0616962065, 0.0218723855, -0.0442234984]]}'
 REPLICA = """
 global
@@ -80,19 +86,21 @@ frontend bare
 """
 BARE_BACKEND = """
 backend {name}
-  server replica 127.0.0.1:{replica} {check}
+  server next 127.0.0.1:{server}
 """
 
 
 @dataclass(frozen=True)
 class Case:
-    """What is on. Tokens and several pods will be two more of these."""
+    """What is on."""
 
     name: str
     reuse: bool = False
     tls: bool = False
     services: int = 1
     peers: bool = False
+    token: bool = False
+    pods: int = 1
 
     @property
     def names(self) -> list[str]:
@@ -104,12 +112,23 @@ class Case:
         """Give whether each router that takes part keeps its connections to replicas."""
         return {"ours": self.reuse} | ({"ours, reuse": True} if self.peers else {})
 
+    @property
+    def routers(self) -> list[str]:
+        """Name its pods; the first is asked."""
+        return [f"router-{number}" for number in range(self.pods)]
+
+    def elsewhere(self, name: str) -> bool:
+        """Tell whether a service belongs to another pod than the one that is asked."""
+        return ranking(name, self.routers)[0] != self.routers[0]
+
 
 CASES = (
     Case("close"),
     Case("reuse", reuse=True),
     Case("close, all on", tls=True, services=SERVICES),
     Case("reuse, all on", reuse=True, tls=True, services=SERVICES),
+    Case("token", reuse=True, token=True),
+    Case("three pods", reuse=True, services=30, pods=3),
     Case("peers", peers=True),
 )
 PEERS = [peer.name for peer in router_peers.PEERS if peer.queues]
@@ -117,14 +136,19 @@ PEERS = [peer.name for peer in router_peers.PEERS if peer.queues]
 
 @dataclass(frozen=True)
 class Proxy:
-    """Something that answers requests, and the process that began it."""
+    """Something that answers requests, and the processes that began it."""
 
     url: str
-    pid: int
+    began: tuple[int, ...]
 
     @classmethod
-    def at(cls, scheme: str, port: int, pid: int) -> "Proxy":
-        return cls(f"{scheme}://127.0.0.1:{port}{PATH}", pid)
+    def at(cls, scheme: str, port: int, *pids: int) -> "Proxy":
+        return cls(f"{scheme}://127.0.0.1:{port}{PATH}", pids)
+
+    @property
+    def pids(self) -> list[int]:
+        """Give all its processes."""
+        return [one for pid in self.began for one in tree(pid)]
 
 
 @dataclass(frozen=True)
@@ -136,7 +160,7 @@ class Run:
 
 
 @contextlib.contextmanager
-def proxies(case: Case, root: Path) -> Generator[dict[str, Proxy]]:
+def proxies(case: Case, key: TokenKey, root: Path) -> Generator[dict[str, Proxy]]:
     """Start the router, HAProxy alone, the other proxies, and the replica that all pass requests to."""
     proxy_cores, replica_cores, _ = cores()
     path, replica, port = binary.find(), free_port(), free_port()
@@ -144,12 +168,19 @@ def proxies(case: Case, root: Path) -> Generator[dict[str, Proxy]]:
     with contextlib.ExitStack() as stack:
         alone = haproxy(path, REPLICA.format(port=replica), replica, replica_cores)
         found = {"direct": Proxy.at("http", replica, stack.enter_context(alone).pid)}
-        proxy = haproxy(path, bare(case, port, replica, root), port, proxy_cores)
-        found["bare"] = Proxy.at(scheme, port, stack.enter_context(proxy).pid)
+        other = free_port() if case.pods > 1 else None
+        configs = {port: bare(case, port, replica, root, other)}
+        if other is not None:
+            configs[other] = bare(dataclasses.replace(case, tls=True), other, replica, root)
+        alone = [haproxy(path, text, at, proxy_cores) for at, text in configs.items()]
+        found["bare"] = Proxy.at(scheme, port, *(stack.enter_context(one).pid for one in alone))
         for name, reuse in case.ours.items():
-            router, port = ours(case, reuse, replica, root / f"{case.name}, {name}")
-            stack.enter_context(router).up(*case.names, replicas=1, seconds=120)
-            found[name] = Proxy.at(scheme, port, router.pid)
+            routers, port = ours(case, reuse, replica, key, root / f"{case.name}, {name}")
+            pids = [stack.enter_context(router).pid for router in routers]
+            for router in routers:
+                router.up(*case.names, replicas=1, seconds=120)
+                router.knows(len(routers) - 1)
+            found[name] = Proxy.at(scheme, port, *pids)
         for peer in router_peers.PEERS if case.peers else ():
             port = free_port()
             command, environment = peer.prepare(root / peer.name, port, replica)
@@ -159,7 +190,7 @@ def proxies(case: Case, root: Path) -> Generator[dict[str, Proxy]]:
         yield found
 
 
-def bare(case: Case, port: int, replica: int, root: Path) -> str:
+def bare(case: Case, port: int, replica: int, root: Path, other: int | None = None) -> str:
     """Give HAProxy's configuration: what passes requests on, and nothing else."""
     one = case.services == 1
     config = BARE.format(
@@ -169,33 +200,46 @@ def bare(case: Case, port: int, replica: int, root: Path) -> str:
         rule=f"default_backend {case.names[0]}" if one else "use_backend %[path,field(5,/)]",
     )
     check = "" if one else "check inter 1s"
-    return config + "".join(
-        BARE_BACKEND.format(name=name, replica=replica, check=check) for name in case.names
-    )
+    servers = {
+        name: f"{other} ssl verify none" if other and case.elsewhere(name) else f"{replica} {check}"
+        for name in case.names
+    }
+    return config + "".join(BARE_BACKEND.format(name=name, server=server) for name, server in servers.items())
 
 
-def ours(case: Case, reuse: bool, replica: int, folder: Path) -> tuple[Router, int]:
-    """Give a router that is to be started, and the port that is to be asked."""
+def ours(case: Case, reuse: bool, replica: int, key: TokenKey, folder: Path) -> tuple[list[Router], int]:
+    """Give a router's pods that are to be started, and the port that is to be asked."""
     variables = {"SLIPWAY_HTTP_REUSE": "always" if reuse else "never"}
     if case.tls:
         variables |= {"TLS_PORT": str(free_port()), "TLS_DIR": str(folder.parent / "tls")}
-    router = Router(folder, cores()[0], **variables)
+    routers = pods(folder, case.routers, cores()[0], **variables)
     for name in case.names:
-        router.deploy(name, [replica], replica_max_concurrent_requests=router_peers.CONCURRENCY)
-    return router, int(variables.get("TLS_PORT", router.port))
+        routers[0].deploy(
+            name,
+            [replica],
+            replica_max_concurrent_requests=router_peers.CONCURRENCY,
+            token_auth_enabled=case.token,
+        )
+    if case.token:
+        routers[0].folder.put(token_keys.write([key], "slipway", None))
+    return routers, int(variables.get("TLS_PORT", routers[0].port))
 
 
 def measure(script: Path, proxy: Proxy, seconds: float) -> Run:
     """Load a proxy, and count what it used meanwhile."""
-    before = cpu_seconds(tree(proxy.pid))
+    before = cpu_seconds(proxy.pids)
     seen = load(script, proxy.url, CONNECTIONS, seconds, cores()[2])
-    used = cpu_seconds(tree(proxy.pid)) - before
+    used = cpu_seconds(proxy.pids) - before
     return Run(seen.per_second, seen.total / max(used, 0.01))
 
 
-def compare(case: Case, found: Mapping[str, Proxy], root: Path, pairs: int, seconds: float) -> list[Figure]:
+def compare(
+    case: Case, found: Mapping[str, Proxy], key: TokenKey, root: Path, pairs: int, seconds: float
+) -> list[Figure]:
     """Load each proxy in turn, as much as it can do, then at one rate; hold them against each other."""
-    script = post(root, BODY, HEADERS, [PATH.format(number) for number in range(case.services)])
+    bearer = tokens.token(key, case.names[0], "benchmark", int(time.time()))["token"] if case.token else KEY
+    headers = {"content-type": "application/json", "authorization": f"Bearer {bearer}"}
+    script = post(root, BODY, headers, [PATH.format(number) for number in range(case.services)])
     loaded: dict[str, list[Run]] = {name: [] for name in found if name != "direct"}
     late: dict[str, list[Mapping[str, float]]] = {name: [] for name in found}
     for number in range(pairs):
@@ -203,7 +247,7 @@ def compare(case: Case, found: Mapping[str, Proxy], root: Path, pairs: int, seco
         for name in list(loaded)[:: -1 if number % 2 else 1]:  # none is always the first
             loaded[name].append(measure(script, found[name], seconds))
     send = functools.partial(
-        open_loop.send, root / "sender", BODY, HEADERS, paths=case.services, seconds=seconds, cores=cores()[2]
+        open_loop.send, root / "sender", BODY, headers, paths=case.services, seconds=seconds, cores=cores()[2]
     )
     most = {name: median(run.per_cpu_second for run in runs) for name, runs in loaded.items()}
     rate = round((min(most.values()) if case.peers else most["bare"]) / 2)
@@ -213,7 +257,7 @@ def compare(case: Case, found: Mapping[str, Proxy], root: Path, pairs: int, seco
         print(f"{case.name}: latency at {rate} requests a second, {number + 1} of {pairs}", file=sys.stderr)
         for name in list(late)[:: -1 if number % 2 else 1]:
             late[name].append(send(url=found[name].url, rate=rate))
-    memory = {name: memory_mb(tree(found[name].pid)) for name in loaded}
+    memory = {name: memory_mb(found[name].pids) for name in loaded}
     return [
         Figure(f"{case.name}: rate of the latencies", (rate,), "requests/s"),
         Figure(f"{case.name}: the same / what a core does with bare HAProxy", (rate / most["bare"],)),
@@ -286,10 +330,11 @@ def main() -> int:
         open_loop.build(root, "sender")
         if any(case.peers and case.name in options.cases for case in CASES):
             router_peers.install(root)
+        key = token_keys.make(int(time.time()))
         for case in CASES:
             if case.name in options.cases:
-                with proxies(case, root) as found:
-                    figures += compare(case, found, root, options.pairs, options.seconds)
+                with proxies(case, key, root) as found:
+                    figures += compare(case, found, key, root, options.pairs, options.seconds)
     status = finish("Router against bare HAProxy and other proxies", figures, options)
     print("\nWhat they do not do:", *(f"{peer.name}: {peer.lacks}" for peer in router_peers.PEERS), sep="\n")
     return status
