@@ -85,9 +85,9 @@ def _token(service: str, kids: Iterable[str]) -> Checks:
         return f"http_auth_bearer,jwt_{part}_query({field})"
 
     reasons = {
-        "token_not_yet_valid": f"{query('payload', '$.nbf,int')},sub(txn.now) le 0",
-        "token_expired": f"{query('payload', '$.exp,int')},sub(txn.now) gt 0",
-        "token_of_another_service": f"{query('payload', '$.aud')} -m str {service}",
+        "token_not_yet_valid": "var(sess.nbf),sub(txn.now) le 0",
+        "token_expired": "var(sess.exp),sub(txn.now) gt 0",
+        "token_of_another_service": f"var(sess.aud) -m str {service}",
         "token_wrong": "http_auth_bearer,secure_memcmp(sess.token)",
     }
     right = [
@@ -95,13 +95,24 @@ def _token(service: str, kids: Iterable[str]) -> Checks:
         "http-request set-var(txn.right) bool(true) if "
         + " ".join(f"{{ {fine} }}" for fine in reversed(reasons.values())),
     ]
+    known = {
+        "nbf": query("payload", "$.nbf,int"),
+        "exp": query("payload", "$.exp,int"),
+        "aud": query("payload", "$.aud"),
+        "token": "http_auth_bearer",
+    }
     learn = [
         f"http-request set-var(txn.kid) {query('header', '$.kid')}",
         *(
-            f"http-request set-var(sess.token) http_auth_bearer if {{ var(txn.kid) -m str {kid} }} "
+            f"http-request set-var(txn.verified) bool(true) if {{ var(txn.kid) -m str {kid} }} "
             f"{{ {query('header', '$.alg')} -m str {ALGORITHM} }} "
             f"{{ http_auth_bearer,jwt_verify({ALGORITHM},{public_file(kid)}) -m int 1 }}"
             for kid in kids
+        ),
+        *(
+            f"http-request {change} if {{ var(txn.verified) -m bool }}"
+            for name, value in known.items()  # what it does not say is not the one's before
+            for change in (f"unset-var(sess.{name})", f"set-var(sess.{name}) {value}")
         ),
     ]
     return right, learn, reasons | {"token_missing": "req.hdr(authorization) -m found"}

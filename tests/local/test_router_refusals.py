@@ -93,6 +93,31 @@ async def test_when_the_key_is_missing_or_wrong_then_401_says_which(tmp_path: Pa
         assert replica.seen == [None, None]
 
 
+@scenario
+async def test_what_a_connection_brought_before_lets_nothing_in(tmp_path: Path) -> None:
+    one = httpx.AsyncClient(trust_env=False, limits=httpx.Limits(max_connections=1))
+    async with running(tmp_path) as router, replicas() as [replica], one as http:
+        router.deploy("echo", replica, keys=("first", "second"))
+        router.deploy("other", replica, keys=("third", "fourth"))
+        router.start()
+        await router.up("echo", 1)
+        await router.up("other", 1)
+        for service, key, status in [
+            ("echo", "first", 200),
+            ("other", "first", 401),
+            ("echo", "firs", 401),
+            ("echo", "x", 401),
+            ("other", "third", 200),
+            ("echo", "third", 401),
+            ("echo", "first", 200),
+            ("echo", "second", 200),
+        ]:
+            headers = {"authorization": f"Bearer {key}"}
+            answer = await http.post(router.uri(service), headers=headers)
+            assert answer.status_code == status, (service, key)
+        assert (await http.post(router.uri("echo"))).status_code == 401
+
+
 async def knock(
     router: RouterProcess, key: str, number: int, source: str = "127.0.0.1"
 ) -> list[httpx.Response]:
