@@ -84,8 +84,12 @@ class Writer(Protocol):
 
 
 def secret(name: str, namespace: str, texts: Mapping[str, str], found: Object | None) -> Object:
-    """Give a Secret of the routers' own that holds texts, in place of the one that was found."""
-    new = {"name": name, "namespace": namespace, "labels": {"app.kubernetes.io/managed-by": "slipway"}}
+    """Give a Secret of the routers' own that holds texts, in place of the one that was found.
+
+    Its label is not that of a stack's objects, by which what left a stack is pruned.
+    """
+    labels = {"app.kubernetes.io/managed-by": "slipway-router"}
+    new = {"name": name, "namespace": namespace, "labels": labels}
     metadata = new if found is None else found["metadata"]
     data = {key: base64.b64encode(text.encode()).decode() for key, text in texts.items()}
     return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data, "type": "Opaque"}
