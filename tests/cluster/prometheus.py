@@ -102,9 +102,10 @@ def _discovered(cluster: Cluster) -> Iterator[dict[str, Any]]:
         for kind in ("label", "annotation"):
             for name, value in metadata.get(f"{kind}s", {}).items():
                 labels[f"{POD}_{kind}_{re.sub('[^a-zA-Z0-9_]', '_', name)}"] = value
-        for container in pod["spec"]["containers"]:
+        address = pod["status"].get("podIP")  # one that waits for a node has none
+        for container in pod["spec"]["containers"] if address else ():
             for port in container.get("ports", ()):
-                yield {"targets": [f"{pod['status']['podIP']}:{port['containerPort']}"], "labels": labels}
+                yield {"targets": [f"{address}:{port['containerPort']}"], "labels": labels}
 
 
 def _ready(made: Prometheus, process: subprocess.Popen[bytes], log: Path) -> bool:
