@@ -197,7 +197,8 @@ def test_one_late_look_is_no_slow_routing() -> None:
 def test_no_load_that_lasts_lets_pods_come_and_go(load: float, shares: Sequence[float], most: int) -> None:
     _, steps = cluster(load, 1500, shares, most)
     assert not {"out", "in"} <= set(steps)
-    assert not {"up", "down"} <= set(steps)
+    if "out" not in steps:  # a pod that comes takes load from the others, whose threads may go
+        assert not {"up", "down"} <= set(steps)
 
 
 def test_threads_come_before_pods() -> None:
