@@ -25,6 +25,7 @@ from slipway.router.scaling.itself import Told
 from slipway.router.scaling.journal import SCALED, Entry, Journal
 from slipway.router.scaling.sampling import Counted, Sampler
 from slipway.router.scaling.targets import Target, targets
+from slipway.router.scaling.writing import event, in_time
 from slipway.router.state import Reason, Service
 
 log = logging.getLogger(__name__)
@@ -32,7 +33,6 @@ log = logging.getLogger(__name__)
 TICK_SECONDS = 1.0
 EARLY_SECONDS = 0.1
 """By so much may a decision come early: a tick is never quite on time."""
-WRITE_SECONDS = 10.0
 RETRY_SECONDS = 5.0
 """After a write that failed."""
 CATCH_UP_SECONDS = 5.0
@@ -280,10 +280,10 @@ class Scaler:
         """Carry out a decision, and tell of it."""
         change = f"from {entry.replicas} to {entry.wanted} replicas; {entry.rule}"
         try:
-            async with asyncio.timeout(WRITE_SECONDS):
+            async with in_time():
                 await self._writer.scale(*service.deployment, entry.wanted)
-        except (WriteError, TimeoutError) as error:
-            why = str(error) or f"no reply within {WRITE_SECONDS:g} s"
+        except WriteError as error:
+            why = str(error)
             memory.decided_at = time.monotonic() + RETRY_SECONDS - service.serving.autoscale_refresh_seconds
             log.error("%s: not scaled %s: %s", service.name, change, why)  # noqa: TRY400 - its text says it all
             self.journal.add(entry.model_copy(update={"outcome": why}))
@@ -305,12 +305,7 @@ class Scaler:
         self._start(self._tell(target, "Warning", "FailedScheduling", note))
 
     async def _tell(self, target: Target, kind: EventType, reason: Reason, note: str) -> None:
-        """Write an Event of a Deployment; that it could not be is only logged."""
-        try:
-            async with asyncio.timeout(WRITE_SECONDS):
-                await self._writer.event(target.deployment, kind, reason, note)
-        except (WriteError, TimeoutError) as error:
-            log.warning("no Event %s: %s", reason, error or "no reply")
+        await event(self._writer, target.deployment, kind, reason, note)
 
     def _start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)

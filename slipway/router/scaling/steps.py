@@ -8,10 +8,8 @@ pod's limit, CPU that nobody asked for is free.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
-from collections.abc import AsyncGenerator
 
 from slipway.kube.folder import Object
 from slipway.kube.read import named, part
@@ -22,11 +20,11 @@ from slipway.router.feed import EventType, WriteError, Writer
 from slipway.router.options import Size
 from slipway.router.scaling.capacity import CONTAINER, asked, refused, requested
 from slipway.router.scaling.itself import Decision
+from slipway.router.scaling.writing import WRITE_SECONDS, event, in_time
 from slipway.router.state import Reason
 
 log = logging.getLogger(__name__)
 
-WRITE_SECONDS = 10.0
 GRANT_SECONDS = 30.0
 """For a node to give CPU, and for HAProxy to have its threads."""
 LOOK_SECONDS = 0.1
@@ -78,7 +76,7 @@ class Steps:
 
     async def _scale(self, replicas: int) -> None:
         """Let the Deployment ask for so many pods, and give the objects time to show it."""
-        async with _in_time():
+        async with in_time():
             await self._writer.scale(NAMESPACE, NAME, replicas)
         deadline = time.monotonic() + WRITE_SECONDS
         while self.replicas != replicas and time.monotonic() < deadline:  # noqa: ASYNC110 - the feed tells
@@ -95,7 +93,7 @@ class Steps:
         before, wanted = self._own_pod, self._cpu(threads)
         if (had := requested(before)) is None or had == asked(before) == wanted:
             return
-        async with _in_time():
+        async with in_time():
             if not await self._writer.resize(NAMESPACE, self.pod, CONTAINER, wanted):
                 return
         why: str | None = None
@@ -136,17 +134,4 @@ class Steps:
         if decision.step == "enable":
             reason, note = "SelfScalingEnabled", f"{self.pod}: {decision.rule}"
         log.log(logging.INFO if why is None else logging.WARNING, "the router itself: %s", note)
-        try:
-            async with _in_time():
-                await self._writer.event(self._deployment or ROUTER, kind, reason, note)
-        except WriteError as error:
-            log.warning("no Event %s: %s", reason, error)
-
-
-@contextlib.asynccontextmanager
-async def _in_time() -> AsyncGenerator[None]:
-    try:
-        async with asyncio.timeout(WRITE_SECONDS):
-            yield
-    except TimeoutError:
-        raise WriteError(f"no reply within {WRITE_SECONDS:g} s") from None
+        await event(self._writer, self._deployment or ROUTER, kind, reason, note)
