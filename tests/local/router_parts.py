@@ -6,9 +6,7 @@ import contextlib
 import functools
 import json
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from slipway.kube.folder import Folder
 from slipway.spec import Served
+from tests.ports import free_ports
 
 KEY = "k" * 32
 SECONDS = 10.0
@@ -366,17 +365,6 @@ def assert_refusal(
     assert isinstance(body["replicas"], int)
     assert isinstance(body["queued"], int)
     return body
-
-
-def free_ports(number: int) -> list[int]:
-    """Give ports that nobody has, below those that a system hands out: no replica gets one in between."""
-    found: list[int] = []
-    while len(found) < number:
-        port = random.randrange(10_000, 32_000)
-        with socket.socket() as one, contextlib.suppress(OSError):
-            one.bind(("127.0.0.1", port))
-            found += [port] if port not in found else []
-    return found
 
 
 def statuses(responses: Iterable[httpx.Response]) -> list[int]:

@@ -15,7 +15,8 @@ import httpx
 from slipway.router.authority import renewed
 from slipway.router.ownership import ranking
 from slipway.spec import AUTHORITY_SECRET
-from tests.local.router_parts import RouterProcess, free_ports, until
+from tests.local.router_parts import RouterProcess, until
+from tests.ports import free_port
 
 PEERS = 'haproxy_server_status{proxy="_peers"'
 ADDRESSES = dict.fromkeys("abc", "127.0.0.1")
@@ -98,7 +99,7 @@ class Balancer:
 
     def __init__(self, ports: Sequence[int]) -> None:
         self.ports = list(ports)
-        self.port = free_ports(1)[0]
+        self.port = free_port()
         self._next = itertools.count()
         self._tasks: set[asyncio.Task[None]] = set()
 

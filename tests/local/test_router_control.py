@@ -20,7 +20,8 @@ from slipway.router.haproxy import HAProxy, HAProxyError, NoReply
 from slipway.router.options import Options, Tls
 from slipway.router.plan import Command
 from slipway.spec import Serving
-from tests.local.router_parts import SECONDS, client, free_ports, replicas, scenario, statuses, until
+from tests.local.router_parts import SECONDS, client, replicas, scenario, statuses, until
+from tests.ports import free_port
 
 Json = dict[str, Any]
 WRAPPER = """\
@@ -75,7 +76,7 @@ class Running:
         wrapper = folder / "haproxy"
         wrapper.write_text(WRAPPER.format(haproxy=binary.find()), encoding="ascii")
         wrapper.chmod(stat.S_IRWXU)
-        self.port = free_ports(1)[0]
+        self.port = free_port()
         options = Options(objects=folder, directory=folder, port=self.port, tls=tls)
         self.haproxy = HAProxy(str(wrapper))
         self.feed = QueueFeed()

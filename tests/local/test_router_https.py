@@ -17,17 +17,17 @@ from tests.local.router_parts import (
     RouterProcess,
     assert_refusal,
     client,
-    free_ports,
     replicas,
     running,
     scenario,
     until,
 )
 from tests.local.test_router_tls import put, shown, trusting, until_shown, uri
+from tests.ports import free_port
 
 
 def of(*secrets: str, **more: str) -> dict[str, str]:
-    return {"TLS_PORT": str(free_ports(1)[0]), "TLS_SECRETS": " ".join(secrets), **more}
+    return {"TLS_PORT": str(free_port()), "TLS_SECRETS": " ".join(secrets), **more}
 
 
 def shown_for(router: RouterProcess, name: str) -> bytes:
@@ -147,9 +147,7 @@ async def test_when_certificates_are_renewed_under_load_then_no_request_fails(
                 asked += 1
         return asked
 
-    variables = (
-        of("tls") if source == "Secret" else {"TLS_PORT": str(free_ports(1)[0]), "TLS_DIR": str(folder)}
-    )
+    variables = of("tls") if source == "Secret" else {"TLS_PORT": str(free_port()), "TLS_DIR": str(folder)}
     async with running(tmp_path, **variables) as router, replicas(4) as found:
         give(*made[0])
         router.deploy("echo", *found, max_request_wait_time=10_000)

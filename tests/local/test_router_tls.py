@@ -20,13 +20,13 @@ from tests.local.router_parts import (
     KEY,
     SECONDS,
     RouterProcess,
-    free_ports,
     replicas,
     running,
     scenario,
     until,
 )
 from tests.local.test_router_changes import worker_of
+from tests.ports import free_port
 
 
 def as_secret(folder: Path, public: bytes, key: bytes) -> None:
@@ -64,7 +64,7 @@ def holding(root: Path, key: bytes) -> list[Path]:
 
 
 def variables(folder: Path) -> dict[str, str]:
-    return {"TLS_PORT": str(free_ports(1)[0]), "TLS_DIR": str(folder), "TLS_HTTP": "serve"}
+    return {"TLS_PORT": str(free_port()), "TLS_DIR": str(folder), "TLS_HTTP": "serve"}
 
 
 def uri(router: RouterProcess) -> str:
@@ -192,7 +192,7 @@ async def until_ignored(router: RouterProcess, said: str) -> None:
 
 
 def of_secret() -> dict[str, str]:
-    return {"TLS_PORT": str(free_ports(1)[0]), "TLS_SECRETS": "slipway-router-tls"}
+    return {"TLS_PORT": str(free_port()), "TLS_SECRETS": "slipway-router-tls"}
 
 
 async def until_shown(router: RouterProcess, public: bytes) -> float:
