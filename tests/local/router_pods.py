@@ -15,7 +15,7 @@ import httpx
 from slipway.router.authority import renewed
 from slipway.router.ownership import ranking
 from slipway.spec import AUTHORITY_SECRET
-from tests.local.router_parts import RouterProcess, until
+from tests.local.router_parts import SECONDS, RouterProcess, until
 from tests.ports import free_port
 
 PEERS = 'haproxy_server_status{proxy="_peers"'
@@ -49,7 +49,7 @@ class Pods:
         for router in self.routers.values():
             router.start()
         for router in self.routers.values():
-            await router.until(lambda _: True, 60)
+            await router.until(lambda _: True)
         for router in self.routers.values():
             await self.joined(router, len(self.routers) - 1)
 
@@ -63,7 +63,7 @@ class Pods:
                 return sum('state="UP"' in row and row.endswith(" 1") for row in rows) == others or None
             return None
 
-        await until(look, 60, lambda: router.log)
+        await until(look, SECONDS, lambda: router.log)
 
     def know(self, *ready: str) -> None:
         """Let these be the routers that are ready."""

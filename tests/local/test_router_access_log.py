@@ -9,7 +9,18 @@ from pathlib import Path
 
 import httpx
 
-from tests.local.router_parts import KEY, Json, RouterProcess, client, replicas, running, scenario, until
+from tests.local.router_parts import (
+    KEY,
+    SECONDS,
+    Json,
+    RouterProcess,
+    client,
+    replicas,
+    running,
+    scenario,
+    taken,
+    until,
+)
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 TRACEPARENT = f"00-{TRACE}-00f067aa0ba902b7-01"
@@ -29,7 +40,7 @@ async def line_of(router: RouterProcess, response: httpx.Response) -> Json:
         assert len(found) < 2, found
         return found[0] if found else None
 
-    line = await until(look, 10, lambda: router.log)
+    line = await until(look, SECONDS, lambda: router.log)
     assert line.keys() == FIELDS
     assert line["status"] == response.status_code
     return line
@@ -52,8 +63,11 @@ async def test_when_requests_end_then_a_line_says_what_became_of_each(tmp_path: 
         large = await line_of(router, await http.post(router.uri("echo"), content=b"x" * 3_000_000))
         assert (large["service"], large["replica"]) == ("echo", f"127.0.0.1:{replica.port}")
         assert large["bytes_in"] > 3_000_000
-        both = await asyncio.gather(*(http.post(router.uri("echo"), json={"sleep": 1}) for _ in range(2)))
-        waited = await line_of(router, next(one for one in both if one.status_code == 503))
+        busy = asyncio.create_task(http.post(router.uri("echo"), json={"hold": True}))
+        await router.until(lambda status: taken(status) == 1)
+        waited = await line_of(router, await http.post(router.uri("echo"), json={}))
+        replica.release()
+        assert (await busy).status_code == 200
         assert waited["reason"] == "queue_timeout"
         assert 290 <= waited["queue_ms"] < 5000
         assert waited["service_ms"] == -1
@@ -132,7 +146,7 @@ async def hurry(router: RouterProcess, path: str, seconds: float) -> int:
 async def test_when_there_are_many_requests_then_a_sample_of_them_says_how_many_it_stands_for(
     tmp_path: Path,
 ) -> None:
-    async with running(tmp_path, ACCESS_LOG_RATE="20") as router, replicas(gate=16) as [replica]:
+    async with running(tmp_path, ACCESS_LOG_RATE="20") as router, replicas() as [replica]:
         router.deploy("echo", replica, replica_max_concurrent_requests=16)
         router.start()
         await router.up("echo", 1)

@@ -20,6 +20,8 @@ from tests.local.router_parts import (
     replicas,
     running,
     scenario,
+    statuses,
+    taken,
 )
 from tests.local.test_router_https import of
 from tests.local.test_router_tls import put, trusting, uri
@@ -52,7 +54,7 @@ async def test_by_http_2_many_requests_of_one_connection_are_scored_and_limited_
     public, key = certificate()
     async with (
         running(tmp_path, **of("tls")) as router,
-        replicas(2, gate=9) as found,
+        replicas(2) as found,
         by_http_2(public) as http,
     ):
         put(router, public, key, name="tls")
@@ -159,12 +161,14 @@ async def test_by_http_2_a_client_that_gives_up_leaves_the_replica_with_its_limi
         router.deploy("echo", one, max_request_wait_time=10_000)
         router.start()
         await router.up("echo", 1)
-        leaving = [asyncio.create_task(http.post(uri(router), json={"sleep": 0.5})) for _ in range(5)]
+        leaving = [asyncio.create_task(http.post(uri(router), json={"hold": True})) for _ in range(5)]
         await router.until(lambda status: status["services"]["echo"]["queued"] == 4)
         for task in leaving:
             task.cancel()
-        answers = await asyncio.gather(*(http.post(uri(router), json={}) for _ in range(10)))
-        assert {answer.status_code for answer in answers} == {200}
+        others = [asyncio.create_task(http.post(uri(router), json={})) for _ in range(10)]
+        await router.until(lambda status: taken(status) == 11)
+        one.release()
+        assert set(statuses(await asyncio.gather(*others))) == {200}
         assert one.offered_most == 1
 
 
@@ -184,7 +188,7 @@ async def test_by_http_2_a_reload_says_that_the_connection_ends_and_lets_its_req
         reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
         http = h2.connection.H2Connection()
         http.initiate_connection()
-        body = b'{"sleep": 2}'
+        body = b'{"hold": true}'
         head = {
             ":method": "POST",
             ":scheme": "https",
@@ -203,6 +207,7 @@ async def test_by_http_2_a_reload_says_that_the_connection_ends_and_lets_its_req
             length, kind, flags = int.from_bytes(head[:3]), head[3], head[4]
             payload = await reader.readexactly(length)
             if kind == GOAWAY:
+                one.release()
                 last_stream = int.from_bytes(payload[:4])
             elif head[5:] == b"\0\0\0\1" and kind in (DATA, HEADERS):
                 answer += payload if kind == DATA else b""

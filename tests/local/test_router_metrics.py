@@ -7,7 +7,7 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.local.router_parts import client, replicas, running, scenario
+from tests.local.router_parts import client, replicas, running, scenario, taken
 
 
 @scenario
@@ -18,7 +18,11 @@ async def test_when_requests_end_then_metrics_count_them_by_service_status_and_r
         await router.up("echo", 1)
         for body in ({}, {}, {"raise": True}):
             await http.post(router.uri("echo"), json=body)
-        await asyncio.gather(*(http.post(router.uri("echo"), json={"sleep": 0.5}) for _ in range(3)))
+        busy = asyncio.create_task(http.post(router.uri("echo"), json={"hold": True}))
+        await router.until(lambda status: taken(status) == 1)
+        await asyncio.gather(*(http.post(router.uri("echo"), json={}) for _ in range(2)))
+        replica.release()
+        await busy
         for _ in range(2):
             await http.post(router.uri("nobody"))
         found = await router.until_metrics(
@@ -43,10 +47,11 @@ async def test_when_requests_run_and_wait_then_metrics_say_how_many(tmp_path: Pa
         router.deploy("echo", replica, max_request_wait_time=10_000)
         router.start()
         await router.up("echo", 1)
-        asked = asyncio.gather(*(http.post(router.uri("echo"), json={"sleep": 2}) for _ in range(3)))
+        asked = asyncio.gather(*(http.post(router.uri("echo"), json={"hold": True}) for _ in range(3)))
         await router.until_metrics(
             {("slipway_requests_running", "echo"): 1, ("slipway_queue_length", "echo"): 2}
         )
+        replica.release()
         await asked
         await router.until_metrics({("slipway_queue_length", "echo"): 0})
 

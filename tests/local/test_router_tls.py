@@ -223,10 +223,11 @@ async def test_when_the_secret_changes_then_new_clients_get_the_new_certificate_
         put(router, first, first_key)
         router.start()
         await router.up("echo", 1)
-        slow = asyncio.create_task(http.post(uri(router), json={"sleep": 2}))
+        slow = asyncio.create_task(http.post(uri(router), json={"hold": True}))
         await router.until(lambda status: status["services"]["echo"]["busy"] == 1)
         put(router, second, second_key)
         assert await until_shown(router, second) < 1
+        one.release()
         assert (await slow).status_code == 200
         status = await router.status()
         assert (status["reloads"], status["restarts"], status["error"]) == (0, 0, None)
