@@ -288,6 +288,18 @@ class RouterProcess:
 
         return await self.until(condition)
 
+    async def serve(
+        self,
+        name: str,
+        *replicas: HasPort,
+        keys: tuple[str, str] | None = (KEY, "2" * 32),
+        **serving: object,
+    ) -> Json:
+        """Start with a service whose replicas are all up."""
+        self.deploy(name, *replicas, keys=keys, created=None, **serving)
+        self.start()
+        return await self.up(name, len(replicas))
+
     async def close(self) -> None:
         await self.admin.aclose()
         if self.process is not None:

@@ -49,9 +49,7 @@ async def line_of(router: RouterProcess, response: httpx.Response) -> Json:
 @scenario
 async def test_when_requests_end_then_a_line_says_what_became_of_each(tmp_path: Path) -> None:
     async with running(tmp_path) as router, replicas() as [replica], client() as http:
-        router.deploy("echo", replica, max_request_wait_time=300)
-        router.start()
-        await router.up("echo", 1)
+        await router.serve("echo", replica, max_request_wait_time=300)
         fine = await line_of(router, await http.post(router.uri("echo"), json={"sleep": 0.1}))
         assert (fine["service"], fine["replica"]) == ("echo", f"127.0.0.1:{replica.port}")
         assert (fine["reason"], fine["trace_id"], fine["sample"]) == ("-", "-", 1)
@@ -76,9 +74,7 @@ async def test_when_requests_end_then_a_line_says_what_became_of_each(tmp_path: 
 @scenario
 async def test_when_a_request_belongs_to_a_trace_then_replica_and_line_have_it(tmp_path: Path) -> None:
     async with running(tmp_path) as router, replicas() as [replica], client() as http:
-        router.deploy("echo", replica)
-        router.start()
-        await router.up("echo", 1)
+        await router.serve("echo", replica)
         for body in (b"{}", b"x" * 2_000_000):
             sent = {"traceparent": TRACEPARENT, "tracestate": "v=1"}
             answer = await http.post(router.uri("echo"), content=body, headers=sent)
@@ -93,9 +89,7 @@ async def test_when_a_request_belongs_to_a_trace_then_replica_and_line_have_it(t
 @scenario
 async def test_when_a_request_holds_secrets_or_lines_then_none_is_in_the_log(tmp_path: Path) -> None:
     async with running(tmp_path) as router, replicas() as [replica]:
-        router.deploy("echo", replica)
-        router.start()
-        await router.up("echo", 1)
+        await router.serve("echo", replica)
         secret = "s3cret"
         before = len(router.access_log())
         async with httpx.AsyncClient(trust_env=False) as http:
@@ -147,9 +141,7 @@ async def test_when_there_are_many_requests_then_a_sample_of_them_says_how_many_
     tmp_path: Path,
 ) -> None:
     async with running(tmp_path, ACCESS_LOG_RATE="20") as router, replicas() as [replica]:
-        router.deploy("echo", replica, replica_max_concurrent_requests=16)
-        router.start()
-        await router.up("echo", 1)
+        await router.serve("echo", replica, replica_max_concurrent_requests=16)
         seconds = 2
         sent = await hurry(router, "/api/v1/service/echo/score", seconds)
         await asyncio.sleep(0.1)
@@ -164,9 +156,7 @@ async def test_when_many_requests_are_refused_then_lines_are_bounded_and_stand_f
     tmp_path: Path,
 ) -> None:
     async with running(tmp_path, ACCESS_LOG_RATE="100000") as router, replicas() as [replica]:
-        router.deploy("echo", replica)
-        router.start()
-        await router.up("echo", 1)
+        await router.serve("echo", replica)
         seconds = 2
         sent = await hurry(router, "/api/v1/service/nobody/score", seconds)
         await asyncio.sleep(0.1)
@@ -180,9 +170,7 @@ async def test_when_many_requests_are_refused_then_lines_are_bounded_and_stand_f
 @scenario
 async def test_when_no_line_a_second_is_asked_for_then_only_what_fails_has_one(tmp_path: Path) -> None:
     async with running(tmp_path, ACCESS_LOG_RATE="0") as router, replicas() as [replica], client() as http:
-        router.deploy("echo", replica)
-        router.start()
-        await router.up("echo", 1)
+        await router.serve("echo", replica)
         await http.post(router.uri("echo"), json={})
         failed = await http.post(router.uri("echo"), json={"raise": True})
         await line_of(router, failed)

@@ -54,9 +54,7 @@ async def test_when_replicas_and_keys_change_a_hundred_times_then_nothing_is_rel
     tmp_path: Path,
 ) -> None:
     async with running(tmp_path) as router, replicas(4) as four, client() as http:
-        router.deploy("echo", *four, max_request_wait_time=10_000)
-        router.start()
-        await router.up("echo", 4)
+        await router.serve("echo", *four, max_request_wait_time=10_000)
         async with load(router, http, "echo") as found:
             for number in range(100):
                 before = (await router.status())["commands"]
@@ -75,9 +73,7 @@ async def test_when_replicas_and_keys_change_a_hundred_times_then_nothing_is_rel
 @scenario
 async def test_when_a_key_is_regenerated_then_the_old_one_ends_and_the_other_goes_on(tmp_path: Path) -> None:
     async with running(tmp_path) as router, replicas() as [replica], client() as http:
-        router.deploy("echo", replica, keys=("first", "second"))
-        router.start()
-        await router.up("echo", 1)
+        await router.serve("echo", replica, keys=("first", "second"))
 
         async def ask(key: str) -> int:
             headers = {"authorization": f"Bearer {key}"}
@@ -99,9 +95,7 @@ async def test_when_services_are_added_under_load_then_each_reloads_at_most_once
     tmp_path: Path,
 ) -> None:
     async with running(tmp_path) as router, replicas(3) as three, client() as http:
-        router.deploy("echo", *three[:2], max_request_wait_time=10_000)
-        router.start()
-        await router.up("echo", 2)
+        await router.serve("echo", *three[:2], max_request_wait_time=10_000)
         async with load(router, http, "echo") as found:
             for number in range(8):
                 router.deploy(f"service-{number}", three[2])
@@ -122,9 +116,7 @@ async def test_when_services_are_added_under_load_then_each_reloads_at_most_once
 async def test_when_a_service_is_taken_away_then_the_others_stay(tmp_path: Path) -> None:
     async with running(tmp_path) as router, replicas() as [replica], client() as http:
         router.deploy("echo", replica)
-        router.deploy("fraud", replica)
-        router.start()
-        await router.up("fraud", 1)
+        await router.serve("fraud", replica)
         router.folder.delete("Deployment", "slipway-services", "fraud")
         await router.until(lambda status: "fraud" not in status["services"] and status["reloads"] == 1)
         assert (await http.post(router.uri("fraud"))).json()["reason"] == "unknown_service"
@@ -134,9 +126,7 @@ async def test_when_a_service_is_taken_away_then_the_others_stay(tmp_path: Path)
 @scenario
 async def test_when_limits_change_then_they_count(tmp_path: Path) -> None:
     async with running(tmp_path) as router, replicas(1) as [replica], client() as http:
-        router.deploy("echo", replica)
-        router.start()
-        await router.up("echo", 1)
+        await router.serve("echo", replica)
         router.deploy("echo", replica, replica_max_concurrent_requests=5)
         await router.until(lambda status: status["reloads"] == 1)
         assert await most_offered(http, [router.uri("echo")], [replica]) == [5]
@@ -204,9 +194,7 @@ def test_when_haproxy_is_killed_then_it_is_back_within_a_second(tmp_path: Path, 
     @scenario
     async def look() -> None:
         async with running(tmp_path) as router, replicas(2) as [first, second], client() as http:
-            router.deploy("echo", first, max_request_wait_time=3000)
-            router.start()
-            status = await router.up("echo", 1)
+            status = await router.serve("echo", first, max_request_wait_time=3000)
             router.scale("echo", first, second)  # by commands only: the files must know it too
             await router.up("echo", 2)
             master = status["haproxy_pid"]
@@ -239,9 +227,7 @@ async def test_when_told_to_stop_then_it_is_unready_first_and_finishes_what_wait
     tmp_path: Path,
 ) -> None:
     async with running(tmp_path) as router, replicas() as [replica], client() as http:
-        router.deploy("echo", replica, max_request_wait_time=20_000)
-        router.start()
-        await router.up("echo", 1)
+        await router.serve("echo", replica, max_request_wait_time=20_000)
         assert router.process is not None
         tasks = [asyncio.create_task(http.post(router.uri("echo"), json={"hold": True})) for _ in range(8)]
         await router.until(lambda status: status["services"]["echo"]["queued"] == 7)
@@ -265,9 +251,7 @@ async def test_when_told_to_stop_then_a_client_that_kept_its_connection_learns_i
     tmp_path: Path,
 ) -> None:
     async with running(tmp_path) as router, replicas() as [replica], client() as http:
-        router.deploy("echo", replica)
-        router.start()
-        await router.up("echo", 1)
+        await router.serve("echo", replica)
         kept = await http.post(router.uri("echo"), json={})
         assert kept.headers.get("connection") != "close"
         assert router.process is not None

@@ -58,9 +58,7 @@ async def test_by_http_2_many_requests_of_one_connection_are_scored_and_limited_
         by_http_2(public) as http,
     ):
         put(router, public, key, name="tls")
-        router.deploy("echo", *found, max_request_wait_time=10_000)
-        router.start()
-        await router.up("echo", 2)
+        await router.serve("echo", *found, max_request_wait_time=10_000)
         answers = await asyncio.gather(*(http.post(uri(router), json={"sleep": 0.02}) for _ in range(60)))
         assert {(one.status_code, one.http_version) for one in answers} == {(200, "HTTP/2")}
         assert {len(one.headers["x-ms-request-id"]) for one in answers} == {32}
@@ -91,9 +89,7 @@ async def test_by_http_2_bodies_have_the_same_limits(tmp_path: Path) -> None:
 
     async with running(tmp_path, **of("tls")) as router, replicas() as [one], by_http_2(public) as http:
         put(router, public, key, name="tls")
-        router.deploy("echo", one)
-        router.start()
-        await router.up("echo", 1)
+        await router.serve("echo", one)
         for size in (1, 2_000_000, LARGEST):
             assert (await http.post(uri(router), content=chunks(size))).json()["size"] == size
             sized = await http.post(uri(router), content=chunks(size), headers={"content-length": str(size)})
@@ -145,9 +141,7 @@ async def test_by_http_2_a_large_upload_from_far_away_keeps_up_the_minimum_rate(
     public, key = certificate()
     async with running(tmp_path, **of("tls")) as router, replicas() as [one], by_http_2(public) as http:
         put(router, public, key, name="tls")
-        router.deploy("echo", one)
-        router.start()
-        await router.up("echo", 1)
+        await router.serve("echo", one)
         async with far_away(int(router.environment["TLS_PORT"]), 0.15) as port:
             far = f"https://127.0.0.1:{port}/api/v1/service/echo/score"
             assert (await http.post(far, content=b"0" * 6_000_000)).json()["size"] == 6_000_000
@@ -158,9 +152,7 @@ async def test_by_http_2_a_client_that_gives_up_leaves_the_replica_with_its_limi
     public, key = certificate()
     async with running(tmp_path, **of("tls")) as router, replicas() as [one], by_http_2(public) as http:
         put(router, public, key, name="tls")
-        router.deploy("echo", one, max_request_wait_time=10_000)
-        router.start()
-        await router.up("echo", 1)
+        await router.serve("echo", one, max_request_wait_time=10_000)
         leaving = [asyncio.create_task(http.post(uri(router), json={"hold": True})) for _ in range(5)]
         await router.until(lambda status: status["services"]["echo"]["queued"] == 4)
         for task in leaving:
@@ -179,9 +171,7 @@ async def test_by_http_2_a_reload_says_that_the_connection_ends_and_lets_its_req
     public, key = certificate()
     async with running(tmp_path, **of("tls")) as router, replicas(2) as [one, two]:
         put(router, public, key, name="tls")
-        router.deploy("echo", one)
-        router.start()
-        await router.up("echo", 1)
+        await router.serve("echo", one)
         context = trusting(public)
         context.set_alpn_protocols(["h2"])
         port = int(router.environment["TLS_PORT"])

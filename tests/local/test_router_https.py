@@ -92,9 +92,7 @@ async def test_http_is_refused_or_redirected_but_for_the_pods_own_loopback(tmp_p
         variables = of("tls", POD_IP="127.0.0.2", **({"TLS_HTTP": choice} if choice != "refuse" else {}))
         async with running(root, **variables) as router, replicas() as [one], client() as http:
             put(router, public, key, name="tls")
-            router.deploy("echo", one)
-            router.start()
-            await router.up("echo", 1)
+            await router.serve("echo", one)
             for body in (b"{}", b"x" * 2_000_000):
                 answer = await http.post(
                     f"http://127.0.0.2:{router.port}{path}",
@@ -150,9 +148,7 @@ async def test_when_certificates_are_renewed_under_load_then_no_request_fails(
     variables = of("tls") if source == "Secret" else {"TLS_PORT": str(free_port()), "TLS_DIR": str(folder)}
     async with running(tmp_path, **variables) as router, replicas(4) as found:
         give(*made[0])
-        router.deploy("echo", *found, max_request_wait_time=10_000)
-        router.start()
-        await router.up("echo", 4)
+        await router.serve("echo", *found, max_request_wait_time=10_000)
         done = asyncio.Event()
         loads = [ask(http2=True, keep=True), ask(http2=False, keep=True), ask(http2=False, keep=False)]
         asking = [asyncio.create_task(load) for load in loads]

@@ -78,9 +78,7 @@ async def test_when_pods_find_no_node_then_no_more_are_asked_for_and_an_event_sa
 @scenario
 async def test_requests_are_counted_once_over_reloads_and_a_restart_of_haproxy(tmp_path: Path) -> None:
     async with running(tmp_path) as router, replicas() as [replica], client() as first:
-        router.deploy("echo", replica, **SCALED, autoscale_max_replicas=1)
-        router.start()
-        await router.up("echo", 1)
+        await router.serve("echo", replica, **SCALED, autoscale_max_replicas=1)
         await asyncio.gather(*(first.post(router.uri("echo"), json={"sleep": 0.01}) for _ in range(20)))
         slow = asyncio.create_task(first.post(router.uri("echo"), json={"hold": True}))
         await router.until(lambda status: status["services"]["echo"]["busy"] == 1)
@@ -108,9 +106,7 @@ async def test_a_router_that_finishes_its_requests_scales_nothing_for_its_load_g
     tmp_path: Path,
 ) -> None:
     async with running(tmp_path) as router, replicas() as [replica], client() as http:
-        router.deploy("echo", replica, **SCALED)
-        router.start()
-        await router.up("echo", 1)
+        await router.serve("echo", replica, **SCALED)
         assert router.process is not None
         slow = asyncio.create_task(http.post(router.uri("echo"), json={"sleep": 5}))
         await router.until(lambda status: status["services"]["echo"]["busy"] == 1)

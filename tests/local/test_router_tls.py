@@ -89,9 +89,7 @@ async def test_when_a_certificate_is_mounted_then_scores_come_by_https_and_http(
         replicas() as [one],
         httpx.AsyncClient(headers=headers, verify=trusting(public), trust_env=False) as http,
     ):
-        router.deploy("echo", one)
-        router.start()
-        await router.up("echo", 1)
+        await router.serve("echo", one)
         by_tls = await http.post(uri(router), json={"id": 1})
         assert (by_tls.status_code, by_tls.http_version) == (200, "HTTP/1.1")
         assert len(by_tls.headers["x-ms-request-id"]) == 32
