@@ -18,6 +18,7 @@ from typing import IO, Any
 
 from slipway.kube.folder import Folder
 from slipway.spec import Serving
+from tests.ports import free_port
 
 KEY = "k" * 32
 NAMESPACE = "slipway-services"
@@ -241,12 +242,6 @@ def program(name: str, install: str) -> str:
     if path is None:
         raise SystemExit(f"error: `{name}` was not found\n\nhint: {install}")
     return path
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
 
 
 def wait_for(look: Callable[[], bool], what: str, seconds: float = SECONDS) -> None:

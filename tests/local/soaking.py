@@ -50,7 +50,7 @@ async def soak(root: Path, seconds: float) -> Soaked:
     """Change all that may change, round by round, for so long, and look after each round."""
     soaked, began = Soaked(), time.monotonic()
     public, key = certificate()
-    async with running(root, **of("tls")) as router, replicas(3, gate=CLIENTS) as three:
+    async with running(root, **of("tls")) as router, replicas(3) as three:
         put(router, public, key, name="tls")
         router.deploy("echo", *three, replica_max_concurrent_requests=CLIENTS, max_request_wait_time=10_000)
         router.start()
