@@ -221,8 +221,11 @@ def memory_mb(pids: Sequence[int]) -> float:
 
 
 def tree(pid: int) -> list[int]:
-    """Give a process and all that it started."""
-    below = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+    """Give a process and all that it started; nothing of one that has ended by now."""
+    try:
+        below = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
     return [pid, *(one for child in below for one in tree(int(child)))]
 
 

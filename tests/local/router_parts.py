@@ -279,14 +279,14 @@ class RouterProcess:
 
         return await until(look, seconds, lambda: self.log)
 
-    async def up(self, name: str, replicas: int) -> Json:
+    async def up(self, name: str, replicas: int, seconds: float = SECONDS) -> Json:
         """Wait until a service has exactly so many replicas that are up."""
 
         def condition(status: Json) -> bool:
             service = status["services"].get(name, {})
             return service.get("up") == service.get("replicas") == replicas and service["error"] is None
 
-        return await self.until(condition)
+        return await self.until(condition, seconds)
 
     async def serve(
         self,
