@@ -3,9 +3,11 @@
 Each stands on one core and passes the same small POST to a replica that does nothing (HAProxy itself).
 Cases: `close`, the router's default, opens a connection to the replica for each request; `reuse` keeps them;
 `all on` adds HTTPS and 1,000 services, each with a replica, asked in turn; HAProxy alone has these too, and
-looks each second whether their ports answer. With `token` requests bring one, which HAProxy alone does not
-read. Of `three pods` one is asked for services of all three; HAProxy alone passes on what is another pod's to
-another HAProxy by TLS, over connections that stay, and what all of them use counts.
+checks replicas as often. It only looks whether their ports answer, where the router asks for `/ready`, and has
+no control plane that looks at all services each second: both count against the router. With `token` requests
+bring one, which HAProxy alone does not read. Of `three pods` one is asked for services of all three; HAProxy
+alone passes on what is another pod's to another HAProxy by TLS, over connections that stay, and what all of
+them use counts.
 `peers` are other proxies with a key and a limit, as far as they can; they keep connections, so the router
 is among them as it is by default, which the bar is about, and keeping them, too.
 
@@ -52,6 +54,7 @@ from benchmarks.processes import (
 from benchmarks.report import Figure, arguments, finish
 from benchmarks.wrk import load, post
 from slipway.router import binary, token_keys, tokens
+from slipway.router.config import check_seconds
 from slipway.router.ownership import ranking
 from slipway.router.token_keys import TokenKey
 
@@ -199,7 +202,7 @@ def bare(case: Case, port: int, replica: int, root: Path, other: int | None = No
         tls=f"ssl crt {root}/tls/tls.pem ssl-min-ver TLSv1.2 alpn http/1.1" if case.tls else "",
         rule=f"default_backend {case.names[0]}" if one else "use_backend %[path,field(5,/)]",
     )
-    check = "" if one else "check inter 1s"
+    check = "" if one else f"check inter {check_seconds(case.services)}s"
     servers = {
         name: f"{other} ssl verify none" if other and case.elsewhere(name) else f"{replica} {check}"
         for name in case.names

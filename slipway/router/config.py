@@ -206,7 +206,7 @@ def servers(state: State) -> dict[str, dict[Replica, str]]:
     """Give the servers that come and go by commands, by backend, each with its arguments."""
     services = state.services.values()
     # One that is there already keeps its interval until the next reload.
-    check = _check(math.ceil(sum(len(one.replicas) for one in services) / CHECKS_A_SECOND))
+    check = _check(check_seconds(sum(len(one.replicas) for one in services)))
     found = {
         one.name: dict.fromkeys(one.replicas, f"maxconn {one.limits.concurrency} {check}") for one in services
     }
@@ -215,9 +215,14 @@ def servers(state: State) -> dict[str, dict[Replica, str]]:
     return found | {PEERS: dict.fromkeys(peers, f"weight 0 {MUTUAL} {_check()}")}
 
 
+def check_seconds(replicas: int) -> int:
+    """Give how often each of so many replicas is checked."""
+    return max(1, math.ceil(replicas / CHECKS_A_SECOND))
+
+
 def _check(seconds: int = 1) -> str:
     return (
-        f"check inter {max(seconds, 1)}s fastinter 250ms downinter 250ms fall 2 rise 1 "
+        f"check inter {seconds}s fastinter 250ms downinter 250ms fall 2 rise 1 "
         "observe layer4 error-limit 1 on-error mark-down"
     )
 
