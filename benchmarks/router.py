@@ -287,7 +287,7 @@ def throughput(case: Case, loaded: Mapping[str, Sequence[Run]]) -> list[Figure]:
     ):
         values = {one: [getattr(run, field) for run in runs] for one, runs in loaded.items()}
         lines += [Figure(f"{case.name}: {one} {name}", tuple(all_), unit) for one, all_ in values.items()]
-        best = map(max, *(values[one] for one in others), [0] * len(values["ours"]))
+        best = map(max, zip(*(values[one] for one in others), strict=True))
         ratios = tuple(ours / theirs for ours, theirs in zip(values["ours"], best, strict=True))
         lines.append(Figure(f"{case.name}: {name}, ours / {what}", ratios, at_least=least))
     return lines
@@ -306,7 +306,7 @@ def latency(case: Case, late: Mapping[str, Sequence[Mapping[str, float]]]) -> li
             bar = most if name == "ours" and not case.peers else None
             lines.append(Figure(f"{case.name}: {name} added {share}", tuple(values), "ms", at_most=bar))
         if case.peers and share == "p99":
-            least = map(min, *(added[name] for name in case.best))
+            least = map(min, zip(*(added[name] for name in case.best), strict=True))
             more = tuple(ours - theirs for ours, theirs in zip(added["ours"], least, strict=True))
             lines.append(
                 Figure(f"{case.name}: added p99, ours - the best's that queues", more, "ms", at_most=0)
