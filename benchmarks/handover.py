@@ -135,14 +135,13 @@ async def run(times: int) -> dict[str, list[float]]:
                     seen[f"new, its owner hears of it {which}: first answer"].append(milliseconds)
                     seen["failed"].append(len(failures))
             seen["offered to the replica at most, N = 1"] = [found[0].offered_most]
-            seen["inside run() at most, N = 1"] = [found[0].running_most]
     return seen
 
 
 def main() -> int:
     options = arguments(__doc__, pairs=10).parse_args()
     seen = asyncio.run(run(options.pairs))
-    most = {"failed": 0, "inside run() at most, N = 1": 1}
+    most = {"failed": 0}
     figures = [
         Figure(
             name, tuple(values), "ms" if name.endswith(("queues", "answer")) else "", at_most=most.get(name)

@@ -18,6 +18,7 @@ from typing import IO, Any
 
 from slipway.kube.folder import Folder
 from slipway.spec import Serving
+from tests.ports import free_port
 
 KEY = "k" * 32
 NAMESPACE = "slipway-services"
@@ -220,8 +221,11 @@ def memory_mb(pids: Sequence[int]) -> float:
 
 
 def tree(pid: int) -> list[int]:
-    """Give a process and all that it started."""
-    below = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+    """Give a process and all that it started; nothing of one that has ended by now."""
+    try:
+        below = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
     return [pid, *(one for child in below for one in tree(int(child)))]
 
 
@@ -241,12 +245,6 @@ def program(name: str, install: str) -> str:
     if path is None:
         raise SystemExit(f"error: `{name}` was not found\n\nhint: {install}")
     return path
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
 
 
 def wait_for(look: Callable[[], bool], what: str, seconds: float = SECONDS) -> None:

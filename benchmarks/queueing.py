@@ -2,8 +2,8 @@
 
 The ideal is simulated on the very arrivals of each run: one central queue, first come first served, no cost.
 p99 of the router is held against p99 of the ideal at 85 % and 95 % load. Then, at 70 %, a service is added
-every second and replicas come and go twice a second: no request may fail, and none may get inside a
-replica's run() above N. How many a replica's gate had to hold back for that is shown.
+every second and replicas come and go twice a second: no request may fail. How many the gates
+of replicas had to hold back for that is shown.
 
 With --routers 3, three router pods stand behind a balancer that hands each connection to the next. Two thirds
 of the requests then take a hop to the owner, whose time (median, one request after the other) is measured
@@ -219,7 +219,6 @@ def main() -> int:
             see("changing: requests", len(client.latencies))
             see("changing: failed", len(client.failures))
             see("changing: held back by a gate", after["offered_above"] - before["offered_above"])
-            see("changing: inside run() above N", after["inside_above"] - before["inside_above"])
             for service in range(1, 2 * added + 1, 2):
                 router.remove(f"service-{service}")
             router.scale("echo", ports)
@@ -228,7 +227,6 @@ def main() -> int:
     most |= {
         "steady: offered to a replica above N": 0,
         "changing: failed": 0,
-        "changing: inside run() above N": 0,
     }
     figures = [
         Figure(name, tuple(values), "ms" if name.endswith(("p99", "p50")) else "", at_most=most.get(name))

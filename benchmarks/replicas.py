@@ -18,13 +18,10 @@ THREADS = 16
 
 @dataclass
 class Counts:
-    """What one replica saw; `offered` counts requests before the gate, `inside` those behind it."""
+    """What one replica saw: `offered` counts requests before the gate."""
 
-    served: int = 0
     offered: int = 0
     offered_above: int = 0
-    inside: int = 0
-    inside_above: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
 
@@ -59,21 +56,14 @@ class Replica:
         if path == "/ready":
             return b"ready"
         if path == "/counts":
-            names = ("served", "offered_above", "inside_above")
-            return json.dumps({name: getattr(counts, name) for name in names}).encode()
+            return json.dumps({"offered_above": counts.offered_above}).encode()
         with counts.lock:
             counts.offered += 1
             counts.offered_above += counts.offered > self._limit
         with self._gate:
-            with counts.lock:
-                counts.inside += 1
-                counts.inside_above += counts.inside > self._limit
             time.sleep(self._seconds)
-            with counts.lock:
-                counts.inside -= 1
         with counts.lock:
             counts.offered -= 1
-            counts.served += 1
         return b"[1]"
 
 

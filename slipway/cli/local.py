@@ -25,11 +25,12 @@ if TYPE_CHECKING:
 @stack_option
 def up(stack: str) -> None:
     """Run the stack's router and web services as processes of this machine."""
+    from slipway.kube.read import is_router
     from slipway.kube.resolve import resolve
     from slipway.local.realise import prune, prune_unused, realise
     from slipway.local.up import PortsBusy, verify
     from slipway.local.up import up as local_up
-    from slipway.running.backend import endpoint, is_router, scoring_uri
+    from slipway.running.backend import endpoint, scoring_uri
     from slipway.running.local import Local, scaled
 
     project, state = find_project(stack)

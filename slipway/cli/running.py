@@ -33,7 +33,8 @@ def status(where: Where) -> None:
 
 async def _status(backend: Backend) -> None:
     from slipway.kube.health import health
-    from slipway.running.backend import endpoint, is_router, scoring_uri
+    from slipway.kube.read import is_router
+    from slipway.running.backend import endpoint, scoring_uri
 
     async with aclosing(backend.looks()) as looks:
         look = await anext(looks)

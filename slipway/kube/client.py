@@ -263,8 +263,8 @@ class Client:
 
     async def proxy(self, namespace: str, pod: str, port: int, path: str) -> str:
         """Ask a pod over HTTP, through the API server."""
-        answer = await self._fetch("GET", f"{path_of('Pod', namespace, f'{pod}:{port}', 'proxy')}/{path}")
-        return answer.decode(errors="replace")
+        answer = await self._request("GET", f"{path_of('Pod', namespace, f'{pod}:{port}', 'proxy')}/{path}")
+        return answer.content.decode(errors="replace")
 
     async def _ask(
         self,
@@ -277,19 +277,8 @@ class Client:
     ) -> Object:
         content = None if body is None else json.dumps(body).encode()
         headers = None if body is None else {"content-type": content_type}
-        return read_json(await self._fetch(method, path, params=params, content=content, headers=headers))
-
-    async def _fetch(
-        self,
-        method: str,
-        path: str,
-        *,
-        params: Mapping[str, str] | None = None,
-        content: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> bytes:
-        response = await self._request(method, path, params=params, content=content, headers=headers)
-        return response.content
+        answer = await self._request(method, path, params=params, content=content, headers=headers)
+        return read_json(answer.content)
 
     async def _request(
         self,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from slipway.kube.folder import Object
 from slipway.kube.pods import CONFIG, CRASHES, PULL, PULL_NEVER, end_text
-from slipway.kube.read import is_ready, items, part, replicas
+from slipway.kube.read import is_ready, is_router, items, part, replicas
 
 BROKEN = {*CRASHES, *CONFIG, *PULL, *PULL_NEVER}
 """Why a container waits that does not start by itself."""
@@ -28,8 +28,8 @@ class Health:
 def health(deployment: Object, pods: Collection[Object]) -> Health:
     """Judge a Deployment by its status and its own pods.
 
-    Failed: nothing is ready and a container keeps crashing or cannot be configured. Unhealthy: some of it
-    crashes, or what is complete is not ready. Transitioning: on its way.
+    Failed: nothing is ready and a container keeps crashing or cannot be configured, or no router is wanted.
+    Unhealthy: some of it crashes, or what is complete is not ready. Transitioning: on its way.
     """
     wanted = replicas(deployment["spec"])
     status = part(deployment, "status")
@@ -43,7 +43,9 @@ def health(deployment: Object, pods: Collection[Object]) -> Health:
     ends = [end for c in containers if c["restartCount"] and (end := part(c, "lastState", "terminated"))]
     last = max(ends, key=lambda end: end["finishedAt"], default=None)
     current = status.get("updatedReplicas", 0) == wanted == len(live)
-    if current and ready == wanted:
+    if not wanted and is_router(deployment):  # nothing brings one back, as it does a web service's replica
+        state = "Failed"
+    elif current and ready == wanted:
         state = "Healthy"
     elif broken:
         state = "Unhealthy" if ready else "Failed"

@@ -7,6 +7,7 @@ from typing import cast
 
 from slipway.kube.folder import Object
 
+COMPONENT = "app.kubernetes.io/component"
 HASH_LABEL = "pod-template-hash"
 """Label of a Deployment's pods: which revision of its template they were made from."""
 
@@ -41,6 +42,11 @@ def replicas(spec: Object) -> int:
     """Give the wanted number of pods of a Deployment's spec; 1 where nobody said."""
     wanted: int | None = spec.get("replicas")
     return 1 if wanted is None else wanted
+
+
+def is_router(obj: Object) -> bool:
+    """Tell whether a Deployment or Pod is the router's."""
+    return part(obj, "metadata", "labels").get(COMPONENT) == "router"
 
 
 def condition(obj: Object, kind: str) -> Object:

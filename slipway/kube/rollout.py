@@ -14,7 +14,17 @@ from datetime import datetime, timedelta
 from slipway.kube.events import EPOCH
 from slipway.kube.folder import Object
 from slipway.kube.pods import Finding, ended, finding, last_change
-from slipway.kube.read import HASH_LABEL, condition, is_ready, items, part, port_of, replicas, stopping
+from slipway.kube.read import (
+    HASH_LABEL,
+    condition,
+    is_ready,
+    is_router,
+    items,
+    part,
+    port_of,
+    replicas,
+    stopping,
+)
 
 ERROR_SECONDS = 5
 """How long the router may say that it cannot serve what is ready: it may be about to."""
@@ -144,6 +154,9 @@ def _begun(rollout: Rollout) -> Verdict | None:
     if deployment["spec"].get("paused"):
         how = f"kubectl rollout resume -n {deployment['metadata']['namespace']} deployment/{name}"
         return Failed(f"{name}: its rollout is paused", how)
+    if not replicas(deployment["spec"]) and is_router(deployment):
+        how = f"kubectl scale -n {deployment['metadata']['namespace']} deployment/{name} --replicas=1"
+        return Failed(f"{name}: it is scaled to 0, and requests get no answer", how)
     seen = part(deployment, "status").get("observedGeneration", 0)
     if rollout.current is None or seen < deployment["metadata"].get("generation", 1):
         return Waiting((f"{name}: the cluster has not begun yet",))

@@ -105,6 +105,23 @@ def news(before: Mapping[Place, Fact], now: Mapping[Place, Fact]) -> Iterator[To
             yield Told(deployment, kind, "NoReadyReplica", note)
 
 
+class Trouble:
+    """What cannot be done, though tried again and again: told at first, when it changes, and each hour."""
+
+    def __init__(self) -> None:
+        self._told: dict[str, tuple[str, float]] = {}
+
+    def news(self, what: str, why: object | None) -> bool:
+        """Tell whether it is to be told why `what` could not be done just now; None: it was, which is."""
+        said, at = self._told.pop(what, ("", -math.inf))
+        if why is None:
+            return True
+        now, again = time.monotonic(), str(why) != said
+        again |= now - at >= REMIND_SECONDS
+        self._told[what] = str(why), now if again else at
+        return again
+
+
 class Reporter:
     """Tells what a router does."""
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from slipway.kube.read import named
 from slipway.router.authority import read, renewed
 from slipway.router.control import Router
+from slipway.router.events import Trouble
 from slipway.router.feed import WriteError, Writer, secret
 from slipway.spec import AUTHORITY_SECRET
 
@@ -17,6 +18,7 @@ log = logging.getLogger(__name__)
 
 async def keep(router: Router, writer: Writer, namespace: str) -> None:
     """Look every second, until cancelled."""
+    trouble = Trouble()
     while True:
         await asyncio.sleep(LOOK_SECONDS)
         if not router.ready:
@@ -28,5 +30,7 @@ async def keep(router: Router, writer: Writer, namespace: str) -> None:
         try:
             if await writer.put_secret(secret(AUTHORITY_SECRET, namespace, data, found)):
                 log.info("the routers' authority is %s", "renewed" if found else "made")
+            trouble.news(AUTHORITY_SECRET, None)
         except WriteError as error:
-            log.warning("the routers' authority is not written: %s", error)
+            if trouble.news(AUTHORITY_SECRET, error):
+                log.warning("the routers' authority is not written: %s", error)

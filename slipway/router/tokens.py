@@ -22,6 +22,7 @@ from slipway.router.auth import ALGORITHM
 from slipway.router.callers import Callers, Refused
 from slipway.router.config import TOKEN_SOCKET
 from slipway.router.control import Router
+from slipway.router.events import Trouble
 from slipway.router.feed import WriteError, Writer
 from slipway.router.jose import base64url
 from slipway.router.token_keys import TokenKey
@@ -54,6 +55,7 @@ class Tokens:
         self._writer = writer
         self._namespace = namespace
         self._next = 0.0
+        self._trouble = Trouble()
 
     async def listen(self) -> asyncio.Server:
         """Take requests until the returned server is closed."""
@@ -79,8 +81,10 @@ class Tokens:
                 token_keys.write(token_keys.kept(keys, new), self._namespace, found)
             )
         except WriteError as error:
-            log.warning("no new key for tokens: %s", error)
+            if self._trouble.news(TOKEN_KEYS_SECRET, error):
+                log.warning("no new key for tokens: %s", error)
             return
+        self._trouble.news(TOKEN_KEYS_SECRET, None)
         if first:
             log.info("key %s signs tokens from %s on", new.kid, datetime.fromtimestamp(since, UTC))
 

@@ -16,13 +16,12 @@ from http import HTTPStatus
 from typing import Any, NamedTuple, Protocol
 
 from slipway.kube.folder import Object
-from slipway.kube.read import part
+from slipway.kube.read import is_router, part
 from slipway.kube.rollout import Rollout, Routed
 from slipway.local.container import ADDRESS
 from slipway.local.state import LocalError
 from slipway.spec import ROUTER, SERVING
 
-COMPONENT = "app.kubernetes.io/component"
 ROUTER_DEPLOYMENT = "slipway-router"
 SWAGGER_SECONDS = 1.0
 
@@ -98,11 +97,6 @@ class Backend(Protocol):
     def logs(self, deployment: Object, options: LogOptions) -> AsyncGenerator[Lines]:
         """Read what a Deployment's containers have written; a source comes without lines first."""
         ...
-
-
-def is_router(obj: Object) -> bool:
-    """Tell whether a Deployment or Pod is the router's."""
-    return part(obj, "metadata", "labels").get(COMPONENT) == "router"
 
 
 def sorted_deployments(found: Iterable[Object]) -> list[Object]:

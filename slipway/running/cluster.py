@@ -12,11 +12,11 @@ from http import HTTPStatus
 from slipway.kube.client import Client, ClusterError, read_json
 from slipway.kube.folder import Object
 from slipway.kube.mirror import Mirror
-from slipway.kube.read import HASH_LABEL, condition, is_ready, items, part, port_of
+from slipway.kube.read import HASH_LABEL, condition, is_ready, is_router, items, part, port_of
 from slipway.kube.rollout import Rollout, crashed
 from slipway.kube.watch import Source
 from slipway.local.state import LocalError
-from slipway.running.backend import Lines, LogOptions, Look, is_router, loads, routed, sorted_deployments
+from slipway.running.backend import Lines, LogOptions, Look, loads, routed, sorted_deployments
 from slipway.running.pod_logs import Follower
 from slipway.spec import ROUTER_NAMESPACE
 

@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
 
-from slipway.kube.read import is_ready, replicas
+from slipway.kube.read import is_ready, is_router
 from slipway.kube.rollout import Done, Failed, Rollout, Waiting, verdict
 from slipway.local.state import LocalError
-from slipway.running.backend import Backend, Look, deployment, is_router, versions
+from slipway.running.backend import Backend, Look, deployment, versions
 
 
 async def follow(
@@ -62,12 +62,8 @@ async def _until_done(
 
 
 def _coming(look: Look) -> list[Rollout]:
-    """Find the router's rollout while it has pods to come, and none is ready."""
-    return [
-        one
-        for one in look.rollouts
-        if is_router(one.deployment) and replicas(one.deployment["spec"]) and not any(map(is_ready, one.pods))
-    ]
+    """Find the router's rollout while none of its pods is ready."""
+    return [one for one in look.rollouts if is_router(one.deployment) and not any(map(is_ready, one.pods))]
 
 
 def _chosen(look: Look, names: Sequence[str]) -> list[Rollout]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import cast
 
 from slipway.kube.folder import Object
-from slipway.kube.read import part, port_of, replicas
+from slipway.kube.read import is_router, part, port_of, replicas
 from slipway.kube.rollout import Rollout
 from slipway.local.container import ADDRESS
 from slipway.local.logs import Place, last_lines, read_on
@@ -22,7 +22,6 @@ from slipway.running.backend import (
     Lines,
     LogOptions,
     Look,
-    is_router,
     keys,
     loads,
     opener,

@@ -12,6 +12,7 @@ import pytest
 
 from slipway.storage.blob import Account, Container, connect
 from tests.cluster.prepare import NODE_MODULES
+from tests.ports import free_port
 
 ACCOUNT = "devstoreaccount1"
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
@@ -31,7 +32,7 @@ def account(port: int) -> Account:
 def running(folder: Path, port: int = 0) -> Generator[int]:
     """Run Azurite with its data in a folder and give its port; 0 takes any that is free."""
     folder.mkdir(parents=True, exist_ok=True)
-    port = port or _free_port()
+    port = port or free_port()
     program = NODE_MODULES / ".bin" / "azurite-blob"
     command = [program, "--silent", "--skipApiVersionCheck", "--disableTelemetry"]
     with (folder / "azurite.log").open("ab") as log:
@@ -61,12 +62,6 @@ def container(azurite: int) -> Container:
     made = connect(account(azurite), f"test-{uuid.uuid4().hex[:12]}")
     made.create()
     return made
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:

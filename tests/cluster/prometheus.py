@@ -19,8 +19,8 @@ import yaml
 
 from tests.cluster.alerts import RULES
 from tests.cluster.kubernetes.cluster import Cluster
-from tests.cluster.ports import free_port
 from tests.cluster.processes import until
+from tests.ports import free_port
 
 POD = "__meta_kubernetes_pod"
 ANNOTATION = f"{POD}_annotation_prometheus_io_"

@@ -25,8 +25,8 @@ from slipway.spec import WebserviceSpec
 from tests.cluster import debian
 from tests.cluster.builders import builder, only, with_buildx
 from tests.cluster.containers import Containerd, containerd, score, wait_ready
-from tests.cluster.ports import free_port
 from tests.cluster.registries import RunningRegistry, registry
+from tests.ports import free_port
 
 REPOSITORY = "slipway/echo"
 SCORE = "def init():\n    pass\n\n\ndef run(data):\n    return {'said': data}\n"

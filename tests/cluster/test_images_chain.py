@@ -23,11 +23,11 @@ from slipway.images.oci import ImageReference, Manifest
 from slipway.images.registry import Registry
 from tests.cluster import debian
 from tests.cluster.containers import containerd, score, wait_ready
-from tests.cluster.ports import free_port
 from tests.cluster.proxies import Proxy, proxy
 from tests.cluster.registries import PAIR, PASSWORD, USER, RunningRegistry, docker_login, guarded
 from tests.engine import real
 from tests.engine.real import Json, Real, Step
+from tests.ports import free_port
 
 pytestmark = pytest.mark.skipif(
     not real.available() or shutil.which("pulumi-resource-pulumi-python") is None,

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import socket
 from collections.abc import Generator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from slipway.cli import main
 from slipway.local.state import State
 from slipway.storage.names import CONNECTION_STRING
 from tests.cluster.azurite import account
+from tests.ports import free_port
 
 SOURCE = Path(__file__).parents[2]
 SCORE = """import os
@@ -38,9 +38,7 @@ class Project:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        self.port = free_port()
 
     def write(self, *models: str) -> None:
         service = {

@@ -22,7 +22,8 @@ from slipway.spec import ROUTER_NAMESPACE
 from tests.certificates import DAY, NOW, certificate
 from tests.cluster.kubernetes.cluster import Cluster
 from tests.cluster.kubernetes.stack import key, new_stack, router_url
-from tests.local.router_parts import free_ports, scenario, until
+from tests.local.router_parts import scenario, until
+from tests.ports import free_ports
 
 NAMESPACE, NAME = "certificate", "slipway-router-tls"
 SECONDS = 20.0

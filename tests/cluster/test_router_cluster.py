@@ -23,11 +23,11 @@ from slipway.spec import Serving
 from tests.cluster.alerts import RUNBOOK, check
 from tests.cluster.kubernetes.cluster import Cluster
 from tests.cluster.kubernetes.stack import Stack, deployed, new_stack
-from tests.cluster.ports import free_port
 from tests.cluster.processes import until as wait_for
 from tests.cluster.prometheus import prometheus
 from tests.cluster.test_router_rights import AT_HOME, EVERYWHERE, granted
 from tests.local.router_parts import scenario, until
+from tests.ports import free_port
 
 Json = dict[str, Any]
 SERVICES = "slipway-services"

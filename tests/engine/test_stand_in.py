@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -34,17 +33,6 @@ from tests.engine.stand_in.samples import (
     vnet,
 )
 from tests.engine.stand_in.world import DEPLOYER, SUBSCRIPTION, World
-
-
-@pytest.fixture
-def world() -> World:
-    return World()
-
-
-@pytest.fixture
-def azure(world: World) -> Iterator[Client]:
-    with subscription(world) as client:
-        yield client
 
 
 def test_when_every_type_is_made_then_all_can_be_read_and_taken_down_in_turn(azure: Client) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import copy
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -24,17 +23,6 @@ from tests.engine.stand_in.samples import (
     subscription,
 )
 from tests.engine.stand_in.world import SUBSCRIPTION, World
-
-
-@pytest.fixture
-def world() -> World:
-    return World()
-
-
-@pytest.fixture
-def azure(world: World) -> Iterator[Client]:
-    with subscription(world) as client:
-        yield client
 
 
 def test_when_a_cluster_exists_then_its_nodes_identity_can_be_given_a_role(azure: Client) -> None:

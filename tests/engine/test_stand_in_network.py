@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -22,22 +22,10 @@ from tests.engine.stand_in.samples import (
     rule,
     rules,
     subnet,
-    subscription,
     vnet,
     web,
 )
 from tests.engine.stand_in.world import DEPLOYER, World
-
-
-@pytest.fixture
-def world() -> World:
-    return World()
-
-
-@pytest.fixture
-def azure(world: World) -> Iterator[Client]:
-    with subscription(world) as client:
-        yield client
 
 
 @pytest.mark.parametrize(

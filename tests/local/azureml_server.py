@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Generator, Mapping, Sequence
@@ -13,6 +12,7 @@ from pathlib import Path
 from uv import find_uv_bin
 
 from tests.local.scoring_process import DEADLINE, Replica, wait_until
+from tests.ports import free_port
 
 REQUIREMENTS = Path(__file__).with_name("azureml_requirements.txt")
 
@@ -55,9 +55,7 @@ def oracle(python: str, root: Path, script: str, variables: Mapping[str, str]) -
     folder, log_file = root / "azureml-app", root / "log"
     folder.mkdir(parents=True)
     (folder / "score.py").write_text(script, encoding="utf-8")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     values = {
         "PATH": f"{Path(python).parent}:{os.defpath}",
         "AML_APP_ROOT": str(folder),

@@ -6,13 +6,11 @@ import contextlib
 import functools
 import json
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
@@ -21,9 +19,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from slipway.kube.folder import Folder
 from slipway.spec import Served
+from tests.ports import free_ports
 
 KEY = "k" * 32
-SECONDS = 10.0
+SECONDS = 60.0
+"""The most that anything is waited for: no test fails because a machine is busy."""
 NAMESPACE = "slipway-services"
 Json = dict[str, Any]
 P = ParamSpec("P")
@@ -31,19 +31,22 @@ T = TypeVar("T")
 
 
 class Replica:
-    """Serves /ready and scores, never more than `gate` at once; says how many it was ever asked to do.
+    """Serves /ready and scores all that it is offered; says how much that ever was at once.
 
-    A body `{"sleep": 0.2}` takes that long, `{"crash": true}` ends the connection, `{"raise": true}` fails as
-    a `run()` that raised does. Any other body is echoed, by its size and with the request's headers.
+    It has no gate of its own, unlike Slipway's scoring server: what comes is what the router lets through.
+    A body `{"sleep": 0.2}` takes that long, `{"hold": true}` until `release`, `{"crash": true}` ends the
+    connection, `{"raise": true}` fails as a `run()` that raised does. Any other body is echoed, by its size
+    and with the request's headers.
     """
 
-    def __init__(self, gate: int = 1) -> None:
+    def __init__(self) -> None:
         self.ready = True
         self.read_delay = 0.0
         self.port = 0
         self.seen: list[object] = []
-        self.running = self.running_most = self.offered = self.offered_most = 0
-        self._gate = asyncio.Semaphore(gate)
+        self.offered = self.offered_most = 0
+        self._released = asyncio.Event()
+        self.release = self._released.set
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
 
@@ -85,13 +88,7 @@ class Replica:
         try:
             await asyncio.sleep(self.read_delay)
             body = await _body(reader, headers)
-            async with self._gate:
-                self.running += 1
-                self.running_most = max(self.running_most, self.running)
-                try:
-                    return await self._run(writer, method, path, headers, body)
-                finally:
-                    self.running -= 1
+            return await self._run(writer, method, path, headers, body)
         finally:
             self.offered -= 1
 
@@ -105,6 +102,8 @@ class Replica:
         wish = cast("Json", told) if isinstance(told, dict) else {}
         self.seen.append(wish.get("id"))
         await asyncio.sleep(wish.get("sleep", 0))
+        if wish.get("hold"):
+            await self._released.wait()
         if wish.get("crash"):
             writer.transport.abort()
             return False
@@ -163,7 +162,9 @@ class RouterProcess:
         self.peer_port = int(self.environment["PEER_PORT"])
         self._log = root / "router.log"
         self.process: subprocess.Popen[bytes] | None = None
-        self.admin = httpx.AsyncClient(base_url=f"http://{self.address}:{self.admin_port}", trust_env=False)
+        self.admin = httpx.AsyncClient(
+            base_url=f"http://{self.address}:{self.admin_port}", timeout=SECONDS, trust_env=False
+        )
 
     def start(self, stdout: int | None = None) -> None:
         """Start it; its log, and what it writes on stdout unless that goes elsewhere, is `log`."""
@@ -278,14 +279,26 @@ class RouterProcess:
 
         return await until(look, seconds, lambda: self.log)
 
-    async def up(self, name: str, replicas: int) -> Json:
+    async def up(self, name: str, replicas: int, seconds: float = SECONDS) -> Json:
         """Wait until a service has exactly so many replicas that are up."""
 
         def condition(status: Json) -> bool:
             service = status["services"].get(name, {})
             return service.get("up") == service.get("replicas") == replicas and service["error"] is None
 
-        return await self.until(condition)
+        return await self.until(condition, seconds)
+
+    async def serve(
+        self,
+        name: str,
+        *replicas: HasPort,
+        keys: tuple[str, str] | None = (KEY, "2" * 32),
+        **serving: object,
+    ) -> Json:
+        """Start with a service whose replicas are all up."""
+        self.deploy(name, *replicas, keys=keys, created=None, **serving)
+        self.start()
+        return await self.up(name, len(replicas))
 
     async def close(self) -> None:
         await self.admin.aclose()
@@ -299,6 +312,12 @@ class RouterProcess:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 raise
+
+
+def taken(status: Json) -> int:
+    """Count the requests that the service `echo` has, running or waiting."""
+    echo = status["services"]["echo"]
+    return echo["busy"] + echo["queued"]
 
 
 async def until(look: Callable[[], Awaitable[T | None]], seconds: float, explain: Callable[[], str]) -> T:
@@ -321,9 +340,9 @@ async def running(root: Path, **variables: str) -> AsyncGenerator[RouterProcess]
 
 
 @contextlib.asynccontextmanager
-async def replicas(number: int = 1, gate: int = 1) -> AsyncGenerator[list[Replica]]:
+async def replicas(number: int = 1) -> AsyncGenerator[list[Replica]]:
     """Give replicas that are stopped in the end, as far as they still run."""
-    found = [await Replica(gate).start() for _ in range(number)]
+    found = [await Replica().start() for _ in range(number)]
     try:
         yield found
     finally:
@@ -346,9 +365,18 @@ async def client() -> AsyncGenerator[httpx.AsyncClient]:
     """Give a client with a valid key and a connection for every request in flight."""
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=None)
     async with httpx.AsyncClient(
-        headers={"authorization": f"Bearer {KEY}"}, timeout=30, limits=limits, trust_env=False
+        headers={"authorization": f"Bearer {KEY}"}, timeout=SECONDS, limits=limits, trust_env=False
     ) as found:
         yield found
+
+
+async def most_offered(http: httpx.AsyncClient, uris: Sequence[str], found: Sequence[Replica]) -> list[int]:
+    """Ask for more at once than fits into all replicas; give how much of it each was offered at once."""
+    for replica in found:
+        replica.offered_most = 0
+    begun = [http.post(uri, json={"sleep": 0.02}) for uri in uris for _ in range(10 * len(found))]
+    assert set(statuses(await asyncio.gather(*begun))) == {200}
+    return [replica.offered_most for replica in found]
 
 
 def assert_refusal(
@@ -366,17 +394,6 @@ def assert_refusal(
     assert isinstance(body["replicas"], int)
     assert isinstance(body["queued"], int)
     return body
-
-
-def free_ports(number: int) -> list[int]:
-    """Give ports that nobody has, below those that a system hands out: no replica gets one in between."""
-    found: list[int] = []
-    while len(found) < number:
-        port = random.randrange(10_000, 32_000)
-        with socket.socket() as one, contextlib.suppress(OSError):
-            one.bind(("127.0.0.1", port))
-            found += [port] if port not in found else []
-    return found
 
 
 def statuses(responses: Iterable[httpx.Response]) -> list[int]:

@@ -15,7 +15,8 @@ import httpx
 from slipway.router.authority import renewed
 from slipway.router.ownership import ranking
 from slipway.spec import AUTHORITY_SECRET
-from tests.local.router_parts import RouterProcess, free_ports, until
+from tests.local.router_parts import SECONDS, RouterProcess, until
+from tests.ports import free_port
 
 PEERS = 'haproxy_server_status{proxy="_peers"'
 ADDRESSES = dict.fromkeys("abc", "127.0.0.1")
@@ -48,7 +49,7 @@ class Pods:
         for router in self.routers.values():
             router.start()
         for router in self.routers.values():
-            await router.until(lambda _: True, 60)
+            await router.until(lambda _: True)
         for router in self.routers.values():
             await self.joined(router, len(self.routers) - 1)
 
@@ -62,7 +63,7 @@ class Pods:
                 return sum('state="UP"' in row and row.endswith(" 1") for row in rows) == others or None
             return None
 
-        await until(look, 60, lambda: router.log)
+        await until(look, SECONDS, lambda: router.log)
 
     def know(self, *ready: str) -> None:
         """Let these be the routers that are ready."""
@@ -98,7 +99,7 @@ class Balancer:
 
     def __init__(self, ports: Sequence[int]) -> None:
         self.ports = list(ports)
-        self.port = free_ports(1)[0]
+        self.port = free_port()
         self._next = itertools.count()
         self._tasks: set[asyncio.Task[None]] = set()
 

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import socket
 import sys
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
@@ -17,6 +16,7 @@ from slipway.spec import Serving
 from tests.local.local_stack import Stack, container, deployment, service, stack
 from tests.local.router_parts import until
 from tests.local.scoring_process import EXAMPLES
+from tests.ports import free_ports
 
 ECHO = "example.org/echo:1"
 ROUTER = "example.org/router:1"
@@ -30,11 +30,7 @@ class Scaled:
     def __init__(self, one: Stack, root: Path, **serving: object) -> None:
         self.stack = one
         self._run = root / "run"
-        with (
-            socket.create_server(("127.0.0.1", 0)) as first,
-            socket.create_server(("127.0.0.1", 0)) as second,
-        ):
-            self.port, self.admin = first.getsockname()[1], second.getsockname()[1]
+        self.port, self.admin = free_ports(2)
         self.http = httpx.AsyncClient(
             base_url=f"http://127.0.0.1:{self.port}/api/v1/service/echo",
             timeout=60,

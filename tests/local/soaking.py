@@ -9,6 +9,7 @@ import asyncio
 import ssl
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,7 +22,8 @@ from tests.local.test_router_https import of
 from tests.local.test_router_tls import put
 
 CLIENTS = 8
-SECONDS = 30.0
+SECONDS = 120.0
+"""The longest wait for a change: an hour is not given up because the machine was busy for a while."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,9 @@ class Look:
     """What the router and all that it started have, so many seconds after the beginning."""
 
     seconds: float
-    megabytes: float
+    control_plane: float
+    """Megabytes, as the next."""
+    haproxy: float
     files: int
     processes: int
 
@@ -46,15 +50,15 @@ class Soaked:
         return {answer: number for answer, number in self.answers.items() if answer != "200"}
 
 
-async def soak(root: Path, seconds: float) -> Soaked:
-    """Change all that may change, round by round, for so long, and look after each round."""
+async def soak(root: Path, seconds: float, tell: Callable[[Look], None] = lambda _: None) -> Soaked:
+    """Change all that may change, round by round, for so long; look after each round, and tell it."""
     soaked, began = Soaked(), time.monotonic()
     public, key = certificate()
-    async with running(root, **of("tls")) as router, replicas(3, gate=CLIENTS) as three:
+    async with running(root, **of("tls")) as router, replicas(3) as three:
         put(router, public, key, name="tls")
         router.deploy("echo", *three, replica_max_concurrent_requests=CLIENTS, max_request_wait_time=10_000)
         router.start()
-        await router.up("echo", 3)
+        await router.up("echo", 3, SECONDS)
         ended = asyncio.Event()
         clients = [
             asyncio.create_task(_ask(router, soaked, ended, number % 2 == 0)) for number in range(CLIENTS)
@@ -62,6 +66,7 @@ async def soak(root: Path, seconds: float) -> Soaked:
         while True:
             await _change(router, three)
             soaked.looks.append(await _look(router, began))
+            tell(soaked.looks[-1])
             if time.monotonic() - began > seconds and len(soaked.looks) > 2:
                 break
         ended.set()
@@ -73,15 +78,15 @@ async def _change(router: RouterProcess, three: list[Replica]) -> None:
     """Let each thing change once and be as before; the key that the clients have stays valid."""
     one, *others = three
     router.scale("echo", *others)
-    await router.up("echo", 2)
+    await router.up("echo", 2, SECONDS)
     router.scale("echo", one, *others)
-    await router.up("echo", 3)
+    await router.up("echo", 3, SECONDS)
     for number in range(10):
         router.keys("echo", KEY, str(number) * 32)
         await asyncio.sleep(0.1)
     put(router, *certificate(), name="tls")
     router.deploy("passing", one)  # which is a reload, as its end is
-    await router.up("passing", 1)
+    await router.up("passing", 1, SECONDS)
     router.folder.delete("Deployment", "slipway-services", "passing")
     await router.until(lambda status: "passing" not in status["services"], SECONDS)
 
@@ -96,7 +101,8 @@ async def _look(router: RouterProcess, began: float) -> Look:
         return found if len(found) <= 3 else None  # the control plane, HAProxy's master and one worker
 
     found = await until(alone, SECONDS, lambda: f"{tree(pid)}\n{router.log}")
-    return Look(time.monotonic() - began, sum(map(_megabytes, found)), sum(map(_files, found)), len(found))
+    control_plane, *haproxy = map(_megabytes, found)
+    return Look(time.monotonic() - began, control_plane, sum(haproxy), sum(map(_files, found)), len(found))
 
 
 def _megabytes(pid: int) -> float:

@@ -3,7 +3,6 @@
 import base64
 import contextlib
 import json
-import socket
 import subprocess
 import sys
 from collections.abc import Generator
@@ -28,6 +27,7 @@ from tests.local.local_stack import (
     stack,
     until,
 )
+from tests.ports import free_ports
 
 ROUTER = "example.org/router:1"
 PROGRAM = str(Path(sys.executable).with_name("slipway"))
@@ -48,8 +48,7 @@ def webservice(name: str, *, auth: bool = True) -> list[Object]:
 
 
 def router() -> list[Object]:
-    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
-        port, admin = one.getsockname()[1], two.getsockname()[1]
+    port, admin = free_ports(2)
     obj = deployment("slipway-router", port=port, ADMIN_PORT=str(admin))
     labels = {"app": "slipway-router", "app.kubernetes.io/component": "router"}
     obj["spec"]["template"]["metadata"]["labels"] = obj["metadata"]["labels"] = labels

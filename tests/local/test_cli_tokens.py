@@ -13,7 +13,7 @@ from slipway.kube.folder import Object
 from slipway.local.container import LocalImage
 from slipway.spec import Serving
 from tests.local.local_stack import container, deployment, service, stack, until
-from tests.local.router_parts import free_ports
+from tests.ports import free_ports
 
 ROUTER, ECHO = "example.org/router:1", "example.org/echo:1"
 FOLDER = Path(__file__).parents[2] / "examples" / "echo"

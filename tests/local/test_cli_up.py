@@ -21,6 +21,7 @@ from slipway.kube.folder import Object
 from slipway.kube.read import is_ready
 from slipway.local.state import State
 from tests.local.local_stack import Stack, alive, kill, pid_of, stack, until
+from tests.ports import free_port
 
 SOURCE = Path(__file__).parents[2]
 SCORE = "def init():\n    pass\n\n\ndef run(data):\n    return {'echo': data}\n"
@@ -108,10 +109,8 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Generator[Project]:
         shutil.copy(SOURCE / name, root)
     shutil.copytree(SOURCE / "components", root / "components", ignore=shutil.ignore_patterns("__pycache__"))
     (root / "stacks").mkdir()
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        port = one.getsockname()[1]
     with stack(root / ".slipway" / "local") as running:
-        yield Project(root, running, port)
+        yield Project(root, running, free_port())
 
 
 @pytest.fixture

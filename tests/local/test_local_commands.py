@@ -30,17 +30,13 @@ from tests.local.local_stack import (
     stack,
     until,
 )
+from tests.ports import free_port, free_ports
 
 
 @pytest.fixture
 def web(tmp_path: Path) -> Generator[Stack]:
     with stack(tmp_path / ".slipway" / "local") as one:
         yield one
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
 
 
 def with_port(obj: Object, port: int, name: str) -> Object:
@@ -86,7 +82,7 @@ def test_when_objects_cannot_run_here_then_all_mistakes_come_before_anything_is_
 
 
 def test_behind_a_load_balancer_the_first_pod_keeps_its_ports_and_others_get_free_ones(web: Stack) -> None:
-    port, admin = free_port(), free_port()
+    port, admin = free_ports(2)
     obj = with_port(deployment(replicas=2, port=port), admin, "admin")
     with socket.create_server(("127.0.0.1", admin)):  # no load balancer leads here, so another will do
         web.up(service(kind="LoadBalancer"), obj)

@@ -9,7 +9,18 @@ from pathlib import Path
 
 import httpx
 
-from tests.local.router_parts import KEY, Json, RouterProcess, client, replicas, running, scenario, until
+from tests.local.router_parts import (
+    KEY,
+    SECONDS,
+    Json,
+    RouterProcess,
+    client,
+    replicas,
+    running,
+    scenario,
+    taken,
+    until,
+)
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 TRACEPARENT = f"00-{TRACE}-00f067aa0ba902b7-01"
@@ -29,7 +40,7 @@ async def line_of(router: RouterProcess, response: httpx.Response) -> Json:
         assert len(found) < 2, found
         return found[0] if found else None
 
-    line = await until(look, 10, lambda: router.log)
+    line = await until(look, SECONDS, lambda: router.log)
     assert line.keys() == FIELDS
     assert line["status"] == response.status_code
     return line
@@ -38,9 +49,7 @@ async def line_of(router: RouterProcess, response: httpx.Response) -> Json:
 @scenario
 async def test_when_requests_end_then_a_line_says_what_became_of_each(tmp_path: Path) -> None:
     async with running(tmp_path) as router, replicas() as [replica], client() as http:
-        router.deploy("echo", replica, max_request_wait_time=300)
-        router.start()
-        await router.up("echo", 1)
+        await router.serve("echo", replica, max_request_wait_time=300)
         fine = await line_of(router, await http.post(router.uri("echo"), json={"sleep": 0.1}))
         assert (fine["service"], fine["replica"]) == ("echo", f"127.0.0.1:{replica.port}")
         assert (fine["reason"], fine["trace_id"], fine["sample"]) == ("-", "-", 1)
@@ -52,8 +61,11 @@ async def test_when_requests_end_then_a_line_says_what_became_of_each(tmp_path: 
         large = await line_of(router, await http.post(router.uri("echo"), content=b"x" * 3_000_000))
         assert (large["service"], large["replica"]) == ("echo", f"127.0.0.1:{replica.port}")
         assert large["bytes_in"] > 3_000_000
-        both = await asyncio.gather(*(http.post(router.uri("echo"), json={"sleep": 1}) for _ in range(2)))
-        waited = await line_of(router, next(one for one in both if one.status_code == 503))
+        busy = asyncio.create_task(http.post(router.uri("echo"), json={"hold": True}))
+        await router.until(lambda status: taken(status) == 1)
+        waited = await line_of(router, await http.post(router.uri("echo"), json={}))
+        replica.release()
+        assert (await busy).status_code == 200
         assert waited["reason"] == "queue_timeout"
         assert 290 <= waited["queue_ms"] < 5000
         assert waited["service_ms"] == -1
@@ -62,9 +74,7 @@ async def test_when_requests_end_then_a_line_says_what_became_of_each(tmp_path: 
 @scenario
 async def test_when_a_request_belongs_to_a_trace_then_replica_and_line_have_it(tmp_path: Path) -> None:
     async with running(tmp_path) as router, replicas() as [replica], client() as http:
-        router.deploy("echo", replica)
-        router.start()
-        await router.up("echo", 1)
+        await router.serve("echo", replica)
         for body in (b"{}", b"x" * 2_000_000):
             sent = {"traceparent": TRACEPARENT, "tracestate": "v=1"}
             answer = await http.post(router.uri("echo"), content=body, headers=sent)
@@ -79,9 +89,7 @@ async def test_when_a_request_belongs_to_a_trace_then_replica_and_line_have_it(t
 @scenario
 async def test_when_a_request_holds_secrets_or_lines_then_none_is_in_the_log(tmp_path: Path) -> None:
     async with running(tmp_path) as router, replicas() as [replica]:
-        router.deploy("echo", replica)
-        router.start()
-        await router.up("echo", 1)
+        await router.serve("echo", replica)
         secret = "s3cret"
         before = len(router.access_log())
         async with httpx.AsyncClient(trust_env=False) as http:
@@ -132,10 +140,8 @@ async def hurry(router: RouterProcess, path: str, seconds: float) -> int:
 async def test_when_there_are_many_requests_then_a_sample_of_them_says_how_many_it_stands_for(
     tmp_path: Path,
 ) -> None:
-    async with running(tmp_path, ACCESS_LOG_RATE="20") as router, replicas(gate=16) as [replica]:
-        router.deploy("echo", replica, replica_max_concurrent_requests=16)
-        router.start()
-        await router.up("echo", 1)
+    async with running(tmp_path, ACCESS_LOG_RATE="20") as router, replicas() as [replica]:
+        await router.serve("echo", replica, replica_max_concurrent_requests=16)
         seconds = 2
         sent = await hurry(router, "/api/v1/service/echo/score", seconds)
         await asyncio.sleep(0.1)
@@ -150,9 +156,7 @@ async def test_when_many_requests_are_refused_then_lines_are_bounded_and_stand_f
     tmp_path: Path,
 ) -> None:
     async with running(tmp_path, ACCESS_LOG_RATE="100000") as router, replicas() as [replica]:
-        router.deploy("echo", replica)
-        router.start()
-        await router.up("echo", 1)
+        await router.serve("echo", replica)
         seconds = 2
         sent = await hurry(router, "/api/v1/service/nobody/score", seconds)
         await asyncio.sleep(0.1)
@@ -166,9 +170,7 @@ async def test_when_many_requests_are_refused_then_lines_are_bounded_and_stand_f
 @scenario
 async def test_when_no_line_a_second_is_asked_for_then_only_what_fails_has_one(tmp_path: Path) -> None:
     async with running(tmp_path, ACCESS_LOG_RATE="0") as router, replicas() as [replica], client() as http:
-        router.deploy("echo", replica)
-        router.start()
-        await router.up("echo", 1)
+        await router.serve("echo", replica)
         await http.post(router.uri("echo"), json={})
         failed = await http.post(router.uri("echo"), json={"raise": True})
         await line_of(router, failed)

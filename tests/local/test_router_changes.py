@@ -20,6 +20,7 @@ from tests.local.router_parts import (
     Replica,
     RouterProcess,
     client,
+    most_offered,
     replicas,
     running,
     scenario,
@@ -53,9 +54,7 @@ async def test_when_replicas_and_keys_change_a_hundred_times_then_nothing_is_rel
     tmp_path: Path,
 ) -> None:
     async with running(tmp_path) as router, replicas(4) as four, client() as http:
-        router.deploy("echo", *four, max_request_wait_time=10_000)
-        router.start()
-        await router.up("echo", 4)
+        await router.serve("echo", *four, max_request_wait_time=10_000)
         async with load(router, http, "echo") as found:
             for number in range(100):
                 before = (await router.status())["commands"]
@@ -68,15 +67,13 @@ async def test_when_replicas_and_keys_change_a_hundred_times_then_nothing_is_rel
         assert status["reloads"] == 0
         assert status["commands"] >= 200
         assert set(found) == {200}
-        assert [replica.running_most for replica in four] == [1, 1, 1, 1]
+        assert [replica.offered_most for replica in four] == [1, 1, 1, 1]
 
 
 @scenario
 async def test_when_a_key_is_regenerated_then_the_old_one_ends_and_the_other_goes_on(tmp_path: Path) -> None:
     async with running(tmp_path) as router, replicas() as [replica], client() as http:
-        router.deploy("echo", replica, keys=("first", "second"))
-        router.start()
-        await router.up("echo", 1)
+        await router.serve("echo", replica, keys=("first", "second"))
 
         async def ask(key: str) -> int:
             headers = {"authorization": f"Bearer {key}"}
@@ -98,9 +95,7 @@ async def test_when_services_are_added_under_load_then_each_reloads_at_most_once
     tmp_path: Path,
 ) -> None:
     async with running(tmp_path) as router, replicas(3) as three, client() as http:
-        router.deploy("echo", *three[:2], max_request_wait_time=10_000)
-        router.start()
-        await router.up("echo", 2)
+        await router.serve("echo", *three[:2], max_request_wait_time=10_000)
         async with load(router, http, "echo") as found:
             for number in range(8):
                 router.deploy(f"service-{number}", three[2])
@@ -109,7 +104,10 @@ async def test_when_services_are_added_under_load_then_each_reloads_at_most_once
                 router.scale("echo", *three[number % 2 : number % 2 + 1])
         assert set(found) == {200}
         assert len(found) > 100
-        assert [replica.running_most for replica in three[:2]] == [1, 1]
+        assert max(replica.offered_most for replica in three) <= 2, "one by the worker that ends"
+        router.scale("echo", *three[:2])
+        await router.up("echo", 2)
+        assert await most_offered(http, [router.uri("echo")], three[:2]) == [1, 1]
         response = await http.post(router.uri("service-7"), json={})
         assert response.json()["port"] == three[2].port
 
@@ -118,9 +116,7 @@ async def test_when_services_are_added_under_load_then_each_reloads_at_most_once
 async def test_when_a_service_is_taken_away_then_the_others_stay(tmp_path: Path) -> None:
     async with running(tmp_path) as router, replicas() as [replica], client() as http:
         router.deploy("echo", replica)
-        router.deploy("fraud", replica)
-        router.start()
-        await router.up("fraud", 1)
+        await router.serve("fraud", replica)
         router.folder.delete("Deployment", "slipway-services", "fraud")
         await router.until(lambda status: "fraud" not in status["services"] and status["reloads"] == 1)
         assert (await http.post(router.uri("fraud"))).json()["reason"] == "unknown_service"
@@ -129,14 +125,11 @@ async def test_when_a_service_is_taken_away_then_the_others_stay(tmp_path: Path)
 
 @scenario
 async def test_when_limits_change_then_they_count(tmp_path: Path) -> None:
-    async with running(tmp_path) as router, replicas(1, gate=5) as [replica], client() as http:
-        router.deploy("echo", replica)
-        router.start()
-        await router.up("echo", 1)
+    async with running(tmp_path) as router, replicas(1) as [replica], client() as http:
+        await router.serve("echo", replica)
         router.deploy("echo", replica, replica_max_concurrent_requests=5)
         await router.until(lambda status: status["reloads"] == 1)
-        await asyncio.gather(*(http.post(router.uri("echo"), json={"sleep": 0.2}) for _ in range(5)))
-        assert replica.offered_most == 5
+        assert await most_offered(http, [router.uri("echo")], [replica]) == [5]
 
 
 @scenario
@@ -201,9 +194,7 @@ def test_when_haproxy_is_killed_then_it_is_back_within_a_second(tmp_path: Path, 
     @scenario
     async def look() -> None:
         async with running(tmp_path) as router, replicas(2) as [first, second], client() as http:
-            router.deploy("echo", first, max_request_wait_time=3000)
-            router.start()
-            status = await router.up("echo", 1)
+            status = await router.serve("echo", first, max_request_wait_time=3000)
             router.scale("echo", first, second)  # by commands only: the files must know it too
             await router.up("echo", 2)
             master = status["haproxy_pid"]
@@ -236,11 +227,9 @@ async def test_when_told_to_stop_then_it_is_unready_first_and_finishes_what_wait
     tmp_path: Path,
 ) -> None:
     async with running(tmp_path) as router, replicas() as [replica], client() as http:
-        router.deploy("echo", replica, max_request_wait_time=20_000)
-        router.start()
-        await router.up("echo", 1)
+        await router.serve("echo", replica, max_request_wait_time=20_000)
         assert router.process is not None
-        tasks = [asyncio.create_task(http.post(router.uri("echo"), json={"sleep": 0.6})) for _ in range(8)]
+        tasks = [asyncio.create_task(http.post(router.uri("echo"), json={"hold": True})) for _ in range(8)]
         await router.until(lambda status: status["services"]["echo"]["queued"] == 7)
         router.process.send_signal(signal.SIGTERM)
 
@@ -248,6 +237,7 @@ async def test_when_told_to_stop_then_it_is_unready_first_and_finishes_what_wait
             return (await router.admin.get("/ready")).status_code == 503 or None
 
         await until(unready, SECONDS, lambda: router.log)
+        replica.release()
         late = await http.post(router.uri("echo"), json={})  # others may not have noticed yet
         assert late.status_code == 200
         assert set(statuses(await asyncio.gather(*tasks))) == {200}
@@ -261,9 +251,7 @@ async def test_when_told_to_stop_then_a_client_that_kept_its_connection_learns_i
     tmp_path: Path,
 ) -> None:
     async with running(tmp_path) as router, replicas() as [replica], client() as http:
-        router.deploy("echo", replica)
-        router.start()
-        await router.up("echo", 1)
+        await router.serve("echo", replica)
         kept = await http.post(router.uri("echo"), json={})
         assert kept.headers.get("connection") != "close"
         assert router.process is not None

@@ -93,9 +93,7 @@ def test_when_ten_thousand_clients_are_idle_then_each_costs_little_and_one_more_
     @scenario
     async def look() -> None:
         async with running(tmp_path) as router, replicas() as [replica]:
-            router.deploy("echo", replica, max_request_wait_time=60_000)
-            router.start()
-            await router.up("echo", 1)
+            await router.serve("echo", replica, max_request_wait_time=60_000)
             before = memory(router)
             async with opened(router, most - 100) as clients:
                 for begin in range(0, len(clients), 100):
@@ -114,9 +112,7 @@ def test_when_too_many_clients_are_connected_then_a_further_one_is_told_why_and_
     @scenario
     async def look() -> None:
         async with running(tmp_path) as router, replicas() as [replica]:
-            router.deploy("echo", replica)
-            router.start()
-            await router.up("echo", 1)
+            await router.serve("echo", replica)
             async with opened(router, most), opened(router, 1) as [another]:
                 refusal = await another.ask()
                 assert (refusal["status"], refusal["retry-after"]) == ("503", "1")
@@ -136,9 +132,7 @@ async def test_when_bodies_of_100_mb_come_then_the_router_keeps_no_more_of_them_
     tmp_path: Path,
 ) -> None:
     async with running(tmp_path) as router, replicas(2) as both, client() as http:
-        router.deploy("echo", *both)
-        router.start()
-        await router.up("echo", 2)
+        await router.serve("echo", *both)
         before, peak = memory(router), 0.0
 
         async def watch() -> None:

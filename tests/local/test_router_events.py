@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from tests.local.router_parts import NAMESPACE, RouterProcess, replicas, running, scenario, until
+from tests.local.router_parts import NAMESPACE, SECONDS, RouterProcess, replicas, running, scenario, until
 
 
 async def until_told(router: RouterProcess, name: str, reason: str) -> dict[str, Any]:
@@ -15,7 +15,7 @@ async def until_told(router: RouterProcess, name: str, reason: str) -> dict[str,
             (one for one in found if (one["regarding"]["name"], one["reason"]) == (name, reason)), None
         )
 
-    return await until(look, 10, lambda: router.log)
+    return await until(look, SECONDS, lambda: router.log)
 
 
 @scenario

@@ -20,6 +20,8 @@ from tests.local.router_parts import (
     replicas,
     running,
     scenario,
+    statuses,
+    taken,
 )
 from tests.local.test_router_https import of
 from tests.local.test_router_tls import put, trusting, uri
@@ -52,13 +54,11 @@ async def test_by_http_2_many_requests_of_one_connection_are_scored_and_limited_
     public, key = certificate()
     async with (
         running(tmp_path, **of("tls")) as router,
-        replicas(2, gate=9) as found,
+        replicas(2) as found,
         by_http_2(public) as http,
     ):
         put(router, public, key, name="tls")
-        router.deploy("echo", *found, max_request_wait_time=10_000)
-        router.start()
-        await router.up("echo", 2)
+        await router.serve("echo", *found, max_request_wait_time=10_000)
         answers = await asyncio.gather(*(http.post(uri(router), json={"sleep": 0.02}) for _ in range(60)))
         assert {(one.status_code, one.http_version) for one in answers} == {(200, "HTTP/2")}
         assert {len(one.headers["x-ms-request-id"]) for one in answers} == {32}
@@ -89,9 +89,7 @@ async def test_by_http_2_bodies_have_the_same_limits(tmp_path: Path) -> None:
 
     async with running(tmp_path, **of("tls")) as router, replicas() as [one], by_http_2(public) as http:
         put(router, public, key, name="tls")
-        router.deploy("echo", one)
-        router.start()
-        await router.up("echo", 1)
+        await router.serve("echo", one)
         for size in (1, 2_000_000, LARGEST):
             assert (await http.post(uri(router), content=chunks(size))).json()["size"] == size
             sized = await http.post(uri(router), content=chunks(size), headers={"content-length": str(size)})
@@ -143,9 +141,7 @@ async def test_by_http_2_a_large_upload_from_far_away_keeps_up_the_minimum_rate(
     public, key = certificate()
     async with running(tmp_path, **of("tls")) as router, replicas() as [one], by_http_2(public) as http:
         put(router, public, key, name="tls")
-        router.deploy("echo", one)
-        router.start()
-        await router.up("echo", 1)
+        await router.serve("echo", one)
         async with far_away(int(router.environment["TLS_PORT"]), 0.15) as port:
             far = f"https://127.0.0.1:{port}/api/v1/service/echo/score"
             assert (await http.post(far, content=b"0" * 6_000_000)).json()["size"] == 6_000_000
@@ -156,15 +152,15 @@ async def test_by_http_2_a_client_that_gives_up_leaves_the_replica_with_its_limi
     public, key = certificate()
     async with running(tmp_path, **of("tls")) as router, replicas() as [one], by_http_2(public) as http:
         put(router, public, key, name="tls")
-        router.deploy("echo", one, max_request_wait_time=10_000)
-        router.start()
-        await router.up("echo", 1)
-        leaving = [asyncio.create_task(http.post(uri(router), json={"sleep": 0.5})) for _ in range(5)]
+        await router.serve("echo", one, max_request_wait_time=10_000)
+        leaving = [asyncio.create_task(http.post(uri(router), json={"hold": True})) for _ in range(5)]
         await router.until(lambda status: status["services"]["echo"]["queued"] == 4)
         for task in leaving:
             task.cancel()
-        answers = await asyncio.gather(*(http.post(uri(router), json={}) for _ in range(10)))
-        assert {answer.status_code for answer in answers} == {200}
+        others = [asyncio.create_task(http.post(uri(router), json={})) for _ in range(10)]
+        await router.until(lambda status: taken(status) == 11)
+        one.release()
+        assert set(statuses(await asyncio.gather(*others))) == {200}
         assert one.offered_most == 1
 
 
@@ -175,16 +171,14 @@ async def test_by_http_2_a_reload_says_that_the_connection_ends_and_lets_its_req
     public, key = certificate()
     async with running(tmp_path, **of("tls")) as router, replicas(2) as [one, two]:
         put(router, public, key, name="tls")
-        router.deploy("echo", one)
-        router.start()
-        await router.up("echo", 1)
+        await router.serve("echo", one)
         context = trusting(public)
         context.set_alpn_protocols(["h2"])
         port = int(router.environment["TLS_PORT"])
         reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
         http = h2.connection.H2Connection()
         http.initiate_connection()
-        body = b'{"sleep": 2}'
+        body = b'{"hold": true}'
         head = {
             ":method": "POST",
             ":scheme": "https",
@@ -203,6 +197,7 @@ async def test_by_http_2_a_reload_says_that_the_connection_ends_and_lets_its_req
             length, kind, flags = int.from_bytes(head[:3]), head[3], head[4]
             payload = await reader.readexactly(length)
             if kind == GOAWAY:
+                one.release()
                 last_stream = int.from_bytes(payload[:4])
             elif head[5:] == b"\0\0\0\1" and kind in (DATA, HEADERS):
                 answer += payload if kind == DATA else b""

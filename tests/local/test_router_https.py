@@ -17,17 +17,17 @@ from tests.local.router_parts import (
     RouterProcess,
     assert_refusal,
     client,
-    free_ports,
     replicas,
     running,
     scenario,
     until,
 )
 from tests.local.test_router_tls import put, shown, trusting, until_shown, uri
+from tests.ports import free_port
 
 
 def of(*secrets: str, **more: str) -> dict[str, str]:
-    return {"TLS_PORT": str(free_ports(1)[0]), "TLS_SECRETS": " ".join(secrets), **more}
+    return {"TLS_PORT": str(free_port()), "TLS_SECRETS": " ".join(secrets), **more}
 
 
 def shown_for(router: RouterProcess, name: str) -> bytes:
@@ -92,9 +92,7 @@ async def test_http_is_refused_or_redirected_but_for_the_pods_own_loopback(tmp_p
         variables = of("tls", POD_IP="127.0.0.2", **({"TLS_HTTP": choice} if choice != "refuse" else {}))
         async with running(root, **variables) as router, replicas() as [one], client() as http:
             put(router, public, key, name="tls")
-            router.deploy("echo", one)
-            router.start()
-            await router.up("echo", 1)
+            await router.serve("echo", one)
             for body in (b"{}", b"x" * 2_000_000):
                 answer = await http.post(
                     f"http://127.0.0.2:{router.port}{path}",
@@ -147,14 +145,10 @@ async def test_when_certificates_are_renewed_under_load_then_no_request_fails(
                 asked += 1
         return asked
 
-    variables = (
-        of("tls") if source == "Secret" else {"TLS_PORT": str(free_ports(1)[0]), "TLS_DIR": str(folder)}
-    )
+    variables = of("tls") if source == "Secret" else {"TLS_PORT": str(free_port()), "TLS_DIR": str(folder)}
     async with running(tmp_path, **variables) as router, replicas(4) as found:
         give(*made[0])
-        router.deploy("echo", *found, max_request_wait_time=10_000)
-        router.start()
-        await router.up("echo", 4)
+        await router.serve("echo", *found, max_request_wait_time=10_000)
         done = asyncio.Event()
         loads = [ask(http2=True, keep=True), ask(http2=False, keep=True), ask(http2=False, keep=False)]
         asking = [asyncio.create_task(load) for load in loads]

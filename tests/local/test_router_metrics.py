@@ -7,18 +7,20 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.local.router_parts import client, replicas, running, scenario
+from tests.local.router_parts import client, replicas, running, scenario, taken
 
 
 @scenario
 async def test_when_requests_end_then_metrics_count_them_by_service_status_and_reason(tmp_path: Path) -> None:
     async with running(tmp_path) as router, replicas() as [replica], client() as http:
-        router.deploy("echo", replica, max_request_wait_time=200)
-        router.start()
-        await router.up("echo", 1)
+        await router.serve("echo", replica, max_request_wait_time=200)
         for body in ({}, {}, {"raise": True}):
             await http.post(router.uri("echo"), json=body)
-        await asyncio.gather(*(http.post(router.uri("echo"), json={"sleep": 0.5}) for _ in range(3)))
+        busy = asyncio.create_task(http.post(router.uri("echo"), json={"hold": True}))
+        await router.until(lambda status: taken(status) == 1)
+        await asyncio.gather(*(http.post(router.uri("echo"), json={}) for _ in range(2)))
+        replica.release()
+        await busy
         for _ in range(2):
             await http.post(router.uri("nobody"))
         found = await router.until_metrics(
@@ -40,13 +42,12 @@ async def test_when_requests_end_then_metrics_count_them_by_service_status_and_r
 @scenario
 async def test_when_requests_run_and_wait_then_metrics_say_how_many(tmp_path: Path) -> None:
     async with running(tmp_path) as router, replicas() as [replica], client() as http:
-        router.deploy("echo", replica, max_request_wait_time=10_000)
-        router.start()
-        await router.up("echo", 1)
-        asked = asyncio.gather(*(http.post(router.uri("echo"), json={"sleep": 2}) for _ in range(3)))
+        await router.serve("echo", replica, max_request_wait_time=10_000)
+        asked = asyncio.gather(*(http.post(router.uri("echo"), json={"hold": True}) for _ in range(3)))
         await router.until_metrics(
             {("slipway_requests_running", "echo"): 1, ("slipway_queue_length", "echo"): 2}
         )
+        replica.release()
         await asked
         await router.until_metrics({("slipway_queue_length", "echo"): 0})
 
@@ -54,9 +55,7 @@ async def test_when_requests_run_and_wait_then_metrics_say_how_many(tmp_path: Pa
 @scenario
 async def test_when_haproxy_reloads_or_is_killed_then_counts_go_on(tmp_path: Path) -> None:
     async with running(tmp_path) as router, replicas() as [replica], client() as http:
-        router.deploy("echo", replica)
-        router.start()
-        await router.up("echo", 1)
+        await router.serve("echo", replica)
 
         async def count(number: int) -> None:
             await http.post(router.uri("echo"), json={})
@@ -82,9 +81,7 @@ async def test_when_haproxy_reloads_or_is_killed_then_counts_go_on(tmp_path: Pat
 @scenario
 async def test_when_it_is_asked_for_then_there_is_haproxys_own_exporter(tmp_path: Path) -> None:
     async with running(tmp_path) as router, replicas() as [replica]:
-        router.deploy("echo", replica)
-        router.start()
-        await router.up("echo", 1)
+        await router.serve("echo", replica)
         everything = (await router.admin.get("/metrics/haproxy")).text
         found = {one.name for family in text_string_to_metric_families(everything) for one in family.samples}
         assert {"haproxy_process_nbthread", "haproxy_backend_status", "haproxy_server_status"} <= found

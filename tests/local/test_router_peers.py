@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tests.local.router_parts import NAMESPACE, client, replicas, scenario
 from tests.local.router_pods import pods
-from tests.local.test_router_scaling_loop import SCALED, asked, journal
+from tests.local.test_router_scaling_loop import SCALED, arrivals, asked, journal, journal_until
 
 
 @scenario
@@ -22,10 +22,10 @@ async def test_the_owner_alone_scales_by_the_requests_of_another_and_removes_not
         await mine.until(lambda status: status["services"]["echo"]["scaling"] is not None)
         await other.until(lambda status: status["services"]["echo"]["scaling"] == {"owner": mine.pod})
         load = [asyncio.create_task(http.post(other.uri("echo"), json={"sleep": 0.4})) for _ in range(60)]
-        await mine.until(lambda _: asked(both.first) > 1)
-        lines = await journal(mine)
+        lines = await journal_until(mine, lambda lines: "scaled" in (line["outcome"] for line in lines))
+        assert asked(both.first) > 1
         assert {line["outcome"] for line in lines} == {"kept", "scaled"}
-        assert lines[-1]["arrivals"] > 0
+        assert arrivals(lines) > 0
         assert lines[-1]["busy"] == 1
         assert await journal(other) == []
         for task in load:

@@ -3,23 +3,21 @@
 import asyncio
 from pathlib import Path
 
-from tests.local.router_parts import client, replicas, running, scenario, statuses
+import httpx
+
+from tests.local.router_parts import client, most_offered, replicas, running, scenario, statuses, taken
 
 
 @scenario
 async def test_when_requests_wait_then_they_are_served_in_the_order_of_their_arrival(tmp_path: Path) -> None:
     async with running(tmp_path) as router, replicas() as [replica], client() as http:
-        router.deploy("echo", replica, max_request_wait_time=10_000)
-        router.start()
-        await router.up("echo", 1)
-        tasks = [asyncio.create_task(http.post(router.uri("echo"), json={"sleep": 0.3, "id": 0}))]
-        for number in range(1, 25):
-            tasks.append(
-                asyncio.create_task(http.post(router.uri("echo"), json={"sleep": 0.01, "id": number}))
-            )
-            await router.until(
-                lambda status, number=number: status["services"]["echo"]["queued"] >= number - 1
-            )
+        await router.serve("echo", replica, max_request_wait_time=10_000)
+        tasks: list[asyncio.Task[httpx.Response]] = []
+        for number in range(25):
+            body = {"id": number, "hold": number == 0}
+            tasks.append(asyncio.create_task(http.post(router.uri("echo"), json=body)))
+            await router.until(lambda status, number=number: taken(status) == number + 1)
+        replica.release()
         assert set(statuses(await asyncio.gather(*tasks))) == {200}
         assert replica.seen == list(range(25))
 
@@ -28,30 +26,23 @@ async def test_when_requests_wait_then_they_are_served_in_the_order_of_their_arr
 async def test_when_many_requests_come_at_once_then_no_replica_is_offered_more_than_its_limit(
     tmp_path: Path,
 ) -> None:
-    async with running(tmp_path) as router, replicas(3, gate=2) as three, client() as http:
-        router.deploy("echo", *three, replica_max_concurrent_requests=2, max_request_wait_time=20_000)
-        router.start()
-        await router.up("echo", 3)
-        responses = await asyncio.gather(
-            *(http.post(router.uri("echo"), json={"sleep": 0.02}) for _ in range(120))
-        )
-        assert set(statuses(responses)) == {200}
-        assert [replica.offered_most for replica in three] == [2, 2, 2]
+    async with running(tmp_path) as router, replicas(3) as three, client() as http:
+        await router.serve("echo", *three, replica_max_concurrent_requests=2, max_request_wait_time=20_000)
+        assert await most_offered(http, [router.uri("echo")] * 4, three) == [2, 2, 2]
 
 
 @scenario
 async def test_when_the_last_replica_leaves_then_the_queue_waits_for_the_next_one(tmp_path: Path) -> None:
     async with running(tmp_path) as router, replicas(2) as [first, second], client() as http:
-        router.deploy("echo", first, max_request_wait_time=10_000)
-        router.start()
-        await router.up("echo", 1)
-        running_one = asyncio.create_task(http.post(router.uri("echo"), json={"sleep": 0.5}))
+        await router.serve("echo", first, max_request_wait_time=10_000)
+        running_one = asyncio.create_task(http.post(router.uri("echo"), json={"hold": True}))
         await router.until(lambda status: status["services"]["echo"]["busy"] == 1)
         waiting = [asyncio.create_task(http.post(router.uri("echo"), json={})) for _ in range(5)]
         await router.until(lambda status: status["services"]["echo"]["queued"] == 5)
         router.scale("echo")
-        assert (await running_one).json()["port"] == first.port  # it finishes what it has
         await router.up("echo", 0)
+        first.release()
+        assert (await running_one).json()["port"] == first.port  # it finishes what it has
         late = asyncio.create_task(http.post(router.uri("echo"), json={}))
         await router.until(lambda status: status["services"]["echo"]["queued"] == 6)
         router.scale("echo", second)
@@ -63,10 +54,8 @@ async def test_when_the_last_replica_leaves_then_the_queue_waits_for_the_next_on
 @scenario
 async def test_when_the_last_replica_dies_then_only_its_own_request_fails(tmp_path: Path) -> None:
     async with running(tmp_path) as router, replicas(2) as [first, second], client() as http:
-        router.deploy("echo", first, max_request_wait_time=10_000)
-        router.start()
-        await router.up("echo", 1)
-        own = asyncio.create_task(http.post(router.uri("echo"), json={"sleep": 5}))
+        await router.serve("echo", first, max_request_wait_time=10_000)
+        own = asyncio.create_task(http.post(router.uri("echo"), json={"hold": True}))
         await router.until(lambda status: status["services"]["echo"]["busy"] == 1)
         waiting = [asyncio.create_task(http.post(router.uri("echo"), json={})) for _ in range(5)]
         await router.until(lambda status: status["services"]["echo"]["queued"] == 5)
@@ -80,9 +69,7 @@ async def test_when_the_last_replica_dies_then_only_its_own_request_fails(tmp_pa
 @scenario
 async def test_when_a_reload_would_strand_a_queue_then_it_waits_for_it(tmp_path: Path) -> None:
     async with running(tmp_path) as router, replicas(1) as [replica], client() as http:
-        router.deploy("echo", max_request_wait_time=8000)
-        router.start()
-        await router.up("echo", 0)
+        await router.serve("echo", max_request_wait_time=8000)
         waiting = [asyncio.create_task(http.post(router.uri("echo"), json={})) for _ in range(3)]
         await router.until(lambda status: status["services"]["echo"]["queued"] == 3)
         router.deploy("fraud", replica)
@@ -97,9 +84,7 @@ async def test_when_a_reload_would_strand_a_queue_then_it_waits_for_it(tmp_path:
 @scenario
 async def test_when_there_was_a_reload_then_a_queue_still_outlives_its_last_replica(tmp_path: Path) -> None:
     async with running(tmp_path) as router, replicas(1) as [replica], client() as http:
-        router.deploy("echo", max_request_wait_time=8000)
-        router.start()
-        await router.up("echo", 0)
+        await router.serve("echo", max_request_wait_time=8000)
         for name in ("one", "two", "three"):
             router.deploy(name)
             await router.up(name, 0)
@@ -118,22 +103,18 @@ async def test_when_clients_go_away_queued_or_running_then_the_others_are_served
     tmp_path: Path,
 ) -> None:
     async with running(tmp_path) as router, replicas() as [replica], client() as http:
-        router.deploy("echo", replica, max_request_wait_time=10_000)
-        router.start()
-        await router.up("echo", 1)
-        gone = [asyncio.create_task(http.post(router.uri("echo"), json={"sleep": 0.4})) for _ in range(3)]
+        await router.serve("echo", replica, max_request_wait_time=10_000)
+        gone = [asyncio.create_task(http.post(router.uri("echo"), json={"hold": True})) for _ in range(3)]
         await router.until(lambda status: status["services"]["echo"]["queued"] == 2)
         stay = [asyncio.create_task(http.post(router.uri("echo"), json={"sleep": 0.05})) for _ in range(5)]
         await router.until(lambda status: status["services"]["echo"]["queued"] == 7)
         for task in gone:  # one runs, two wait
             task.cancel()
+        await asyncio.gather(*gone, return_exceptions=True)
+        replica.release()
         assert set(statuses(await asyncio.gather(*stay))) == {200}
-        assert replica.running_most == 1
-        await router.until(
-            lambda status: (
-                (status["services"]["echo"]["busy"], status["services"]["echo"]["queued"]) == (0, 0)
-            )
-        )
+        assert replica.offered_most == 1
+        await router.until(lambda status: taken(status) == 0)
 
 
 @scenario

@@ -13,8 +13,9 @@ import pytest
 from slipway.router.haproxy import NoReply
 from slipway.router.options import Tls
 from tests.certificates import certificate
-from tests.local.router_parts import SECONDS, free_ports, scenario, until
+from tests.local.router_parts import SECONDS, scenario, until
 from tests.local.test_router_control import Running, running
+from tests.ports import free_port
 
 FILE = "models.pem"
 
@@ -29,7 +30,7 @@ async def secured(folder: Path) -> AsyncGenerator[tuple[Running, int]]:
     """Run a router with a certificate; give it and its port for HTTPS."""
     certificates = folder / "certificates"
     certificates.mkdir()
-    (port,) = free_ports(1)
+    port = free_port()
     put(certificates, *certificate())
     async with running(folder, Tls(port, folder=certificates, http="serve")) as one:
 

@@ -41,9 +41,7 @@ async def test_when_a_score_is_asked_for_then_it_comes_back_with_the_routers_req
     with ExitStack() as stack:
         one = servers(stack, tmp_path, 1)
         async with running(tmp_path) as router, client() as http:
-            router.deploy("echo", *one)
-            router.start()
-            await router.up("echo", 1)
+            await router.serve("echo", *one)
             response = await http.post(router.uri("echo"), json={"data": [1, 2]})
             assert (response.status_code, response.json()) == (200, {"data": [1, 2]})
             assert len(response.headers.get_list("x-ms-request-id")) == 1
@@ -62,9 +60,7 @@ async def test_when_scoring_takes_too_long_then_504_and_the_next_request_waits_f
     with ExitStack() as stack:
         one = servers(stack, tmp_path, 1, timeout_ms=300)
         async with running(tmp_path) as router, client() as http:
-            router.deploy("echo", *one, scoring_timeout_ms=300, max_request_wait_time=10_000)
-            router.start()
-            await router.up("echo", 1)
+            await router.serve("echo", *one, scoring_timeout_ms=300, max_request_wait_time=10_000)
             slow = asyncio.create_task(http.post(router.uri("echo"), json={"sleep": 1}))
             await router.until(lambda status: status["services"]["echo"]["busy"] == 1)
             quick = await http.post(router.uri("echo"), json={})
@@ -80,9 +76,7 @@ async def test_when_a_scoring_process_is_killed_under_load_then_only_its_own_req
     with ExitStack() as stack:
         three = servers(stack, tmp_path, 3)
         async with running(tmp_path) as router, client() as http:
-            router.deploy("echo", *three, max_request_wait_time=20_000)
-            router.start()
-            await router.up("echo", 3)
+            await router.serve("echo", *three, max_request_wait_time=20_000)
             tasks = [
                 asyncio.create_task(http.post(router.uri("echo"), json={"sleep": 0.05})) for _ in range(60)
             ]
@@ -102,9 +96,7 @@ async def test_when_a_scoring_process_is_told_to_stop_under_load_then_no_request
     with ExitStack() as stack:
         two = servers(stack, tmp_path, 2)
         async with running(tmp_path) as router, client() as http:
-            router.deploy("echo", *two, max_request_wait_time=20_000)
-            router.start()
-            await router.up("echo", 2)
+            await router.serve("echo", *two, max_request_wait_time=20_000)
             ended = asyncio.Event()
             found: list[int] = []
 

@@ -20,13 +20,13 @@ from tests.local.router_parts import (
     KEY,
     SECONDS,
     RouterProcess,
-    free_ports,
     replicas,
     running,
     scenario,
     until,
 )
 from tests.local.test_router_changes import worker_of
+from tests.ports import free_port
 
 
 def as_secret(folder: Path, public: bytes, key: bytes) -> None:
@@ -64,7 +64,7 @@ def holding(root: Path, key: bytes) -> list[Path]:
 
 
 def variables(folder: Path) -> dict[str, str]:
-    return {"TLS_PORT": str(free_ports(1)[0]), "TLS_DIR": str(folder), "TLS_HTTP": "serve"}
+    return {"TLS_PORT": str(free_port()), "TLS_DIR": str(folder), "TLS_HTTP": "serve"}
 
 
 def uri(router: RouterProcess) -> str:
@@ -89,9 +89,7 @@ async def test_when_a_certificate_is_mounted_then_scores_come_by_https_and_http(
         replicas() as [one],
         httpx.AsyncClient(headers=headers, verify=trusting(public), trust_env=False) as http,
     ):
-        router.deploy("echo", one)
-        router.start()
-        await router.up("echo", 1)
+        await router.serve("echo", one)
         by_tls = await http.post(uri(router), json={"id": 1})
         assert (by_tls.status_code, by_tls.http_version) == (200, "HTTP/1.1")
         assert len(by_tls.headers["x-ms-request-id"]) == 32
@@ -192,7 +190,7 @@ async def until_ignored(router: RouterProcess, said: str) -> None:
 
 
 def of_secret() -> dict[str, str]:
-    return {"TLS_PORT": str(free_ports(1)[0]), "TLS_SECRETS": "slipway-router-tls"}
+    return {"TLS_PORT": str(free_port()), "TLS_SECRETS": "slipway-router-tls"}
 
 
 async def until_shown(router: RouterProcess, public: bytes) -> float:
@@ -223,10 +221,11 @@ async def test_when_the_secret_changes_then_new_clients_get_the_new_certificate_
         put(router, first, first_key)
         router.start()
         await router.up("echo", 1)
-        slow = asyncio.create_task(http.post(uri(router), json={"sleep": 2}))
+        slow = asyncio.create_task(http.post(uri(router), json={"hold": True}))
         await router.until(lambda status: status["services"]["echo"]["busy"] == 1)
         put(router, second, second_key)
         assert await until_shown(router, second) < 1
+        one.release()
         assert (await slow).status_code == 200
         status = await router.status()
         assert (status["reloads"], status["restarts"], status["error"]) == (0, 0, None)

@@ -172,7 +172,7 @@ async def test_tokens_of_all_published_keys_are_taken_and_those_of_a_key_that_is
             answer = await ask(router, made(OTHERS))
             return answer if answer.status_code == 200 else None
 
-        await until(taken, 10, lambda: router.log)
+        await until(taken, SECONDS, lambda: router.log)
         assert (await ask(router, made(NEXT))).status_code == 200
         assert_refusal(await ask(router, made(MINE)), 401, "token_wrong", service="echo")
 

@@ -68,26 +68,17 @@ class SlowClient:
 @contextlib.asynccontextmanager
 async def slow_client(router: RouterProcess, framing: str) -> AsyncGenerator[SlowClient]:
     """Begin a request and leave its body to the test."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", router.port)
+    slow = await SlowClient.begin(router, framing)
     try:
-        slow = SlowClient(reader, writer)
-        head = (
-            f"POST /api/v1/service/echo/score HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\n{framing}"
-        )
-        await slow.send(head.encode() + b"\r\n\r\n")
         yield slow
     finally:
-        writer.close()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()
+        slow.close()
 
 
 @scenario
 async def test_when_a_body_is_as_large_as_allowed_then_it_arrives_whole(tmp_path: Path) -> None:
     async with running(tmp_path) as router, replicas() as [replica], client() as http:
-        router.deploy("echo", replica)
-        router.start()
-        await router.up("echo", 1)
+        await router.serve("echo", replica)
         plain = await http.post(router.uri("echo"), content=b"0" * LARGEST)
         chunked = await http.post(router.uri("echo"), content=chunks(LARGEST))
         for response in (plain, chunked):
@@ -100,9 +91,7 @@ async def test_when_a_body_is_as_large_as_allowed_then_it_arrives_whole(tmp_path
 @scenario
 async def test_when_a_body_is_one_byte_larger_then_413_before_a_replica_runs(tmp_path: Path) -> None:
     async with running(tmp_path) as router, replicas() as [replica], client() as http:
-        router.deploy("echo", replica)
-        router.start()
-        await router.up("echo", 1)
+        await router.serve("echo", replica)
         for body in (b"0" * (LARGEST + 1), chunks(LARGEST + 1)):
             response = await http.post(router.uri("echo"), content=body)
             refusal = assert_refusal(response, 413, "body_too_large", service="echo")
@@ -120,9 +109,7 @@ async def test_when_a_large_body_has_no_key_or_service_then_the_refusal_is_the_u
     tmp_path: Path,
 ) -> None:
     async with running(tmp_path) as router, replicas() as [replica], client() as http:
-        router.deploy("echo", replica)
-        router.start()
-        await router.up("echo", 1)
+        await router.serve("echo", replica)
         wrong = {"authorization": "Bearer wrong"}
         response = await http.post(router.uri("echo"), content=chunks(2**21), headers=wrong)
         assert_refusal(response, 401, "key_wrong", service="echo")
@@ -135,9 +122,7 @@ def test_when_an_upload_is_slow_then_it_holds_no_replica(tmp_path: Path, framing
     @scenario
     async def look() -> None:
         async with running(tmp_path) as router, replicas() as [replica], client() as http:
-            router.deploy("echo", replica)
-            router.start()
-            await router.up("echo", 1)
+            await router.serve("echo", replica)
             async with slow_client(router, framing) as slow:
                 chunked = framing.endswith("chunked")
                 await slow.send(b"f423f\r\n" if chunked else b"")
@@ -162,9 +147,7 @@ async def test_when_a_large_upload_falls_below_the_minimum_rate_then_it_is_cut_o
         replicas() as [replica],
         client() as http,
     ):
-        router.deploy("echo", replica)
-        router.start()
-        await router.up("echo", 1)
+        await router.serve("echo", replica)
         async with slow_client(router, "content-length: 4000000") as slow:
             await slow.send(b"0" * 1_500_000)
 
@@ -187,9 +170,7 @@ async def test_when_a_large_upload_falls_below_the_minimum_rate_then_it_is_cut_o
 @scenario
 async def test_when_a_large_upload_stops_then_the_replica_is_free_after_five_seconds(tmp_path: Path) -> None:
     async with running(tmp_path) as router, replicas() as [replica]:
-        router.deploy("echo", replica)
-        router.start()
-        await router.up("echo", 1)
+        await router.serve("echo", replica)
         async with slow_client(router, "content-length: 4000000") as slow:
             await slow.send(b"0" * 1_500_000)
             status, body = await slow.answer()
@@ -206,9 +187,7 @@ async def test_when_the_replica_is_slow_to_read_then_the_client_is_not_blamed(tm
         client() as http,
     ):
         replica.read_delay = 3
-        router.deploy("echo", replica)
-        router.start()
-        await router.up("echo", 1)
+        await router.serve("echo", replica)
         response = await http.post(router.uri("echo"), content=b"0" * 20_000_000)
         assert response.json()["size"] == 20_000_000
 
@@ -220,9 +199,7 @@ async def test_when_a_large_upload_waits_in_the_queue_then_the_client_is_not_bla
         replicas() as [replica],
         client() as http,
     ):
-        router.deploy("echo", replica, max_request_wait_time=10_000)
-        router.start()
-        await router.up("echo", 1)
+        await router.serve("echo", replica, max_request_wait_time=10_000)
         busy = asyncio.create_task(http.post(router.uri("echo"), json={"sleep": 3}))
         await router.until(lambda status: status["services"]["echo"]["busy"] == 1)
         response = await http.post(router.uri("echo"), content=b"0" * 20_000_000)
@@ -233,9 +210,7 @@ async def test_when_a_large_upload_waits_in_the_queue_then_the_client_is_not_bla
 @scenario
 async def test_a_slow_body_that_nobody_wants_is_not_heard_out(tmp_path: Path) -> None:
     async with running(tmp_path) as router, replicas() as [replica]:
-        router.deploy("fraud", replica)
-        router.start()
-        await router.up("fraud", 1)
+        await router.serve("fraud", replica)
         slow = await SlowClient.begin(router, "content-length: 50000000")
         answer = asyncio.create_task(slow.answer())
         sent = 0

@@ -247,7 +247,7 @@ async def test_a_version_without_a_replica_gets_nothing_until_it_has_one(tmp_pat
 
 @scenario
 async def test_a_service_that_gets_versions_and_loses_them_again_loses_no_request(tmp_path: Path) -> None:
-    async with running(tmp_path) as router, replicas(3, gate=4) as (one, two, three), client() as http:
+    async with running(tmp_path) as router, replicas(3) as (one, two, three), client() as http:
         serving: Json = {"replica_max_concurrent_requests": 4, "max_request_wait_time": 5000}
         router.deploy("model", one, created="2026-01-01T00:00:00Z", **serving)
         router.start()

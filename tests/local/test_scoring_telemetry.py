@@ -207,9 +207,7 @@ def test_when_a_request_comes_through_the_router_then_one_trace_and_one_id_lead_
     @scenario
     async def ask_the_router(server: Replica) -> None:
         async with running(tmp_path) as router, client() as http:
-            router.deploy("echo", server)
-            router.start()
-            await router.up("echo", 1)
+            await router.serve("echo", server)
             sent = {"traceparent": f"00-{TRACE}-{PARENT}-01"}
             answer = await http.post(router.uri("echo"), json={"name": "a"}, headers=sent)
             assert answer.status_code == 200

@@ -338,6 +338,14 @@ def test_when_all_replicas_are_new_ready_and_reached_then_it_is_done(seen: Rollo
     assert verdict(seen, NOW) == Done(len(seen.new))
 
 
+def test_a_router_without_pods_has_failed_for_nobody_is_served_and_nothing_brings_one_back() -> None:
+    deployed = deployment(0)
+    deployed["metadata"] |= {"name": "slipway-router", "labels": {"app.kubernetes.io/component": "router"}}
+    said = "slipway-router: it is scaled to 0, and requests get no answer"
+    hint = "kubectl scale -n slipway-services deployment/slipway-router --replicas=1"
+    assert verdict(rollout(deployment=deployed), NOW) == Failed(said, hint)
+
+
 STATES: dict[str, Json] = {
     "ready": {"ready": 60},
     "starting": {"main": waiting("ContainerCreating")},

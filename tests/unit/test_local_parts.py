@@ -124,5 +124,12 @@ def crashing(restarts: int = 3) -> Object:
     ],
 )
 def test_health_is_said_in_v1s_words(wanted: int, updated: int, pods: list[Object], expected: Health) -> None:
-    obj: Object = {"spec": {"replicas": wanted}, "status": {"updatedReplicas": updated}}
+    status = {"updatedReplicas": updated}
+    obj: Object = {"metadata": {}, "spec": {"replicas": wanted}, "status": status}
     assert health(obj, pods) == expected
+
+
+def test_a_router_of_which_no_pod_is_wanted_has_failed() -> None:
+    labels = {"app.kubernetes.io/component": "router"}
+    obj: Object = {"metadata": {"labels": labels}, "spec": {"replicas": 0}, "status": {}}
+    assert health(obj, []) == Health("Failed", 0, 0, 0)

@@ -2,8 +2,11 @@
 
 from typing import Any
 
+import pytest
+
+from slipway.router import events
 from slipway.router.discovery import discover
-from slipway.router.events import Fact, Problem, Told, facts, news
+from slipway.router.events import Fact, Problem, Told, Trouble, facts, news
 from slipway.router.feed import Objects
 from slipway.router.state import State
 from tests.unit.test_router_discovery import deployment, endpoint_slice, metadata, secret
@@ -79,3 +82,14 @@ def test_a_problem_that_comes_back_is_told_again() -> None:
 def test_deployments_of_others_are_left_alone() -> None:
     other: Json = {"kind": "Deployment", "metadata": metadata("other") | {"labels": None}}
     assert facts(Objects([other]), State(), State(), None) == {}
+
+
+def test_trouble_is_told_when_it_begins_changes_or_comes_again_and_as_long_as_it_lasts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trouble = Trouble()
+    said = [trouble.news("a", why) for why in ("no right", "no right", "no answer", None, "no answer")]
+    assert said == [True, False, True, True, True]
+    assert [trouble.news("b", "no answer"), trouble.news("b", "no answer")] == [True, False]
+    monkeypatch.setattr(events, "REMIND_SECONDS", 0.0)
+    assert [trouble.news("b", "no answer"), trouble.news("b", "no answer")] == [True, True]

@@ -205,6 +205,29 @@ def test_cpu_that_cannot_be_given_back_at_once_is_later_and_the_thread_went_all_
     assert next(note for _, _, note in looking.cluster.told).startswith("Scaled from 2 to 1 threads")
 
 
+def test_a_right_that_is_missing_for_good_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    class Forbidding(Cluster):
+        tries = 0
+
+        async def resize(self, namespace: str, pod_: str, container: str, cpu: int) -> bool:
+            self.tries += 1
+            if self.tries == 4:
+                return await super().resize(namespace, pod_, container, cpu)
+            raise WriteError("pods/resize is forbidden")
+
+    looking = Looking(Forbidding(pods=[pod(cpu="1800m")]))
+    looking.routing, looking.cpu = 0.05, 0.95
+
+    asyncio.run(looking.until(lambda: len(looking.lines) >= 3))
+    failed = ("up", "pods/resize is forbidden")
+    assert [*by_step(looking.lines)][1:] == [failed, failed]
+    assert [one.getMessage() for one in caplog.records if one.levelname == "WARNING"] == [
+        "the pod asks for more CPU than it needs: pods/resize is forbidden",
+        f"the router itself: Not scaled from 1 to 2 threads of {POD}: pods/resize is forbidden",
+    ]
+    assert [reason for _, reason, _ in looking.cluster.told] == ["SelfScalingEnabled", "FailedRescale"]
+
+
 def test_what_a_refused_step_left_asked_for_is_taken_back() -> None:
     """Though the node never gave it, its scheduler keeps it."""
     looking = Looking(Cluster(pods=[pod(wants="1800m")]))

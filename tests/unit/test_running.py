@@ -1,6 +1,7 @@
 """What runs, as the commands see it: replicas that stay, what routers say, whose pods and logs are whose."""
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncGenerator
 from datetime import timedelta
 from pathlib import Path
@@ -134,6 +135,13 @@ def test_when_the_router_cannot_come_then_that_is_the_reason_also_where_a_servic
     broken = router(main=rollouts_.waiting("CrashLoopBackOff", **rollouts_.crashed(1)))
     with pytest.raises(LocalError, match="slipway-router: scoring ended with exit 1"):
         asyncio.run(follow(Looks(clock, Look([service(), broken])), ["diabetes"], print))
+
+
+def test_when_no_router_is_wanted_then_that_is_the_reason_at_once(clock: MagicMock) -> None:
+    gone = dataclasses.replace(router(), pods=())
+    gone.deployment["spec"]["replicas"] = 0
+    with pytest.raises(LocalError, match="slipway-router: it is scaled to 0"):
+        asyncio.run(follow(Looks(clock, Look([service(), gone])), ["diabetes"], print))
 
 
 def test_when_a_router_that_is_there_does_not_reach_a_replica_then_that_is_the_reason(

@@ -11,10 +11,11 @@ import logging
 import math
 import time
 from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from slipway.router.control import Router
+from slipway.router.events import Trouble
 from slipway.router.feed import EventType, Objects, WriteError, Writer
 from slipway.router.haproxy import HAProxy, HAProxyError
 from slipway.router.load import Row
@@ -57,6 +58,7 @@ class _Memory:
     complete: bool = True
     """Whether all routers were heard."""
     writing: asyncio.Task[None] | None = None
+    trouble: Trouble = field(default_factory=Trouble)
     stuck: bool = False
     """Whether it was told that pods find no node."""
 
@@ -285,10 +287,13 @@ class Scaler:
         except WriteError as error:
             why = str(error)
             memory.decided_at = time.monotonic() + RETRY_SECONDS - service.serving.autoscale_refresh_seconds
-            log.error("%s: not scaled %s: %s", service.name, change, why)  # noqa: TRY400 - its text says it all
             self.journal.add(entry.model_copy(update={"outcome": why}))
-            await self._tell(target, "Warning", "FailedRescale", f"Not scaled {change}: {why}")
+            note = f"Not scaled {change}: {why}"
+            if memory.trouble.news("scale", note):
+                log.error("%s: %s", service.name, note)  # noqa: TRY400 - its text says it all
+                await self._tell(target, "Warning", "FailedRescale", note)
         else:
+            memory.trouble.news("scale", None)
             memory.asked = entry.wanted, time.monotonic() + CATCH_UP_SECONDS
             log.info("%s: scaled %s", service.name, change)
             self.journal.add(entry.model_copy(update={"outcome": SCALED}))

@@ -79,12 +79,11 @@ class OwnScaler:
         """Let the pod ask for no more than it needs after a step, or an earlier process in it."""
         if self._settled or self._waits(SETTLE):
             return
-        try:
-            await self._steps.settle()
+        why = await self._steps.settle()
+        if why is None:
             self._settled = True
-        except (Refused, WriteError) as error:
-            self._wait(SETTLE, error)
-            log.warning("the pod asks for more CPU than it needs: %s", error)
+        else:
+            self._wait(SETTLE, why)
 
     async def _look(self) -> None:
         threads = self._router.threads

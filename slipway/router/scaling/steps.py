@@ -15,7 +15,7 @@ from slipway.kube.folder import Object
 from slipway.kube.read import named, part
 from slipway.kube.read import replicas as asked_for
 from slipway.router.control import Router
-from slipway.router.events import ROUTER
+from slipway.router.events import ROUTER, Trouble
 from slipway.router.feed import EventType, WriteError, Writer
 from slipway.router.options import Size
 from slipway.router.scaling.capacity import CONTAINER, asked, refused, requested
@@ -43,6 +43,7 @@ class Steps:
         self._router = router
         self._writer = writer
         self._size = size
+        self._trouble = Trouble()
         self.pod = pod
 
     @property
@@ -71,7 +72,8 @@ class Steps:
                     await self._scale(replicas + (1 if decision.step == "out" else -1))
         except (Refused, WriteError) as error:
             why = error
-        await self._tell(decision, threads, replicas, why)
+        if self._trouble.news(decision.step, why):
+            await self._tell(decision, threads, replicas, why)
         return why
 
     async def _scale(self, replicas: int) -> None:
@@ -82,11 +84,17 @@ class Steps:
         while self.replicas != replicas and time.monotonic() < deadline:  # noqa: ASYNC110 - the feed tells
             await asyncio.sleep(LOOK_SECONDS)
 
-    async def settle(self) -> None:
-        """Take back what the node did not give, and give back what no thread needs, if there is any."""
-        pod, threads = self._own_pod, self._router.threads
-        if max(requested(pod) or 0, asked(pod) or 0) > self._cpu(threads):
-            await self.request(threads)
+    async def settle(self) -> Refused | WriteError | None:
+        """Take back what the node did not give, and give back what no thread needs; give why not, if so."""
+        pod, threads, why = self._own_pod, self._router.threads, None
+        try:
+            if max(requested(pod) or 0, asked(pod) or 0) > self._cpu(threads):
+                await self.request(threads)
+        except (Refused, WriteError) as error:
+            why = error
+        if self._trouble.news("settle", why) and why is not None:
+            log.warning("the pod asks for more CPU than it needs: %s", why)
+        return why
 
     async def request(self, threads: int) -> None:
         """Let the pod ask for the CPU of so many threads, and wait until it has it."""
