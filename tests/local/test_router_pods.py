@@ -257,7 +257,7 @@ async def test_when_the_owner_is_killed_then_what_it_had_on_connections_that_ser
     tmp_path: Path,
 ) -> None:
     many = 8
-    async with replicas(gate=many) as [replica], pods(tmp_path) as all_of, client() as http:
+    async with replicas() as [replica], pods(tmp_path) as all_of, client() as http:
         all_of.first.deploy("echo", replica, replica_max_concurrent_requests=many)
         await all_of.start()
         for router in all_of.routers.values():
@@ -279,7 +279,7 @@ async def test_when_the_owner_is_killed_then_what_it_had_on_connections_that_ser
             for sender in (polite, slow):
                 await sender.send(b"0" * 3_000_000)
             posts = [
-                asyncio.create_task(http.post(other.uri("echo"), json={"id": number, "sleep": 60}))
+                asyncio.create_task(http.post(other.uri("echo"), json={"id": number, "hold": True}))
                 for number in range(many - 2)
             ]
             await owner.until(lambda status: taken(status) == many)
