@@ -26,6 +26,7 @@ DEBIAN = {
     "podman": "podman",
     "docker": "docker.io",
     "promtool": "prometheus",
+    "wrk": "wrk",
     "pypy3": "pypy3",
     "/usr/bin/python3": "python3",
 }
