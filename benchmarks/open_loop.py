@@ -19,11 +19,11 @@ SHARES = ("p50", "p99", "p99.9")
 
 
 def build(folder: Path, *packages: str) -> None:
-    """Compile programs of `benchmarks/go` into a folder."""
+    """Compile programs that the module `benchmarks/go` has or needs into a folder."""
     go = program("go", "install Go 1.26 or newer")
     environment = os.environ | {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOTOOLCHAIN": "local"}
     command = [go, "build", "-C", str(GO), "-trimpath", "-buildvcs=false", "-ldflags=-s -w"]
-    command += ["-o", f"{folder}/", *(f"./{package}" for package in packages)]
+    command += ["-o", f"{folder}/", *packages]
     subprocess.run(command, check=True, env=environment)
 
 

@@ -7,7 +7,8 @@ looks each second whether their ports answer. With `token` requests bring one, w
 read. Of `three pods` one is asked for services of all three; HAProxy alone passes on what is another pod's to
 another HAProxy by TLS, over connections that stay, and what all of them use counts.
 `peers` are other proxies with a key and a limit, as far as they can; they keep connections, so the router
-is among them as it is by default, which the bar is about, and keeping them, too.
+is among them as it is by default, which the bar is about, and keeping them, too. Case `activator` is the same
+with Knative's, whose API server needs root and what `python -m tests.cluster.prepare` builds.
 
 throughput: requests a second of a busy core, by wrk. With fewer than three cores client and replica share one
 and may be the limit, so requests for each second of the proxy's own processor time count as well. added p50,
@@ -50,6 +51,7 @@ from benchmarks.processes import (
     wait_for,
 )
 from benchmarks.report import Figure, arguments, finish
+from benchmarks.router_peers import Peer
 from benchmarks.wrk import load, post
 from slipway.router import binary, token_keys, tokens
 from slipway.router.ownership import ranking
@@ -68,7 +70,7 @@ defaults
   mode http
   timeout client 60s
 frontend replica
-  bind 127.0.0.1:{port}
+  bind :{port}
   http-request return status 200 content-type application/json string "[152.13]"
 """
 BARE = """
@@ -98,7 +100,7 @@ class Case:
     reuse: bool = False
     tls: bool = False
     services: int = 1
-    peers: bool = False
+    peers: tuple[Peer, ...] = ()
     token: bool = False
     pods: int = 1
 
@@ -106,6 +108,11 @@ class Case:
     def names(self) -> list[str]:
         """Give its services."""
         return [f"model-{number}" for number in range(self.services)]
+
+    @property
+    def best(self) -> list[str]:
+        """Name the peers that do the router's work."""
+        return [peer.name for peer in self.peers if peer.queues]
 
     @property
     def ours(self) -> dict[str, bool]:
@@ -129,9 +136,9 @@ CASES = (
     Case("reuse, all on", reuse=True, tls=True, services=SERVICES),
     Case("token", reuse=True, token=True),
     Case("three pods", reuse=True, services=30, pods=3),
-    Case("peers", peers=True),
+    Case("peers", peers=router_peers.PEERS),
+    Case("activator", peers=(router_peers.ACTIVATOR,)),
 )
-PEERS = [peer.name for peer in router_peers.PEERS if peer.queues]
 
 
 @dataclass(frozen=True)
@@ -181,9 +188,10 @@ def proxies(case: Case, key: TokenKey, root: Path) -> Generator[dict[str, Proxy]
                 router.up(*case.names, replicas=1, seconds=120)
                 router.knows(len(routers) - 1)
             found[name] = Proxy.at(scheme, port, *pids)
-        for peer in router_peers.PEERS if case.peers else ():
-            port = free_port()
-            command, environment = peer.prepare(root / peer.name, port, replica)
+        for peer in case.peers:
+            port = peer.port or free_port()
+            needed = stack.enter_context(peer.needs(replica))
+            command, environment = peer.prepare(root / peer.name, port, replica, needed)
             process = stack.enter_context(running(command, proxy_cores, environment=environment))
             wait_for(lambda port=port: listens(port), peer.name)
             found[peer.name] = Proxy.at("http", port, process.pid)
@@ -239,6 +247,8 @@ def compare(
     """Load each proxy in turn, as much as it can do, then at one rate; hold them against each other."""
     bearer = tokens.token(key, case.names[0], "benchmark", int(time.time()))["token"] if case.token else KEY
     headers = {"content-type": "application/json", "authorization": f"Bearer {bearer}"}
+    for peer in case.peers:
+        headers |= peer.headers
     script = post(root, BODY, headers, [PATH.format(number) for number in range(case.services)])
     loaded: dict[str, list[Run]] = {name: [] for name in found if name != "direct"}
     late: dict[str, list[Mapping[str, float]]] = {name: [] for name in found}
@@ -269,7 +279,7 @@ def compare(
 
 def throughput(case: Case, loaded: Mapping[str, Sequence[Run]]) -> list[Figure]:
     """Hold what ours can do, pair by pair, against bare HAProxy or the best that queues."""
-    others, what, least = (PEERS, "the best that queues", 1.0) if case.peers else (["bare"], "bare", 0.8)
+    others, what, least = (case.best, "the best that queues", 1.0) if case.peers else (["bare"], "bare", 0.8)
     lines: list[Figure] = []
     for field, name, unit in (
         ("per_second", "throughput", "requests/s"),
@@ -296,7 +306,7 @@ def latency(case: Case, late: Mapping[str, Sequence[Mapping[str, float]]]) -> li
             bar = most if name == "ours" and not case.peers else None
             lines.append(Figure(f"{case.name}: {name} added {share}", tuple(values), "ms", at_most=bar))
         if case.peers and share == "p99":
-            least = map(min, *(added[name] for name in PEERS))
+            least = map(min, *(added[name] for name in case.best))
             more = tuple(ours - theirs for ours, theirs in zip(added["ours"], least, strict=True))
             lines.append(
                 Figure(f"{case.name}: added p99, ours - the best's that queues", more, "ms", at_most=0)
@@ -323,20 +333,21 @@ def main() -> int:
     names = [case.name for case in CASES]
     parser.add_argument("--cases", nargs="+", choices=names, default=names, help="only these")
     options = parser.parse_args()
+    cases = [case for case in CASES if case.name in options.cases]
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         certificate(root)
-        open_loop.build(root, "sender")
-        if any(case.peers and case.name in options.cases for case in CASES):
-            router_peers.install(root)
+        open_loop.build(root, "./sender")
+        router_peers.install([peer for case in cases for peer in case.peers], root)
         key = token_keys.make(int(time.time()))
-        for case in CASES:
-            if case.name in options.cases:
-                with proxies(case, key, root) as found:
-                    figures += compare(case, found, key, root, options.pairs, options.seconds)
+        for case in cases:
+            with proxies(case, key, root) as found:
+                figures += compare(case, found, key, root, options.pairs, options.seconds)
     status = finish("Router against bare HAProxy and other proxies", figures, options)
-    print("\nWhat they do not do:", *(f"{peer.name}: {peer.lacks}" for peer in router_peers.PEERS), sep="\n")
+    peers = [f"{peer.name}: {peer.lacks}" for case in cases for peer in case.peers]
+    if peers:
+        print("\nWhat they do not do:", *peers, sep="\n")
     return status
 
 

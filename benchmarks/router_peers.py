@@ -5,17 +5,19 @@ requests the replica gets at once, as far as they can; `lacks` says what of that
 that queue what is above that limit do the router's work. Each has one core, and otherwise the settings that
 its documentation starts with.
 
-Knative's activator is not among them: it finds its replicas with an API server that has Knative's resources.
+Knative's activator is apart from the others: it finds its replicas with an API server, which it is given.
 """
 
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks import open_loop
+from benchmarks import activator, open_loop
 from benchmarks.processes import KEY, program
+from benchmarks.synthetic import kubernetes
 
 CONCURRENCY = 1000
 HTTP = "type.googleapis.com/envoy.extensions.filters.http"
@@ -117,20 +119,28 @@ class Peer:
     command: tuple[str, ...]
     files: Mapping[str, str] = field(default_factory=dict[str, str])
     variables: Mapping[str, str] = field(default_factory=dict[str, str])
+    needs: Callable[[int], AbstractContextManager[Mapping[str, object]]] = lambda _: nullcontext({})
+    """starts what it needs for a replica on a port; that can stand in braces, too"""
+    port: int | None = None
+    """where it listens, if it cannot be told"""
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    """what each request must have"""
 
-    def prepare(self, folder: Path, port: int, replica: int) -> tuple[list[str], dict[str, str]]:
+    def prepare(
+        self, folder: Path, port: int, replica: int, needed: Mapping[str, object]
+    ) -> tuple[list[str], dict[str, str]]:
         """Write its files, and give its command and its environment."""
         values = {"folder": folder, "port": port, "replica": replica, "key": KEY, "concurrency": CONCURRENCY}
-        values |= {"http": HTTP, "manager": MANAGER}
+        values |= {"http": HTTP, "manager": MANAGER, **needed}
         for name, text in self.files.items():
             (folder / name).write_text(text.format_map(values), encoding="ascii")
         environment = {name: text.format_map(values) for name, text in self.variables.items()}
         return [part.format_map(values) for part in self.command], environment
 
 
-def install(folder: Path) -> None:
-    """Get all of them, each into a folder of its own."""
-    for peer in PEERS:
+def install(peers: Sequence[Peer], folder: Path) -> None:
+    """Get each of them into a folder of its own."""
+    for peer in peers:
         print(f"installing {peer.name}", file=sys.stderr)
         (folder / peer.name).mkdir()
         peer.install(folder / peer.name)
@@ -162,6 +172,11 @@ def _from_go(package: str) -> Callable[[Path], None]:
     return lambda folder: open_loop.build(folder, package)
 
 
+def _activator(folder: Path) -> None:
+    kubernetes()  # now rather than when it is needed
+    open_loop.build(folder, "knative.dev/serving/cmd/activator")
+
+
 PEERS = (
     Peer(
         "nginx",
@@ -191,8 +206,8 @@ PEERS = (
         "queue-proxy",
         True,
         "no keys, no bound on waiting; a queue for each replica, which it stands beside",
-        _from_go("queueproxy"),
-        ("{folder}/queueproxy",),
+        _from_go("knative.dev/serving/cmd/queue"),
+        ("{folder}/queue",),
         variables={
             "CONTAINER_CONCURRENCY": "{concurrency}",
             "QUEUE_SERVING_PORT": "{port}",
@@ -208,4 +223,23 @@ PEERS = (
             "SERVING_POD_IP": "127.0.0.1",
         },
     ),
+)
+ACTIVATOR = Peer(
+    "activator",
+    True,
+    "no keys, no bound on waiting; a queue for each activator, which share the replicas out among them",
+    _activator,
+    ("{folder}/activator", "-kubeconfig", "{kubeconfig}"),
+    variables={
+        "GOGC": "500",
+        "POD_NAME": "activator",
+        "POD_IP": "127.0.0.1",
+        "SYSTEM_NAMESPACE": "knative-serving",
+        "CONFIG_LOGGING_NAME": "config-logging",
+        "CONFIG_OBSERVABILITY_NAME": "config-observability",
+        "METRICS_DOMAIN": "knative.dev/internal/serving",
+    },
+    needs=lambda replica: activator.revision(replica, CONCURRENCY),
+    port=8012,
+    headers={"knative-serving-namespace": "default", "knative-serving-revision": "diabetes-1"},
 )

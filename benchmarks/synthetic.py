@@ -16,6 +16,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
 from benchmarks.processes import KEY, wait_for
@@ -25,7 +26,7 @@ from slipway.router.authority import renewed
 from slipway.router.feed import OWN_SERVICE
 from slipway.spec import AUTHORITY_SECRET, Serving
 from tests.cluster.kubernetes import commands
-from tests.cluster.kubernetes.build import NoGoError, build
+from tests.cluster.kubernetes.build import programs
 from tests.cluster.kubernetes.cluster import SYSTEM_PATH
 from tests.cluster.kubernetes.component import Component
 from tests.cluster.kubernetes.machine import Machine, machine
@@ -55,6 +56,21 @@ Object = dict[str, Any]
 
 
 @dataclass(frozen=True)
+class ApiServer:
+    """An API server alone, in a network of its own."""
+
+    machine: Machine
+    kubeconfig: Path
+    kubectl: list[str]
+    """the beginning of a command"""
+
+    def run(self, *arguments: str, stdin: str = "") -> None:
+        """Run kubectl; what it writes to stderr is shown."""
+        command = [*self.kubectl, *arguments]
+        subprocess.run(command, input=stdin, text=True, stdout=subprocess.DEVNULL, check=True)
+
+
+@dataclass(frozen=True)
 class Place:
     """A network of its own with an API server, and the listener that is every replica."""
 
@@ -68,41 +84,54 @@ class Place:
         return {f"KUBERNETES_SERVICE_{name}": value for name, value in address.items()}
 
 
+def kubernetes() -> Path:
+    """Find the folder of Kubernetes' programs, or say what builds them."""
+    found = programs()
+    if not found.exists():
+        raise SystemExit(
+            "error: Kubernetes is not built\n\nhint: run `python -m tests.cluster.prepare`, as root"
+        )
+    return found
+
+
 @contextlib.contextmanager
-def place() -> Generator[Place]:
-    """Start etcd, the API server and the listener; all end with the network."""
-    try:
-        programs = build(print)
-    except NoGoError as error:
-        raise SystemExit(f"error: {error}") from None
+def api_server(*prefix: str) -> Generator[ApiServer]:
+    """Start etcd and the API server, whose commands begin with `prefix`; all ends with the network."""
+    folder = kubernetes()
     with ExitStack() as ends:
         parts: list[Component] = []
         ends.callback(lambda: [part.ends() for part in parts])
-        made = ends.enter_context(machine(f"{programs}:{SYSTEM_PATH}"))
+        made = ends.enter_context(machine(f"{folder}:{SYSTEM_PATH}"))
         kubeconfig = commands.write(made, pause="")
-        listener = made.folder / "listener.cfg"
-        listener.write_text(LISTENER)
-        made.run("ip", "route", "add", "local", "198.19.0.0/16", "dev", "lo")
-        run = {name: commands.commands(made)[name] for name in ("etcd", "kube-apiserver")}
-        run["listener"] = [binary.find(), "-db", "-f", str(listener)]
-        for name, command in run.items():
-            parts.append(Component(made, name, command))
+        for name in ("etcd", "kube-apiserver"):
+            parts.append(Component(made, name, [*prefix, *commands.commands(made)[name]]))
             parts[-1].start()
-        _become_a_pod(made)
-        kubectl = [str(programs / "kubectl"), f"--kubeconfig={kubeconfig}"]
-        ready = [*kubectl, "get", "--raw", "/readyz"]
+        server = ApiServer(made, kubeconfig, [str(folder / "kubectl"), f"--kubeconfig={kubeconfig}"])
+        ready = [*server.kubectl, "get", "--raw", "/readyz"]
         wait_for(
             lambda: subprocess.run(ready, capture_output=True, check=False).returncode == 0,
             "answer of the API server",
             120,
         )
+        yield server
+
+
+@contextlib.contextmanager
+def place() -> Generator[Place]:
+    """Start an API server and the listener; both end with the network."""
+    with api_server() as server, ExitStack() as ends:
+        made = server.machine
+        config = made.folder / "listener.cfg"
+        config.write_text(LISTENER)
+        made.run("ip", "route", "add", "local", "198.19.0.0/16", "dev", "lo")
+        listener = Component(made, "listener", [binary.find(), "-db", "-f", str(config)])
+        listener.start()
+        ends.callback(listener.kill)
+        _become_a_pod(made)
         for made_first in (HOME, NAMESPACE):
-            subprocess.run(
-                [*kubectl, "create", "namespace", made_first], stdout=subprocess.DEVNULL, check=True
-            )
-        account = ["create", "serviceaccount", "default", f"--namespace={NAMESPACE}"]
-        subprocess.run([*kubectl, *account], stdout=subprocess.DEVNULL, check=True)
-        yield Place(made, connect(kubeconfig, commands.CONTEXT))
+            server.run("create", "namespace", made_first)
+        server.run("create", "serviceaccount", "default", f"--namespace={NAMESPACE}")
+        yield Place(made, connect(server.kubeconfig, commands.CONTEXT))
 
 
 def _become_a_pod(made: Machine) -> None:

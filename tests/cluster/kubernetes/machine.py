@@ -54,6 +54,11 @@ class Machine:
         return _address(self.number)
 
     @property
+    def outside(self) -> str:
+        """The address of this machine that it knows."""
+        return _address(self.number, 1)
+
+    @property
     def lib(self) -> Path:
         return self.folder / "lib"
 
@@ -156,14 +161,14 @@ def _first_process(log: Path) -> Generator[int]:
 
 def _connect(made: Machine) -> None:
     """Lay a cable between both machines, and route to what is behind it."""
-    name, outside = _name(made.number), _address(made.number, 1)
+    name = _name(made.number)
     for command in (
         f"link add {name} type veth peer name eth0 netns {made.init}",
-        f"address add {outside}/30 dev {name}",
+        f"address add {made.outside}/30 dev {name}",
         f"link set {name} up",
     ):
         _ip(command)
-    variables = {"FOLDER": str(made.folder), "ADDRESS": made.address, "OUTSIDE": outside}
+    variables = {"FOLDER": str(made.folder), "ADDRESS": made.address, "OUTSIDE": made.outside}
     made.run("env", *(f"{key}={value}" for key, value in variables.items()), "sh", "-c", PREPARED)
     for network in (made.pods, made.services):
         _ip(f"route add {network} via {made.address}")
