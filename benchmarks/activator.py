@@ -72,7 +72,7 @@ subsets: [{{addresses: [{{ip: {address}}}], ports: [{{name: http, port: {replica
 def revision(replica: int, concurrency: int) -> Generator[Mapping[str, object]]:
     """Give the kubeconfig of an API server that has a Revision, whose replica has a port of this machine.
 
-    It runs on the clients' cores, where it does next to nothing.
+    It stays on the clients' cores, of which it takes about 2 % of one at rest.
     """
     with api_server(*pinned(cores()[2])) as server:
         server.run("apply", "--filename=-", stdin=DEFINITION)

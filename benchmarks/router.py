@@ -3,9 +3,11 @@
 Each stands on one core and passes the same small POST to a replica that does nothing (HAProxy itself).
 Cases: `close`, the router's default, opens a connection to the replica for each request; `reuse` keeps them;
 `all on` adds HTTPS and 1,000 services, each with a replica, asked in turn; HAProxy alone has these too, and
-looks each second whether their ports answer. With `token` requests bring one, which HAProxy alone does not
-read. Of `three pods` one is asked for services of all three; HAProxy alone passes on what is another pod's to
-another HAProxy by TLS, over connections that stay, and what all of them use counts.
+checks replicas as often. It only looks whether their ports answer, where the router asks for `/ready`, and has
+no control plane that looks at all services each second: both count against the router. With `token` requests
+bring one, which HAProxy alone does not read. Of `three pods` one is asked for services of all three; HAProxy
+alone passes on what is another pod's to another HAProxy by TLS, over connections that stay, and what all of
+them use counts.
 `peers` are other proxies with a key and a limit, as far as they can; they keep connections, so the router
 is among them as it is by default, which the bar is about, and keeping them, too. Case `activator` is the same
 with Knative's, whose API server needs root and what `python -m tests.cluster.prepare` builds.
@@ -54,6 +56,7 @@ from benchmarks.report import Figure, arguments, finish
 from benchmarks.router_peers import Peer
 from benchmarks.wrk import load, post
 from slipway.router import binary, token_keys, tokens
+from slipway.router.config import check_seconds
 from slipway.router.ownership import ranking
 from slipway.router.token_keys import TokenKey
 
@@ -207,7 +210,7 @@ def bare(case: Case, port: int, replica: int, root: Path, other: int | None = No
         tls=f"ssl crt {root}/tls/tls.pem ssl-min-ver TLSv1.2 alpn http/1.1" if case.tls else "",
         rule=f"default_backend {case.names[0]}" if one else "use_backend %[path,field(5,/)]",
     )
-    check = "" if one else "check inter 1s"
+    check = "" if one else f"check inter {check_seconds(case.services)}s"
     servers = {
         name: f"{other} ssl verify none" if other and case.elsewhere(name) else f"{replica} {check}"
         for name in case.names
@@ -287,7 +290,7 @@ def throughput(case: Case, loaded: Mapping[str, Sequence[Run]]) -> list[Figure]:
     ):
         values = {one: [getattr(run, field) for run in runs] for one, runs in loaded.items()}
         lines += [Figure(f"{case.name}: {one} {name}", tuple(all_), unit) for one, all_ in values.items()]
-        best = map(max, *(values[one] for one in others), [0] * len(values["ours"]))
+        best = map(max, zip(*(values[one] for one in others), strict=True))
         ratios = tuple(ours / theirs for ours, theirs in zip(values["ours"], best, strict=True))
         lines.append(Figure(f"{case.name}: {name}, ours / {what}", ratios, at_least=least))
     return lines
@@ -306,7 +309,7 @@ def latency(case: Case, late: Mapping[str, Sequence[Mapping[str, float]]]) -> li
             bar = most if name == "ours" and not case.peers else None
             lines.append(Figure(f"{case.name}: {name} added {share}", tuple(values), "ms", at_most=bar))
         if case.peers and share == "p99":
-            least = map(min, *(added[name] for name in case.best))
+            least = map(min, zip(*(added[name] for name in case.best), strict=True))
             more = tuple(ours - theirs for ours, theirs in zip(added["ours"], least, strict=True))
             lines.append(
                 Figure(f"{case.name}: added p99, ours - the best's that queues", more, "ms", at_most=0)

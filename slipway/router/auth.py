@@ -1,4 +1,4 @@
-"""Who may call a web service, as HAProxy's rules in its backend. Pure.
+"""Who may call a web service, as HAProxy's rules that all backends of a kind share. Pure.
 
 A key is looked up by its SHA-256. A token is a JWT that this cluster's routers signed: the algorithm is
 fixed here, whatever the token says, and its key is found by `kid` among those that HAProxy has read.
@@ -9,7 +9,7 @@ costs less. A right key or token is never refused: others behind the same addres
 
 from collections.abc import Iterable
 
-from slipway.router.state import Service
+from slipway.router.state import Auth
 
 KEYS = "keys.map"
 ALGORITHM = "RS256"
@@ -17,6 +17,8 @@ ALGORITHM = "RS256"
 TOO_MANY = "too_many_failures"
 FAILURES, FAILURE_SECONDS = 20, 10
 """So many refusals of an address in so many seconds before they are 429."""
+BROUGHT = "req.fhdr(authorization,1)"
+"""What `http_auth_bearer` reads, as it is: to compare it takes less than to read it."""
 TRACK = (
     "http-request set-var(txn.client) src if { fe_id 1 }",
     "http-request track-sc0 var(txn.client),ipmask(32,64) table _failures",
@@ -24,20 +26,20 @@ TRACK = (
 """Counts by a client's address, which a header says where another part of the router passes a request on."""
 
 
-def rules(service: Service, kids: Iterable[str]) -> tuple[list[str], list[str]]:
+def rules(auth: Auth, kids: Iterable[str]) -> tuple[list[str], list[str]]:
     """Give the lines that let a request in, and those that refuse the rest; `kids` name the keys of tokens.
 
     What costs most, a hash or a signature, is done once for all requests of a connection that bring the same.
     """
-    match service.limits.auth:
+    match auth:
         case "none":
             return [], []
         case "key":
-            right, learn, reasons = _key(service.endpoint)
+            right, learn, reasons = _key()
         case "token":
-            right, learn, reasons = _token(service.endpoint, sorted(kids))
+            right, learn, reasons = _token(sorted(kids))
     let_in = [
-        *right,
+        f"http-request set-var(txn.right) bool(true) if {right}",
         "http-request del-header authorization if { var(txn.right) -m found }",
         "http-request allow if { var(txn.right) -m found }",
     ]
@@ -59,47 +61,39 @@ def public_file(kid: str) -> str:
     return f"token-{kid}.pem"
 
 
-Checks = tuple[list[str], list[str], dict[str, str]]
-"""The lines that find a request right if it brings what its connection is known for; those that make it
-known; and each reason for which a request is wrong, with the condition that it is not."""
+Checks = tuple[str, list[str], dict[str, str]]
+"""The condition that a request is right because it brings what its connection is known for; the lines that
+make it known; and each reason for which a request is wrong, with the condition that it is not."""
 
 
-def _key(service: str) -> Checks:
-    known = f"concat(:{service}),map({KEYS})"
-    right = [
-        f"http-request set-var(txn.right) var(sess.hash),{known} "
-        "if { http_auth_bearer,secure_memcmp(sess.key) }"
-    ]
+def _opens(name: str) -> str:
+    """Tell whether what a variable holds, a key's hash or a token's audience, is for the service."""
+    return f"var({name}),concat(:,txn.service),map({KEYS}) -m found"
+
+
+def _key() -> Checks:
+    right = f"{{ {BROUGHT},secure_memcmp(sess.key) }} {{ {_opens('sess.hash')} }}"
     learn = [  # a right key only: anybody may send a wrong one, as long as headers may be
         "http-request set-var(txn.hash) http_auth_bearer,sha2(256),hex",
-        f"http-request set-var(sess.hash) var(txn.hash) if {{ var(txn.hash),{known} -m found }}",
-        f"http-request set-var(sess.key) http_auth_bearer if {{ var(txn.hash),{known} -m found }}",
+        f"http-request set-var(sess.hash) var(txn.hash) if {{ {_opens('txn.hash')} }}",
+        f"http-request set-var(sess.key) {BROUGHT} if {{ {_opens('txn.hash')} }}",
     ]
     return right, learn, {"key_wrong": "always_false", "key_missing": "req.hdr(authorization) -m found"}
 
 
-def _token(service: str, kids: Iterable[str]) -> Checks:
+def _token(kids: Iterable[str]) -> Checks:
     """Order the reasons from the last to the first: a token tells nothing unless its signature is right."""
 
     def query(part: str, field: str) -> str:
         return f"http_auth_bearer,jwt_{part}_query({field})"
 
-    reasons = {
-        "token_not_yet_valid": "var(sess.nbf),sub(txn.now) le 0",
-        "token_expired": "var(sess.exp),sub(txn.now) gt 0",
-        "token_of_another_service": f"var(sess.aud) -m str {service}",
-        "token_wrong": "http_auth_bearer,secure_memcmp(sess.token)",
-    }
-    right = [
-        "http-request set-var(txn.now) date",
-        "http-request set-var(txn.right) bool(true) if "
-        + " ".join(f"{{ {fine} }}" for fine in reversed(reasons.values())),
-    ]
-    known = {
-        "nbf": query("payload", "$.nbf,int"),
-        "exp": query("payload", "$.exp,int"),
-        "aud": query("payload", "$.aud"),
-        "token": "http_auth_bearer",
+    begun, lasts, here = "date,sub(sess.nbf) ge 0", "date,sub(sess.exp) lt 0", _opens("sess.aud")
+    verified = "{ var(txn.verified) -m bool }"
+    known = {  # the token itself only once it is valid, which then needs no look any more
+        "nbf": (query("payload", "$.nbf,int"), verified),
+        "exp": (query("payload", "$.exp,int"), verified),
+        "aud": (query("payload", "$.aud"), verified),
+        "token": (BROUGHT, f"{verified} {{ {begun} }}"),
     }
     learn = [
         f"http-request set-var(txn.kid) {query('header', '$.kid')}",
@@ -110,9 +104,17 @@ def _token(service: str, kids: Iterable[str]) -> Checks:
             for kid in kids
         ),
         *(
-            f"http-request {change} if {{ var(txn.verified) -m bool }}"
-            for name, value in known.items()  # what it does not say is not the one's before
-            for change in (f"unset-var(sess.{name})", f"set-var(sess.{name}) {value}")
+            f"http-request {change}"
+            for name, (value, when) in known.items()  # what it does not say is not the one's before
+            for change in (f"unset-var(sess.{name}) if {verified}", f"set-var(sess.{name}) {value} if {when}")
         ),
     ]
-    return right, learn, reasons | {"token_missing": "req.hdr(authorization) -m found"}
+    reasons = {
+        "token_not_yet_valid": begun,
+        "token_expired": lasts,
+        "token_of_another_service": here,
+        "token_wrong": "var(txn.verified) -m bool",
+        "token_missing": "req.hdr(authorization) -m found",
+    }
+    right = f"{{ {BROUGHT},secure_memcmp(sess.token) }} {{ {here} }} {{ {lasts} }}"
+    return right, learn, reasons

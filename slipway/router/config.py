@@ -11,6 +11,7 @@ Each service has one queue, its backend's, because each server has `maxconn`. A 
 keeps that queue alive while there is no replica; its only slot is always taken (see `hold`).
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -20,7 +21,7 @@ from slipway.router import auth
 from slipway.router.auth import KEYS, public_file
 from slipway.router.options import Options
 from slipway.router.ownership import before
-from slipway.router.state import Replica, Service, State
+from slipway.router.state import Auth, Replica, Service, State
 from slipway.versions import MODEL_DEPLOYMENT, VersionOf, shares
 
 CONFIG = "haproxy.cfg"
@@ -43,10 +44,12 @@ TOKEN = "_token"  # noqa: S105
 """The backend that hands out tokens."""
 HOLD = "_hold"
 PEERS = "_peers"
-CHECK = (
-    "check inter 1s fastinter 250ms downinter 250ms fall 2 rise 1 "
-    "observe layer4 error-limit 1 on-error mark-down"
-)
+CHECKS_A_SECOND = 500
+"""Of replicas, at most, once each gets its own every second: a check costs as much as a request.
+
+A replica that crashed or cannot be reached is found by the next request for it anyway, and one that hangs by
+its readiness probe.
+"""
 MUTUAL = f"ssl crt {IDENTITY} ca-file {AUTHORITIES} verify required ssl-min-ver TLSv1.3"
 """How routers know each other: who made a certificate counts, since it is made for nobody else."""
 
@@ -91,6 +94,9 @@ def render(state: State, options: Options) -> dict[str, str]:
         failures=auth.FAILURES,
         failure_seconds=auth.FAILURE_SECONDS,
         clients=clients,
+        for_key=_rules("key", state.token_keys),
+        for_none=_rules("none", state.token_keys),
+        for_token=_rules("token", state.token_keys),
         files=most_files,
         kept_clients=clients * 9 // 10,
         largest_body=LARGEST_BODY,
@@ -114,7 +120,7 @@ def render(state: State, options: Options) -> dict[str, str]:
     backends = servers(state)
     config = shared + _servers(backends[PEERS], f" tcp-ut {LOST_MS}ms")
     for service in services:
-        config += _backend(service, state.token_keys) + _servers(backends[service.name])
+        config += _backend(service) + _servers(backends[service.name])
     files = {CONFIG: config} | {name: _lines(entries) for name, entries in maps(state).items()}
     files |= {public_file(kid): pem for kid, pem in state.token_keys.items()}
     if state.identity is not None:
@@ -156,14 +162,20 @@ def maps(state: State) -> dict[str, dict[str, str]]:
         VERSIONS: _versions(routed),
         NAMES: {one.name: one.name for one in services},
         OWNERS: {name: "/".join(one.server for one in found[:2]) for name, found in owners.items() if found},
-        KEYS: {
-            f"{key}:{one.endpoint}": "key"
-            for one in services
-            if one.limits.auth == "key"
-            for key in sorted(one.keys)
-        },
+        KEYS: {f"{key}:{one.name}": one.limits.auth for one in services for key in _keys(one)},
         ACME: {"account": state.account} if state.account else {},
     }
+
+
+def _keys(service: Service) -> list[str]:
+    """Give what opens a service: hashes of keys, or the audience that tokens name."""
+    match service.limits.auth:
+        case "key":
+            return sorted(service.keys)
+        case "token":
+            return [service.endpoint]
+        case "none":
+            return []
 
 
 def _versions(services: Iterable[Service]) -> dict[str, str]:
@@ -192,13 +204,27 @@ def _sorted(state: State) -> list[Service]:
 
 def servers(state: State) -> dict[str, dict[Replica, str]]:
     """Give the servers that come and go by commands, by backend, each with its arguments."""
+    services = state.services.values()
+    # One that is there already keeps its interval until the next reload.
+    check = _check(check_seconds(sum(len(one.replicas) for one in services)))
     found = {
-        one.name: dict.fromkeys(one.replicas, f"maxconn {one.limits.concurrency} {CHECK}")
-        for one in state.services.values()
+        one.name: dict.fromkeys(one.replicas, f"maxconn {one.limits.concurrency} {check}") for one in services
     }
     peers = state.routers.others if state.identity is not None else ()
     # Without weight it gets what is meant for it, and nothing else.
-    return found | {PEERS: dict.fromkeys(peers, f"weight 0 {MUTUAL} {CHECK}")}
+    return found | {PEERS: dict.fromkeys(peers, f"weight 0 {MUTUAL} {_check()}")}
+
+
+def check_seconds(replicas: int) -> int:
+    """Give how often each of so many replicas is checked."""
+    return max(1, math.ceil(replicas / CHECKS_A_SECOND))
+
+
+def _check(seconds: int = 1) -> str:
+    return (
+        f"check inter {seconds}s fastinter 250ms downinter 250ms fall 2 rise 1 "
+        "observe layer4 error-limit 1 on-error mark-down"
+    )
 
 
 def _servers(found: Mapping[Replica, str], more: str = "") -> str:
@@ -253,7 +279,7 @@ def _access_log(rate: int) -> list[str]:
     What is refused or fails has its own share (`router.lua`).
     """
     sampled = [
-        f"http-request set-var(txn.sample) fe_req_rate,sub(1),div({rate}),add(1)",
+        f"http-request set-var(txn.sample) fe_req_rate,add({rate - 1}),div({rate})",
         "http-request set-log-level err",
         "http-request set-log-level silent unless { rand,mod(txn.sample) -m int 0 }",
     ]
@@ -272,17 +298,27 @@ def _reuse(options: Options) -> str:
     return f"http-reuse {options.reuse}"
 
 
-def _backend(service: Service, kids: Iterable[str]) -> str:
-    limits = service.limits
-    checks, refusals = auth.rules(service, kids)
-    lines = [
-        f"backend {service.name} from service",
-        f"timeout queue {limits.wait_ms}ms",
-        f"timeout server {limits.timeout_ms + OVER_TIMEOUT_MS}ms",
-        *checks,
+def _rules(kind: Auth, kids: Iterable[str]) -> str:
+    """Give the rules of all backends of a kind."""
+    let_in, refusals = auth.rules(kind, kids)
+    rules = [
+        "http-request use-service lua.refuse_method unless { method GET POST OPTIONS }",
+        "http-request set-path /%[path,field(-1,/)]",
+        *let_in,
         # The control plane's own has no key, and waits as long as it takes.
         "http-request set-timeout server 24d if { fe_id 2 }",
         *(["http-request allow if { fe_id 2 }", *refusals] if refusals else []),
+        "http-response lua.failed if { status ge 500 }",
+    ]
+    return "\n  ".join(rules)
+
+
+def _backend(service: Service) -> str:
+    limits = service.limits
+    lines = [
+        f"backend {service.name} from {limits.auth}",
+        f"timeout queue {limits.wait_ms}ms",
+        f"timeout server {limits.timeout_ms + OVER_TIMEOUT_MS}ms",
     ]
     if service.version is not None:
         lines.append(f"http-after-response set-header {MODEL_DEPLOYMENT} {service.version.name}")

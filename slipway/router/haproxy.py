@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 
-from slipway.router.config import CONFIG, CONTROL_SOCKET, MASTER_SOCKET, WORKER_SOCKET
+from slipway.router.config import CONFIG, CONTROL_SOCKET, MASTER_SOCKET, UPLOAD_BUFFER, WORKER_SOCKET
 from slipway.router.load import Row, rows
 from slipway.router.plan import Command
 
@@ -31,6 +31,11 @@ DRAFTS = "drafts"
 ROUTING_SECONDS = 2.0
 """The most that is waited for a request that measures."""
 PR_SET_PDEATHSIG = 1
+TUNABLES = f"glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold={UPLOAD_BUFFER}"
+"""What many services take lies in huge pages, where the system has them for who asks (`madvise`): with small
+ones a virtual machine looks up addresses for a good part of its time. Not so buffers, of which most is not
+touched: they are above the threshold, each in a mapping of its own.
+"""
 
 
 class HAProxyError(Exception):
@@ -70,7 +75,12 @@ class HAProxy:
         arguments = ("-W", "-S", f"unix@{MASTER_SOCKET},mode,600", "-f", CONFIG)
         self._lines.clear()
         self._process = await create_subprocess_exec(
-            self._binary, *arguments, stdin=DEVNULL, stderr=PIPE, preexec_fn=_die_with_parent
+            self._binary,
+            *arguments,
+            stdin=DEVNULL,
+            stderr=PIPE,
+            env={"GLIBC_TUNABLES": TUNABLES, **os.environ},
+            preexec_fn=_die_with_parent,
         )
         self._listening = asyncio.create_task(self._listen(self._process), name="HAProxy's stderr")
         ended = asyncio.create_task(self._process.wait())

@@ -1,10 +1,9 @@
 """What HAProxy says of its queues and servers (`show stat`), summed up by service. Pure."""
 
 import csv
-import io
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 
 from slipway.router.config import HOLD
 
@@ -47,39 +46,50 @@ class Load:
 
 def rows(text: str) -> list[Row]:
     """Turn the reply to `show stat` into a row for each backend and server, of the columns that are read."""
-    found = csv.reader(io.StringIO(text.removeprefix("# ")))
-    header = next(found, list[str]())
-    places = [(name, header.index(name)) for name in COLUMNS if name in header]  # it has a hundred
-    return [{name: row[place] for name, place in places} for row in found if row]
+    header, *lines = text.removeprefix("# ").splitlines() or [""]
+    places = {name: place for place, name in enumerate(header.split(",")) if name in COLUMNS}
+    if not places:
+        return []
+    pick, most = itemgetter(*places.values()), max(places.values()) + 1  # of more than a hundred
+    return [dict(zip(places, pick(_cells(line, most)), strict=True)) for line in lines if line]
+
+
+def _cells(line: str, most: int) -> list[str]:
+    """Split a line of CSV at its first `most` commas, at all where there are quotes, which takes longer."""
+    return next(csv.reader([line])) if '"' in line else line.split(",", most)
 
 
 def loads(found: Iterable[Row]) -> dict[str, Load]:
     """Sum up by service; the servers that hold queues and our own backends do not count."""
-    by_service: dict[str, list[Row]] = defaultdict(list)
+    by_service: dict[str, list[Row]] = {}
     for row in found:
-        if not row["pxname"].startswith("_"):
-            by_service[row["pxname"]].append(row)
+        if not (name := row["pxname"]).startswith("_"):
+            by_service.setdefault(name, []).append(row)
     return {name: _load(own) for name, own in by_service.items()}
 
 
 def _load(found: Iterable[Row]) -> Load:
     """Sum up the rows of one service, of one worker or of several."""
-    backends, held, servers = list[Row](), list[Row](), list[Row]()
+    up: list[str] = []
+    busy = queued = taken = refused = weights = weighted = 0
     for row in found:
-        {"BACKEND": backends, HOLD: held}.get(row["svname"], servers).append(row)
-    # A server's row goes with it, so the backend's counts.
-    connected = sum(map(_connections, backends)) - sum(map(_connections, held))
-    # HAProxy rounds up each mean, which is 0 for a server that has answered nothing.
-    means = [(int(row["rtime"]), min(int(row["stot"]), LONGEST_MEAN)) for row in servers]
-    weights = sum(weight for mean, weight in means if mean)
-    return Load(
-        serving=frozenset(row["svname"] for row in servers if row["status"].startswith("UP")),
-        busy=sum(int(row["scur"]) for row in servers),
-        queued=sum(int(row["qcur"]) for row in backends),
-        taken=connected,
-        refused=sum(int(row["econ"]) for row in backends),
-        service_seconds=sum(mean * weight for mean, weight in means) / weights / 1000 if weights else None,
-    )
+        # A server's row goes with it, so the backend's counts.
+        if (server := row["svname"]) == "BACKEND":
+            taken += _connections(row)
+            queued += int(row["qcur"])
+            refused += int(row["econ"])
+        elif server == HOLD:
+            taken -= _connections(row)
+        else:
+            busy += int(row["scur"])
+            if row["status"].startswith("UP"):
+                up.append(server)
+            # HAProxy rounds up each mean, which is 0 for a server that has answered nothing.
+            if mean := int(row["rtime"]):
+                weight = min(int(row["stot"]), LONGEST_MEAN)
+                weights += weight
+                weighted += mean * weight
+    return Load(frozenset(up), busy, queued, taken, refused, weighted / weights / 1000 if weights else None)
 
 
 def _connections(row: Row) -> int:

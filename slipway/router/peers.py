@@ -49,7 +49,8 @@ def since(before: Services, now: Services) -> dict[str, Counted]:
 
 def _plus(one: Counted, other: Counted, sign: int) -> Counted:
     arrivals, refused = one.arrivals + sign * other.arrivals, one.refused + sign * other.refused
-    return replace(one, arrivals=max(0, arrivals), refused=max(0, refused))
+    # Not by `replace`, which takes several times as long.
+    return Counted(max(0, arrivals), max(0, refused), one.busy, one.queued, one.ready, one.service_seconds)
 
 
 async def ask(pod: Pod) -> Loads | None:

@@ -5,11 +5,12 @@ is added is the difference of each worker to itself; one that does not answer is
 once: when first seen in the queue, in a replica or refused.
 """
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from slipway.router.load import Load, Row, loads
+
+NOTHING = Load()
 
 
 @dataclass(frozen=True)
@@ -28,37 +29,33 @@ class Sampler:
     """Looks at the statistics of all workers; the first is the one that takes new requests."""
 
     def __init__(self) -> None:
-        self._before: dict[tuple[str, str], Load] = {}
+        self._before: dict[str, dict[str, Load]] = {}
         self._seconds: dict[str, float] = {}
 
     def look(self, workers: Mapping[str, Sequence[Row]]) -> dict[str, Counted]:
         """Give what is new of each service that the current worker knows."""
-        now = {(worker, name): load for worker, rows in workers.items() for name, load in loads(rows).items()}
-        silent = {worker for worker, rows in workers.items() if not rows}
-        now |= {place: load for place, load in self._before.items() if place[0] in silent}
-        by_service: dict[str, dict[str, Load]] = defaultdict(dict)
-        for (worker, name), load in now.items():
-            by_service[name][worker] = load
-        current = next(iter(workers), "")
+        before = self._before
+        now = {worker: loads(rows) if rows else before.get(worker, {}) for worker, rows in workers.items()}
         found: dict[str, Counted] = {}
-        for name, own in by_service.items():
-            if current not in own:
-                continue
-            before = {worker: self._before.get((worker, name), Load()) for worker in own}
-            refused = sum(load.refused - before[worker].refused for worker, load in own.items())
-            taken = sum(load.taken - before[worker].taken for worker, load in own.items())
-            queued = sum(load.queued - before[worker].queued for worker, load in own.items())
-            seconds = [load.service_seconds for load in own.values() if load.service_seconds is not None]
-            if seconds:  # a new worker knows none until its first request has ended
-                self._seconds[name] = seconds[0]
-            found[name] = Counted(
-                arrivals=max(0, taken + refused + queued),  # less than none: who waited and went away
-                refused=max(0, refused),
-                busy=sum(load.busy for load in own.values()),
-                queued=sum(load.queued for load in own.values()),
-                ready=own[current].up,
-                service_seconds=self._seconds.get(name),
-            )
+        for name, current in next(iter(now.values()), dict[str, Load]()).items():
+            arrivals = refused = busy = queued = 0
+            seconds: float | None = None
+            for worker, services in now.items():
+                if (load := services.get(name)) is None:
+                    continue
+                old = before[worker].get(name, NOTHING) if worker in before else NOTHING
+                refused += load.refused - old.refused
+                arrivals += load.taken - old.taken + load.queued - old.queued
+                busy += load.busy
+                queued += load.queued
+                seconds = load.service_seconds if seconds is None else seconds
+            if seconds is None:  # a new worker knows none until its first request has ended
+                seconds = self._seconds.get(name)
+            arrivals += refused
+            # Less than none: who waited and went away.
+            found[name] = Counted(max(0, arrivals), max(0, refused), busy, queued, current.up, seconds)
         self._before = now
-        self._seconds = {name: seconds for name, seconds in self._seconds.items() if name in found}
+        self._seconds = {
+            name: one.service_seconds for name, one in found.items() if one.service_seconds is not None
+        }
         return found
