@@ -3,11 +3,11 @@
 Each stands on one core and passes the same small POST to a replica that does nothing (HAProxy itself).
 Cases: `close`, the router's default, opens a connection to the replica for each request; `reuse` keeps them;
 `all on` adds HTTPS and 1,000 services, each with a replica, asked in turn; HAProxy alone has these too, and
-checks replicas as often. It only looks whether their ports answer, where the router asks for `/ready`, and has
-no control plane that looks at all services each second: both count against the router. With `token` requests
-bring one, which HAProxy alone does not read. Of `three pods` one is asked for services of all three; HAProxy
-alone passes on what is another pod's to another HAProxy by TLS, over connections that stay, and what all of
-them use counts.
+checks replicas as often. It only looks whether their ports answer, where the router asks for `/ready`, and
+has no control plane that looks at all services each second: both count against the router. With `token`
+requests bring one, which HAProxy alone does not read. Of `three pods` one is asked for services of all
+three; HAProxy alone passes on what is another pod's to another HAProxy by TLS, over connections that stay,
+and what all of them use counts.
 `peers` are other proxies with a key and a limit, as far as they can; they keep connections, so the router
 is among them as it is by default, which the bar is about, and keeping them, too. Case `activator` is the same
 with Knative's, whose API server needs root and what `python -m tests.cluster.prepare` builds.
