@@ -87,8 +87,7 @@ end
 
 -- Whether a request was on its way to another router.
 local function handed_on(request)
-  local backend = request.f:be_name()
-  return backend == "_hop" or backend == "_peers"
+  return request.f:be_name() == "_peers"
 end
 
 local function reason_of(request, given, proxy)
@@ -204,6 +203,15 @@ core.register_action("await_hold", { "http-req" }, function(txn)
     core.msleep(5)
     left = left - 5
   end
+end)
+
+-- tcp-response content lua.unanswered: answer in place of a router that ended, or was silent for too long.
+core.register_action("unanswered", { "tcp-res" }, function(txn)
+  local silent = now() * 1000 - txn:get_var("txn.sent") >= txn.f:be_server_timeout()
+  local status = silent and 504 or 502
+  local reply = txn:reply({ status = status, body = refusal(txn, tostring(status)) })
+  reply:add_header("content-type", "application/json")
+  txn:done(reply)
 end)
 
 local traffic, traffics = {}, 0 -- what values of `versions.map` mean, by value, and how many are known

@@ -1,8 +1,8 @@
 """Installs what the tests of this folder need beside Python packages; `make test-cluster` calls it.
 
-Debian's packages need root, the emulator of Azure's storage needs npm, docker's builder and Pebble need Go
-(Debian 12 has no package of either), and so does Kubernetes, unless SLIPWAY_TEST_KUBECONFIG names a cluster
-that is there. What is there already is left alone.
+Debian's packages need root, the emulator of Azure's storage needs npm. Docker's builder, Pebble and
+cert-manager need Go (Debian 12 has no package of them), and so does Kubernetes, unless
+SLIPWAY_TEST_KUBECONFIG names a cluster that is there. What is there already is left alone.
 """
 
 import os
@@ -26,6 +26,7 @@ DEBIAN = {
     "podman": "podman",
     "docker": "docker.io",
     "promtool": "prometheus",
+    "wrk": "wrk",
     "pypy3": "pypy3",
     "/usr/bin/python3": "python3",
 }
@@ -40,7 +41,7 @@ KUBERNETES = {
 }
 """The same for a cluster made here."""
 NODE_MODULES = HERE / "node_modules"
-BUILDKIT, PEBBLE = HERE / "buildkit", HERE / "pebble"
+ACME, BUILDKIT = HERE / "acme", HERE / "buildkit"
 
 
 def main() -> int:
@@ -90,7 +91,7 @@ def _install(packages: Sequence[str], *, azurite: bool) -> None:
     environment = os.environ | {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOTOOLCHAIN": "local"}
     for what, module in (
         ("build buildx and buildkitd, two minutes at first", BUILDKIT),
-        ("build Pebble", PEBBLE),
+        ("build Pebble and cert-manager, four minutes at first", ACME),
     ):
         compiled = ["go", "build", "-C", str(module), "-trimpath", "-ldflags=-s -w", "-o", "bin/", "tool"]
         _step(what, compiled, environment)

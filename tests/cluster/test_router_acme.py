@@ -1,194 +1,229 @@
-"""A certificate by ACME: Pebble, Let's Encrypt's server for tests, asks the router whether a name is its."""
+"""A certificate by ACME, as docs/tls.md says: cert-manager orders it of Pebble, a server made for tests."""
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import json
 import os
+import re
 import ssl
 import subprocess
-import sys
-from collections.abc import Generator
+import textwrap
+from collections.abc import Callable, Generator, Iterable
+from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import httpx
-import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
+import yaml
 
+from slipway import certificates
 from tests.certificates import certificate
-from tests.cluster.prepare import PEBBLE
-from tests.cluster.processes import until
-from tests.local.router_parts import (
-    KEY,
-    assert_refusal,
-    client,
-    free_ports,
-    replicas,
-    running,
-    scenario,
-)
-from tests.local.test_router_https import of
-from tests.local.test_router_tls import put, until_shown, uri
+from tests.cluster.kubernetes.cluster import Cluster
+from tests.cluster.kubernetes.component import tail
+from tests.cluster.kubernetes.stack import deployed, key, new_stack, router_url
+from tests.cluster.prepare import ACME
+from tests.cluster.processes import until as wait_for
+from tests.cluster.routers import RouterPod, router_pods
+from tests.local.router_parts import assert_refusal, free_ports, scenario, until
 
-NAME = "models.westeurope.cloudapp.azure.com"
+DOCS = Path(__file__).parents[2] / "docs" / "tls.md"
+ECHO = {
+    "name": "echo",
+    "source_directory": "examples/echo",
+    "entry_script": "score.py",
+    "num_replicas": 1,
+    "cpu_cores": 0.05,
+}
+NAMESPACE = "--namespace=slipway"
+SECONDS = 20.0
 
 
 class Pebble(NamedTuple):
-    """A server, and who trusts what it issues."""
+    """A server of ACME, and who trusts what it issues."""
 
     directory: str
     file: Path
     """The certificate of the server itself."""
-    root: bytes
+    root: str
+    nameserver: str
+    names: str
+    """Where the nameserver is told what it answers."""
 
-    async def issue(self, account: bytes, folder: Path) -> tuple[bytes, bytes]:
-        """Order a certificate for NAME with the key of an account; give its chain and a new key, both PEM."""
-        key, name = ec.generate_private_key(ec.SECP256R1()), x509.DNSName(NAME)
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, NAME)])
-        request = x509.CertificateSigningRequestBuilder(subject)
-        request = request.add_extension(x509.SubjectAlternativeName([name]), critical=False).sign(
-            key, SHA256()
-        )
-        (folder / "account.pem").write_bytes(account)
-        (folder / "request.pem").write_bytes(request.public_bytes(Encoding.PEM))
-        (folder / "unused").mkdir(exist_ok=True)  # where a server of files would find the answers
-        files = ["--account-key=account.pem", "--csr=request.pem", "--acme-dir=unused"]
-        command = [
-            sys.executable,
-            "-m",
-            "acme_tiny",
-            *files,
-            "--disable-check",
-            f"--directory-url={self.directory}",
-        ]
-        environment = os.environ | {"SSL_CERT_FILE": str(self.file)}
-        done = await asyncio.to_thread(
-            subprocess.run, command, cwd=folder, env=environment, capture_output=True, check=False
-        )
-        if done.returncode:
-            raise LookupError(done.stderr.decode())
-        private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        return done.stdout, private
+    def resolve_to(self, address: str) -> None:
+        """Have every name be that of an address."""
+        httpx.post(f"{self.names}/set-default-ipv4", json={"ip": address}, trust_env=False).raise_for_status()
 
 
 @contextlib.contextmanager
-def pebble(folder: Path, port: int) -> Generator[Pebble]:
-    """Run a server that finds every name on this machine, at a port in place of 80."""
-    folder.mkdir()
-    listen, manage, dns, dns_manage = free_ports(4)
-    public, key = certificate("localhost")
-    (folder / "server.pem").write_bytes(public)
-    (folder / "server.key").write_bytes(key)
+def running(folder: Path, log: str, *commands: list[str], **variables: str) -> Generator[None]:
+    """Run programs of the module `acme` within the context."""
+    found: list[subprocess.Popen[bytes]] = []
+    try:
+        with (folder / log).open("ab") as output:
+            for program, *arguments in commands:
+                command = [str(ACME / "bin" / program), *arguments]
+                environment = os.environ | variables
+                found.append(
+                    subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=output)
+                )
+        yield
+    finally:
+        for one in found:
+            one.kill()
+            one.wait()
+        print(tail(folder / log))
+
+
+@contextlib.contextmanager
+def pebble(folder: Path) -> Generator[Pebble]:
+    """Run a server that asks port 80 of whatever address its own nameserver gives to all names."""
+    listen, manage, dns, names = (f"127.0.0.1:{port}" for port in free_ports(4))
+    public, private = certificate("localhost")
+    file = folder / "server.pem"
+    file.write_bytes(public)
+    (folder / "server.key").write_bytes(private)
     settings = {
-        "listenAddress": f"127.0.0.1:{listen}",
-        "managementListenAddress": f"127.0.0.1:{manage}",
+        "listenAddress": listen,
+        "managementListenAddress": manage,
         "certificate": "server.pem",
         "privateKey": "server.key",
-        "httpPort": port,
+        "httpPort": 80,
         "tlsPort": 1,
         "retryAfter": {"authz": 1, "order": 1},
         "profiles": {"default": {"description": "", "validityPeriod": 7_776_000}},
     }
-    (folder / "config.json").write_text(json.dumps({"pebble": settings}))
+    (folder / "pebble.json").write_text(json.dumps({"pebble": settings}))
     off = ["-http01=", "-https01=", "-tlsalpn01=", "-doh=", "-defaultIPv6="]
-    names = [
-        "pebble-challtestsrv",
-        *off,
-        f"-dnsserver=127.0.0.1:{dns}",
-        f"-management=127.0.0.1:{dns_manage}",
-    ]
-    server = ["pebble", "-strict", "-config=config.json", f"-dnsserver=127.0.0.1:{dns}"]
+    commands = (
+        ["pebble-challtestsrv", *off, f"-dnsserver={dns}", f"-management={names}"],
+        ["pebble", "-strict", "-config=pebble.json", f"-dnsserver={dns}"],
+    )
     quick = {"PEBBLE_VA_NOSLEEP": "1", "PEBBLE_AUTHZREUSE": "0"}  # each order is asked for anew
-    with (folder / "log").open("ab") as log:
-        running = [
-            subprocess.Popen(
-                [PEBBLE / "bin" / command[0], *command[1:]],
-                cwd=folder,
-                env=os.environ | quick,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-            for command in (names, server)
-        ]
-    try:
+    with running(folder, "pebble.log", *commands, **quick):
         context = ssl.create_default_context(cadata=public.decode())
         with httpx.Client(verify=context, trust_env=False) as http:
-            roots = list[bytes]()
+            roots = list[str]()
 
             def told() -> bool:
                 with contextlib.suppress(httpx.TransportError):
-                    roots.append(http.get(f"https://127.0.0.1:{manage}/roots/0").content)
+                    roots.append(http.get(f"https://{manage}/roots/0").text)
                 return bool(roots)
 
-            until(told)
-        yield Pebble(f"https://127.0.0.1:{listen}/dir", folder / "server.pem", roots[0])
+            wait_for(told)
+        yield Pebble(f"https://{listen}/dir", file, roots[0], dns, f"http://{names}")
+
+
+@contextlib.contextmanager
+def cert_manager(cluster: Cluster, folder: Path, server: Pebble) -> Generator[None]:
+    """Have cert-manager in a cluster that has none, from outside, as far as a server of ACME needs it."""
+    listed = ["go", "list", "-m", "-f={{.Dir}}", "github.com/cert-manager/cert-manager"]
+    module = subprocess.run(listed, cwd=ACME, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+    definitions = f"--filename={module}/deploy/crds"
+    cluster.kubectl("create", definitions)
+    try:
+        cluster.kubectl("wait", "--for=condition=Established", definitions)
+        told = [f"--kubeconfig={cluster.kubeconfig}", f"--acme-http01-solver-nameservers={server.nameserver}"]
+        trusted = {"SSL_CERT_FILE": str(server.file)}
+        with running(folder, "cert-manager.log", ["certmanager", *told], **trusted):
+            yield
     finally:
-        for one in running:
-            one.kill()
-            one.wait()
+        cluster.kubectl("delete", definitions)
 
 
-def account_key() -> bytes:
-    """Make what cert-manager does for an account."""
-    key = rsa.generate_private_key(65537, 2048)
-    return key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+def documented() -> tuple[dict[str, Any], dict[str, Any]]:
+    """Give the Issuer and the Certificate of the page."""
+    (found,) = re.findall(r"```yaml\n( +apiVersion: cert-manager.io/.+?)\n +```", DOCS.read_text(), re.DOTALL)
+    issuer, wanted = yaml.safe_load_all(textwrap.dedent(found))
+    return issuer, wanted
 
 
-def leaf(chain: bytes) -> bytes:
-    (first, *_) = x509.load_pem_x509_certificates(chain)
-    return first.public_bytes(Encoding.PEM)
+async def served(chain: str, pods: Iterable[RouterPod]) -> None:
+    """Wait until all pods serve a certificate."""
+    for pod in pods:
+
+        async def look(address: str = pod.address) -> bool | None:
+            with contextlib.suppress(OSError):  # there is none yet
+                return (
+                    chain.startswith(await asyncio.to_thread(ssl.get_server_certificate, (address, 8443)))
+                    or None
+                )
+            return None
+
+        await until(look, SECONDS, str)
 
 
 @scenario
-async def test_a_name_of_azure_gets_its_certificate_by_acme_and_renews_it_without_a_dropped_connection(
-    tmp_path: Path,
+async def test_cert_manager_gets_a_name_its_certificate_and_renews_it_without_a_dropped_connection(
+    cluster: Cluster, tmp_path: Path
 ) -> None:
-    account = account_key()
-    variables = of("tls", ACME_ACCOUNT="account", TLS_DOMAINS=NAME)
-    async with running(tmp_path, **variables) as router, replicas() as [one], client() as plain:
-        with pebble(tmp_path / "pebble", router.port) as server:
-            put(router, b"", account, name="account")
-            router.deploy("echo", one)
-            router.start()
-            await router.up("echo", 1)
-            with pytest.raises(ConnectionRefusedError):
-                await asyncio.open_connection("127.0.0.1", int(router.environment["TLS_PORT"]))
-            with pytest.raises(LookupError, match="Challenge did not pass"):  # not its account
-                await server.issue(account_key(), tmp_path)
-            chain, key = await server.issue(account, tmp_path)
-            put(router, chain, key, name="tls")
-            await until_shown(router, leaf(chain))  # with it HTTPS begins, by a reload
-            assert_refusal(
-                await plain.post(router.uri("echo"), json={}), 403, "https_required", service="echo"
-            )
-            trusted = ssl.create_default_context(cadata=server.root.decode())
-            addresses, done = set[object](), asyncio.Event()
-            headers = {"authorization": f"Bearer {KEY}", "host": NAME}
-            async with httpx.AsyncClient(headers=headers, verify=trusted, trust_env=False) as http:
+    issuer, wanted = documented()
+    (name,), secret = wanted["spec"]["dnsNames"], wanted["spec"]["secretName"]
+    account = issuer["spec"]["acme"]["privateKeySecretRef"]["name"]
+    tls = {"domains": [name], "secrets": [secret], "acme_account": account}
+    stack = new_stack(cluster, tmp_path / "project", [ECHO], replicas=2, cpu_cores=0.2, tls=tls)
 
-                async def ask() -> None:
-                    while not done.is_set():
-                        answer = await http.post(uri(router), json={}, extensions={"sni_hostname": NAME})
-                        assert answer.status_code == 200
-                        addresses.add(answer.extensions["network_stream"].get_extra_info("client_addr"))
+    def apply() -> None:
+        issuer["spec"]["acme"]["server"] = server.directory
+        objects = yaml.safe_dump_all([issuer, wanted])
+        cluster.kubectl("apply", "--server-side", "--validate=strict", "--filename=-", stdin=objects)
 
-                asking = asyncio.create_task(ask())
-                for _ in range(2):
-                    renewed, key = await server.issue(account, tmp_path)
-                    put(router, renewed, key, name="tls")
-                    assert leaf(renewed) != leaf(chain)
-                    assert await until_shown(router, leaf(renewed)) < 1
-                done.set()
-                await asking
+    def renew() -> None:
+        """Do as `cmctl renew` does, and cert-manager itself in time."""
+        issuing = {"type": "Issuing", "status": "True", "reason": "ManuallyTriggered"}
+        patch = json.dumps([{"op": "add", "path": "/status/conditions/-", "value": issuing}])
+        what = ("certificate/models", NAMESPACE, "--subresource=status", "--type=json", f"--patch={patch}")
+        cluster.kubectl("patch", *what)
+
+    def lose() -> None:
+        cluster.kubectl("delete", "secret", secret, NAMESPACE)
+
+    async def issued(how: Callable[[], None], number: int) -> str:
+        """Have the certificate of a number made; give it, with its chain, once it is served."""
+        await asyncio.to_thread(how)
+        for waited in (f"jsonpath={{.status.revision}}={number}", "condition=Ready"):
+            what = ("certificate/models", NAMESPACE, f"--for={waited}", "--timeout=90s")
+            await asyncio.to_thread(cluster.kubectl, "wait", *what)
+        public = ("secret", secret, NAMESPACE, r"--output=jsonpath={.data.tls\.crt}")
+        chain = base64.b64decode(await asyncio.to_thread(cluster.kubectl, "get", *public)).decode()
+        await served(chain, pods)
+        return chain
+
+    with pebble(tmp_path) as server, cert_manager(cluster, tmp_path, server), deployed(stack):
+        plain = httpx.URL(router_url(cluster)).copy_with(path="/api/v1/service/echo/score")
+        server.resolve_to(plain.host)
+        pods = router_pods(cluster).values()
+        headers = {"authorization": f"Bearer {key(cluster, 'echo')}", "host": name}
+        context = ssl.create_default_context(cadata=server.root)
+        async with httpx.AsyncClient(headers=headers, verify=context, trust_env=False, timeout=30) as http:
+            assert_refusal(await http.post(plain, json={}), 403, "https_required", service="echo")
+            chains = [await issued(apply, 1)]
+            renewal = ("certificate/models", NAMESPACE, "--output=jsonpath={.status.renewalTime}")
+            renewed = datetime.fromisoformat(cluster.kubectl("get", *renewal))
+            assert renewed < certificates.read(chains[0]).nears
+            done, addresses = asyncio.Event(), set[object]()
+
+            async def ask() -> None:
+                while not done.is_set():
+                    url, more = plain.copy_with(scheme="https"), {"sni_hostname": name}
+                    answer = await http.post(url, json={}, extensions=more)
+                    assert answer.status_code == 200, answer.text
+                    addresses.add(answer.extensions["network_stream"].get_extra_info("client_addr"))
+                    await asyncio.sleep(0.01)
+
+            async def status(pod: RouterPod) -> dict[str, Any]:
+                return (await http.get(f"http://{pod.address}:8081/status")).json()
+
+            reloads = [(await status(pod))["reloads"] for pod in pods]
+            asking = asyncio.create_task(ask())
+            for number, how in enumerate((renew, lose), 2):
+                chains.append(await issued(how, number))
+            done.set()
+            await asking
+            assert len(set(chains)) == 3
             assert len(addresses) == 1
-            async with httpx.AsyncClient(headers=headers, verify=trusted, trust_env=False) as http:
-                assert (
-                    await http.post(uri(router), json={}, extensions={"sni_hostname": NAME})
-                ).status_code == 200
-            assert (await router.status())["warnings"] == []
+            found = [await status(pod) for pod in pods]
+            assert [one["reloads"] for one in found] == reloads
+            assert [one["warnings"] for one in found] == [[], []]

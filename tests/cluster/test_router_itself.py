@@ -7,6 +7,7 @@ import contextlib
 import json
 from collections.abc import AsyncGenerator, Generator
 from dataclasses import dataclass
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -34,6 +35,18 @@ SECONDS = 90.0
 Json = dict[str, Any]
 
 
+def scale_itself(stack: Stack) -> None:
+    """Let the router of a stack that is not deployed yet scale itself."""
+    replace(stack.folder / "components/platform.py", "size=router_size(settings)", f"size={AS_ON_AZURE}")
+
+
+def replace(file: Path, text: str, by: str) -> None:
+    """Change a text that is there."""
+    before = file.read_text()
+    assert text in before
+    file.write_text(before.replace(text, by))
+
+
 @pytest.fixture(scope="module", name="stack")
 def _stack(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
     made = new_stack(
@@ -43,10 +56,7 @@ def _stack(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Genera
         replicas=REPLICAS,
         cpu_cores=CPU / 1000,
     )
-    platform = made.folder / "components" / "platform.py"
-    text = platform.read_text()
-    assert "size=router_size(settings)" in text
-    platform.write_text(text.replace("size=router_size(settings)", f"size={AS_ON_AZURE}"))
+    scale_itself(made)
     with deployed(made):
         yield made
 

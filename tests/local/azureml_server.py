@@ -45,7 +45,7 @@ class Started:
             except OSError:
                 return False
 
-        wait_until(answers, "the oracle answers", 3 * DEADLINE)
+        wait_until(answers, "the oracle answers", DEADLINE)
         return server
 
 

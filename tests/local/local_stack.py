@@ -83,7 +83,7 @@ class Stack:
         self.said: list[str] = []
 
     def up(
-        self, *objects: Object, images: Mapping[str, LocalImage] | None = None, timeout: float = 20
+        self, *objects: Object, images: Mapping[str, LocalImage] | None = None, timeout: float = 60
     ) -> None:
         with self.state.lock("up"):
             up(self.state, objects, images or {IMAGE: image()}, timeout=timeout, say=self.said.append)
@@ -158,8 +158,8 @@ def kill(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
 
 
-def until(reached: Callable[[], object], seconds: float = 10) -> None:
-    """Wait for a condition, with a deadline."""
+def until(reached: Callable[[], object], seconds: float = 60) -> None:
+    """Wait for a condition, with a deadline that a busy machine meets."""
     deadline = time.monotonic() + seconds
     while not reached():
         assert time.monotonic() < deadline, f"not reached within {seconds} s"

@@ -14,7 +14,7 @@ from slipway.kube.folder import Object
 from slipway.local.container import LocalImage
 from slipway.spec import Serving
 from tests.local.local_stack import Stack, container, deployment, service, stack
-from tests.local.router_parts import until
+from tests.local.router_parts import SECONDS, until
 from tests.local.scoring_process import EXAMPLES
 from tests.ports import free_ports
 
@@ -98,7 +98,7 @@ class Scaled:
 
         await until(look, seconds, lambda: self.stack.log("slipway-router"))
 
-    async def until_status(self, true: Callable[[Json], bool], seconds: float = 10) -> Json:
+    async def until_status(self, true: Callable[[Json], bool], seconds: float = SECONDS) -> Json:
         async def look() -> Json | None:
             with contextlib.suppress(httpx.TransportError, KeyError):
                 status = await self.status()

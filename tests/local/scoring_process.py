@@ -25,7 +25,7 @@ import slipway
 PACKAGE = Path(slipway.__file__).parent
 EXAMPLES = PACKAGE.parent / "examples"
 ECHO = (EXAMPLES / "echo" / "score.py").read_text(encoding="utf-8")
-DEADLINE = 20.0
+DEADLINE = 60.0
 
 
 @dataclass(frozen=True)

@@ -61,8 +61,8 @@ def test_when_a_process_hangs_then_its_liveness_probe_restarts_it(web: Stack) ->
     web.up(service(), obj)
     pod = web.ready()[0]
     get(pod, "/hang")
-    until(lambda: web.routable() == [], 5)
-    until(lambda: web.ready() and web.ready()[0]["status"]["containerStatuses"][0]["restartCount"] == 1, 10)
+    until(lambda: web.routable() == [])
+    until(lambda: web.ready() and web.ready()[0]["status"]["containerStatuses"][0]["restartCount"] == 1)
     ended = web.ready()[0]["status"]["containerStatuses"][0]["lastState"]["terminated"]
     assert ended["reason"] == "Unhealthy"
 
@@ -70,7 +70,7 @@ def test_when_a_process_hangs_then_its_liveness_probe_restarts_it(web: Stack) ->
 def test_until_its_startup_probe_succeeds_nothing_else_counts_and_if_it_fails_it_restarts(web: Stack) -> None:
     obj = deployment(READY_AFTER="0.8")
     startup = {"httpGet": {"path": "/ready", "port": "http"}, "periodSeconds": 1}
-    container(obj)["startupProbe"] = {**startup, "failureThreshold": 5}
+    container(obj)["startupProbe"] = {**startup, "failureThreshold": 30}
     container(obj)["readinessProbe"] = {"tcpSocket": {"port": "http"}}
     began = time.monotonic()
     web.up(obj)
@@ -87,7 +87,7 @@ def test_when_the_supervisor_is_killed_then_nothing_it_started_lives_on(web: Sta
     everyone = [*web.pids(), *children]
     assert all(map(alive, everyone))
     kill(web.supervisor())
-    until(lambda: not any(map(alive, everyone)), 5)
+    until(lambda: not any(map(alive, everyone)))
     web.up(deployment(replicas=2))
     assert len(web.ready()) == 2
 

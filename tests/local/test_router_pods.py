@@ -253,6 +253,48 @@ async def test_when_the_owner_is_killed_then_only_what_it_held_fails_and_the_res
 
 
 @scenario
+async def test_when_the_owner_is_killed_then_what_it_had_on_connections_that_served_before_is_answered_too(
+    tmp_path: Path,
+) -> None:
+    many = 8
+    async with replicas() as [replica], pods(tmp_path) as all_of, client() as http:
+        all_of.first.deploy("echo", replica, replica_max_concurrent_requests=many)
+        await all_of.start()
+        for router in all_of.routers.values():
+            await router.up("echo", 1)
+        owner, other, _ = all_of.order("echo")
+
+        async def connections() -> float:
+            return await counted(other, "haproxy_server_connection_attempts_total", proxy="_peers")
+
+        await asyncio.gather(*(http.post(other.uri("echo"), json={"sleep": 1}) for _ in range(many)))
+        before = await connections()
+        assert before >= many
+        asked = f"content-length: {LARGEST}\r\nexpect: 100-continue"
+        async with (
+            slow_client(other, asked) as polite,
+            slow_client(other, f"content-length: {LARGEST}") as slow,
+        ):
+            assert await polite.continues()
+            for sender in (polite, slow):
+                await sender.send(b"0" * 3_000_000)
+            posts = [
+                asyncio.create_task(http.post(other.uri("echo"), json={"id": number, "hold": True}))
+                for number in range(many - 2)
+            ]
+            await owner.until(lambda status: taken(status) == many)
+            assert await connections() == before
+            assert owner.process is not None
+            owner.process.kill()
+            for answer in await asyncio.gather(*posts):
+                assert_refusal(answer, 502, "owner_failed", service=None)
+            for sender in (polite, slow):
+                status, said = await sender.answer()
+                assert (status, said["reason"]) == (502, "owner_failed")
+        assert Counter(replica.seen[many:]) == Counter(range(many - 2))
+
+
+@scenario
 async def test_when_all_routers_are_replaced_one_after_the_other_then_no_request_fails(
     tmp_path: Path,
 ) -> None:

@@ -53,6 +53,11 @@ class SlowClient:
     def close(self) -> None:
         self._writer.transport.abort()
 
+    async def continues(self) -> bool:
+        """Wait for an interim answer, and tell whether it is 100."""
+        head = await asyncio.wait_for(self._reader.readuntil(b"\r\n\r\n"), SECONDS)
+        return head.startswith(b"HTTP/1.1 100")
+
     async def answer(self) -> tuple[int, Json]:
         head = (await asyncio.wait_for(self._reader.readuntil(b"\r\n\r\n"), SECONDS)).decode().lower()
         length = int(head.split("content-length: ")[1].split("\r")[0])

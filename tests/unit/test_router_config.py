@@ -163,7 +163,7 @@ def test_a_rule_that_has_no_meaning_in_a_state_is_not_among_those_that_every_req
 
     for words, state, options in (
         ("versions.map", state_of(BLUE, GREEN), OPTIONS),
-        ("_hop", replace(state_of(OPEN), identity=Identity("PEM", "PEM")), OPTIONS),
+        ("_peers", replace(state_of(OPEN), identity=Identity("PEM", "PEM")), OPTIONS),
         ("acme.map", state_of(OPEN), replace(OPTIONS, tls=Tls(8443, secrets=("a",), account="acme"))),
         ("_streams", state_of(OPEN), replace(OPTIONS, tls=Tls(8443, secrets=("a",)))),
     ):
