@@ -306,8 +306,8 @@ def _rules(kind: Auth, kids: Iterable[str]) -> str:
         "http-request set-path /%[path,field(-1,/)]",
         *let_in,
         # The control plane's own has no key, and waits as long as it takes.
-        "http-request set-timeout server 24d if { fe_id 2 }",
-        *(["http-request allow if { fe_id 2 }", *refusals] if refusals else []),
+        "http-request set-timeout server 24d if { var(sess.control) -m bool }",
+        *(["http-request allow if { var(sess.control) -m bool }", *refusals] if refusals else []),
         "http-response lua.failed if { status ge 500 }",
     ]
     return "\n  ".join(rules)
@@ -322,5 +322,8 @@ def _backend(service: Service) -> str:
     ]
     if service.version is not None:
         lines.append(f"http-after-response set-header {MODEL_DEPLOYMENT} {service.version.name}")
-    lines += [f"use-server {HOLD} if {{ fe_id 2 }}", f"server {HOLD} unix@{HOLD_SOCKET} backup maxconn 1"]
+    lines += [
+        f"use-server {HOLD} if {{ var(sess.control) -m bool }}",
+        f"server {HOLD} unix@{HOLD_SOCKET} backup maxconn 1",
+    ]
     return "\n" + "\n  ".join(lines) + "\n"

@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slipway.router.config import CLIENTS, LUA, connections, longest_ms, render
+from slipway.router.config import (
+    CHECKS_A_SECOND,
+    CLIENTS,
+    LUA,
+    check_seconds,
+    connections,
+    longest_ms,
+    render,
+)
 from slipway.router.options import Options, Tls
 from slipway.router.state import Identity, Limits, Replica, Service, State, hashed, state_of
 from slipway.versions import VersionOf
@@ -174,3 +182,10 @@ def test_as_many_clients_are_served_as_have_files_with_all_that_may_come_by_http
     if clients > 1:
         by_http_2, of_others = 3 * let_in * tls, 4 * let_in * pods
         assert 200 + 4 * services + 4 * let_in + by_http_2 + of_others <= files
+
+
+@given(st.integers(0, 50_000))
+def test_replicas_are_checked_each_second_and_very_many_as_often_as_may_be(replicas: int) -> None:
+    seconds = check_seconds(replicas)
+    assert replicas / seconds <= CHECKS_A_SECOND
+    assert seconds == 1 or replicas / (seconds - 1) > CHECKS_A_SECOND

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from slipway.problems import Problems
 from slipway.router.binary import unfit
@@ -168,6 +170,20 @@ fraud,BACKEND,0,1,UP,1,1,0,0,0,0,
 def test_when_figures_are_read_then_services_are_summed_up_without_what_holds_queues() -> None:
     serving = frozenset({"10.0.0.1:5001", "10.0.0.2:5001"})
     assert loads(rows(STATISTICS)) == {"echo": Load(serving, busy=3, queued=2), "fraud": Load()}
+
+
+@given(st.text('ab,"', max_size=9))
+def test_what_a_check_said_moves_no_figure(said: str) -> None:
+    quoted = '"' + said.replace('"', '""') + '"'
+    text = f"# pxname,svname,last_chk,scur,qcur,more\necho,a,{quoted},3,,\necho,b,fine,4,1,,\n"
+    assert [(row["svname"], row["scur"], row["qcur"]) for row in rows(text)] == [
+        ("a", "3", ""),
+        ("b", "4", "1"),
+    ]
+
+
+def test_who_tells_nothing_has_no_figures() -> None:
+    assert rows("") == rows("Unknown command\n") == []
 
 
 def test_when_requests_are_counted_then_those_that_hold_queues_are_none() -> None:
