@@ -7,7 +7,7 @@ What is refused counts against the client's address; many refusals later it is 4
 costs less. A right key or token is never refused: others behind the same address may be at fault.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from slipway.router.state import Service
 
@@ -24,14 +24,15 @@ TRACK = (
 """Counts by a client's address, which a header says where another part of the router passes a request on."""
 
 
-def rules(service: Service, kids: Iterable[str]) -> tuple[list[str], list[str]]:
+def rules(service: Service, kids: Iterable[str], then: Sequence[str]) -> tuple[list[str], list[str]]:
     """Give the lines that let a request in, and those that refuse the rest; `kids` name the keys of tokens.
 
     What costs most, a hash or a signature, is done once for all requests of a connection that bring the same.
+    `then` is done with a request that is let in, and never with one that is not.
     """
     match service.limits.auth:
         case "none":
-            return [], []
+            return [*then], []
         case "key":
             right, learn, reasons = _key(service.endpoint)
         case "token":
@@ -39,6 +40,7 @@ def rules(service: Service, kids: Iterable[str]) -> tuple[list[str], list[str]]:
     let_in = [
         *right,
         "http-request del-header authorization if { var(txn.right) -m found }",
+        *(f"{line} if {{ var(txn.right) -m found }}" for line in then),
         "http-request allow if { var(txn.right) -m found }",
     ]
     return [*let_in, *learn, *let_in], [
