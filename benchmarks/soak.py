@@ -1,7 +1,8 @@
 """What a router keeps while everything changes under load: memory, files, workers; and what fails.
 
 `tests/local/soaking.py` says what changes; each look is told on stderr. In the first tenth of the rounds
-pools and caches fill; the slope is that of a line through the rest, and means little in less than ten minutes.
+pools and caches fill; the slope is that of a line through the rest, and means little in less than ten
+minutes.
 """
 
 import asyncio
