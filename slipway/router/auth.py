@@ -39,8 +39,9 @@ def rules(service: Service, kids: Iterable[str], then: Sequence[str]) -> tuple[l
             right, learn, reasons = _token(service.endpoint, sorted(kids))
     let_in = [
         *right,
-        "http-request del-header authorization if { var(txn.right) -m found }",
+        # Before a header goes: what comes to a buffer with a gap, HAProxy puts in order by copying all of it.
         *(f"{line} if {{ var(txn.right) -m found }}" for line in then),
+        "http-request del-header authorization if { var(txn.right) -m found }",
         "http-request allow if { var(txn.right) -m found }",
     ]
     return [*let_in, *learn, *let_in], [

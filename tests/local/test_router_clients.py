@@ -178,6 +178,20 @@ async def test_when_bodies_of_100_mb_come_then_the_router_keeps_no_more_of_them_
 
 
 @scenario
+async def test_when_small_bodies_come_after_their_headers_then_they_take_little_of_the_buffers(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path) as router, replicas(gate=20) as [replica], client() as http:
+        router.deploy("echo", replica, replica_max_concurrent_requests=20)
+        router.start()
+        await router.up("echo", 1)
+        before = memory(router)
+        for _ in range(5):
+            await asyncio.gather(*(http.post(router.uri("echo"), json={"sleep": 0.05}) for _ in range(20)))
+        assert memory(router) - before < 5 * MEGABYTE
+
+
+@scenario
 async def test_when_clients_without_a_key_stop_within_their_bodies_then_the_router_keeps_none_of_these(
     tmp_path: Path,
 ) -> None:
