@@ -283,6 +283,7 @@ def _pod(
         "PEER_PORT": str(PEER_PORT),
         "MINIMUM_UPLOAD_RATE": str(settings.minimum_upload_rate),
         "ACCESS_LOG_RATE": str(settings.access_log_rate),
+        "ROUTER_MEMORY": str(size.limit.memory),
         "SLIPWAY_RUN_DIR": RUN_DIR,
         "TMPDIR": RUN_DIR,
     }

@@ -7,7 +7,7 @@ What is refused counts against the client's address; many refusals later it is 4
 costs less. A right key or token is never refused: others behind the same address may be at fault.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from slipway.router.state import Auth
 
@@ -26,20 +26,23 @@ TRACK = (
 """Counts by a client's address, which a header says where another part of the router passes a request on."""
 
 
-def rules(auth: Auth, kids: Iterable[str]) -> tuple[list[str], list[str]]:
+def rules(auth: Auth, kids: Iterable[str], then: Sequence[str]) -> tuple[list[str], list[str]]:
     """Give the lines that let a request in, and those that refuse the rest; `kids` name the keys of tokens.
 
     What costs most, a hash or a signature, is done once for all requests of a connection that bring the same.
+    `then` is done with a request that is let in, and never with one that is not.
     """
     match auth:
         case "none":
-            return [], []
+            return [*then], []
         case "key":
             right, learn, reasons = _key()
         case "token":
             right, learn, reasons = _token(sorted(kids))
     let_in = [
         f"http-request set-var(txn.right) bool(true) if {right}",
+        # Before a header goes: what comes to a buffer with a gap, HAProxy puts in order by copying all of it.
+        *(f"{line} if {{ var(txn.right) -m found }}" for line in then),
         "http-request del-header authorization if { var(txn.right) -m found }",
         "http-request allow if { var(txn.right) -m found }",
     ]

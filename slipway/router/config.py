@@ -60,7 +60,15 @@ Only the file can say so: a command that adds a server takes no `tcp-ut`.
 """
 
 CLIENTS = 10_000
-"""Connections that are served at once, where the process may open as many files as that takes."""
+"""Connections that are served at once, where files and memory suffice."""
+SMALL_BODY = 8_192
+SMALL_MEMORY = 30_720
+"""What a request takes whose body is no larger than that; seen: 18 KB and its body."""
+MIDDLE_BODY = 131_072
+UPLOAD_UNIT = 196_608
+MIDDLE, LARGE, PASSING = 1, 8, 25
+"""Units of memory for a larger body: for one up to `MIDDLE_BODY`, for what the buffer holds, and for what
+passes through several buffers, being larger or of unknown size; seen: 1.6 times the body, and 4.8 MB."""
 LARGEST_BODY = 104_857_600
 UPLOAD_BUFFER = 1_048_576
 HEADERS = 65_536
@@ -73,6 +81,11 @@ OVER_TIMEOUT_MS = 5_000
 TRACE = r'%[capture.req.hdr(0),regsub("^(00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$|.*)",\2)]'
 TRACEPARENT_LENGTH = 56
 """W3C Trace Context, version 00: its id, if it is valid, which one that is longer is not."""
+BODY = (
+    "http-request track-sc2 var(txn.upload) table _uploads",
+    f"http-request wait-for-body time {UPLOAD_MS}ms",
+)
+"""What is done with a request that is let in: it waits for its body, as far as a buffer holds it."""
 PATHS = ("score", "swagger.json")
 HTTP = {
     "serve": "",
@@ -86,9 +99,12 @@ def render(state: State, options: Options) -> dict[str, str]:
     """Give each file's text by its name."""
     services = _sorted(state)
     tls, pods = options.tls is not None, state.identity is not None
-    most_files, clients = connections(len(services), options.files, tls=tls, pods=pods)
+    memory = options.memory_mb * 1_048_576
+    most_files, clients = connections(len(services), options.files, memory, tls=tls, pods=pods)
     shared = SHARED.substitute(
         access_log="\n  ".join(_access_log(options.access_log_rate)),
+        admit="http-request use-service lua.refuse_uploads if { var(txn.upload) -m found } "
+        f"{{ lua.uploading({MIDDLE},{LARGE},{PASSING}) -m int ge {uploads(memory)} }}",
         binds="\n  ".join(_binds(state, options)),
         buffer_size=UPLOAD_BUFFER + HEADERS,
         failures=auth.FAILURES,
@@ -111,7 +127,10 @@ def render(state: State, options: Options) -> dict[str, str]:
         token_socket=TOKEN_SOCKET,
         trace=TRACE,
         track="\n  ".join(auth.TRACK),
+        small_body=SMALL_BODY,
+        upload=f"req.body_size,div({MIDDLE_BODY + 1}),bool,mul({LARGE - MIDDLE}),add({MIDDLE})",
         upload_buffer=UPLOAD_BUFFER,
+        passing=PASSING,
         upload_ms=UPLOAD_MS,
         upload_rate=options.minimum_upload_rate,
         version_header=MODEL_DEPLOYMENT,
@@ -231,18 +250,29 @@ def _servers(found: Mapping[Replica, str], more: str = "") -> str:
     return "".join(f"  server {one.server} {one.target} {found[one]}{more}\n" for one in sorted(found))
 
 
-def connections(services: int, most_files: int, *, tls: bool = False, pods: bool = False) -> tuple[int, int]:
+def connections(
+    services: int, most_files: int, memory: int, *, tls: bool = False, pods: bool = False
+) -> tuple[int, int]:
     """Give how many files HAProxy may open, and how many clients it then serves at once.
 
     A client takes one, and three for its request: where another router owns the service, or by the detour.
     With TLS there may be as many requests by HTTP/2, many on a connection, that take three each; where there
     are other pods, as many of their requests, that take four. A tenth more clients are let in to be told that
     they are too many; a service takes four, for its held slot and for checks of its replicas; the rest is
-    HAProxy's own.
+    HAProxy's own. Of the bytes of memory a quarter is for requests with small bodies.
     """
+    most = max(min(CLIENTS, memory // 4 // SMALL_MEMORY), 1)
     own, each = 200 + 4 * services, 4 + 3 * tls + 4 * pods
-    files = min(most_files, own + each * CLIENTS * 11 // 10)
+    files = min(most_files, own + each * most * 11 // 10)
     return files, max((files - own) // each * 10 // 11, 1)
+
+
+def uploads(memory: int) -> int:
+    """Give how many units of larger bodies there may be at once: a quarter of the bytes of memory.
+
+    Another is for the process before, which has its own after a reload; the last for what is no request.
+    """
+    return max(memory // 4 // UPLOAD_UNIT, 1)
 
 
 def longest_ms(services: Iterable[Service]) -> int:
@@ -300,7 +330,7 @@ def _reuse(options: Options) -> str:
 
 def _rules(kind: Auth, kids: Iterable[str]) -> str:
     """Give the rules of all backends of a kind."""
-    let_in, refusals = auth.rules(kind, kids)
+    let_in, refusals = auth.rules(kind, kids, BODY)
     rules = [
         "http-request use-service lua.refuse_method unless { method GET POST OPTIONS }",
         "http-request set-path /%[path,field(-1,/)]",

@@ -1,5 +1,5 @@
 -- What HAProxy cannot say or do by itself: explain a refusal, count it, and bound large uploads.
--- Nothing here runs for a request that a replica answers, unless its body exceeds the upload buffer.
+-- Nothing here runs for a request that a replica answers, unless it has a larger body.
 
 local largest_body, minimum_rate -- bytes, and bytes a second: the arguments of `filter lua.upload`
 
@@ -23,7 +23,8 @@ local SENTENCES = {
   tokens_busy = "Too many ask for tokens. Try again; tokens that are in use go on working.",
   tokens_unavailable = "Kubernetes cannot be asked who you are. Try again; tokens that are in use go on working.",
   too_many_clients = "As many connections are open as the router serves at once.",
-  body_too_large = "The body is larger than 104,857,600 bytes, the most that a web service takes.",
+  too_many_uploads = "As many larger bodies are under way as the router has memory for.",
+  body_too_large = "The body is larger than 104,857,600 bytes, the most that a web service takes; for a token, 8,191.",
   body_unreadable = "The body could not be read: it ended early, or its framing is wrong.",
   upload_too_slow = "The body arrived too slowly: a large body must keep up a minimum rate, and none may stop for long.",
   queue_timeout = "Every replica stayed busy for as long as this request may wait (max_request_wait_time).",
@@ -128,8 +129,18 @@ end
 -- %[lua.refusal(REASON)]: the body of a refusal. REASON is a reason, or a status that HAProxy chose.
 core.register_fetches("refusal", refusal)
 
+-- %[lua.uploading(WEIGHT,...)]: how much memory larger bodies take, in units; `_uploads` counts requests by weight.
+core.register_fetches("uploading", function(_, ...)
+  local uploads, sum = core.backends._uploads.stktable, 0
+  for _, weight in ipairs({ ... }) do
+    local found = uploads:lookup(weight)
+    sum = sum + (found and found.conn_cur or 0) * tonumber(weight)
+  end
+  return sum
+end)
+
 local GRACE = 1.0 -- seconds that a client may be late
-local PIECE = 65536 -- bytes of a body that nobody wants, at once
+local PIECE = 16384 -- bytes of a body that nobody wants, at once: who sends less and stops holds no more than that
 
 local function now()
   local time = core.now()
@@ -156,7 +167,7 @@ local function refuse(status, given, header, value)
     end
     local body = refusal(applet, given)
     -- Of the many that come when there are too many, a little.
-    hear_out(applet, status == 503 and 16 * PIECE or 2 * largest_body)
+    hear_out(applet, status == 503 and 64 * PIECE or 2 * largest_body)
     applet:set_status(status)
     applet:add_header("content-type", "application/json")
     applet:add_header("content-length", #body)
@@ -173,6 +184,7 @@ core.register_service("refuse_token_method", "http", refuse(405, "method_not_all
 core.register_service("refuse_too_many", "http", refuse(429, "too_many_failures", "retry-after", "10"))
 core.register_service("refuse_unauthorized", "http", refuse(401, "401", "www-authenticate", "Bearer"))
 core.register_service("refuse_clients", "http", refuse(503, "too_many_clients", "retry-after", "1"))
+core.register_service("refuse_uploads", "http", refuse(503, "too_many_uploads", "retry-after", "1"))
 core.register_service("refuse_size", "http", refuse(413, "body_too_large"))
 core.register_service("refuse_http", "http", refuse(403, "https_required"))
 

@@ -11,7 +11,18 @@ import pytest
 from benchmarks.processes import memory_mb, tree
 from slipway.router.config import LARGEST_BODY, UPLOAD_BUFFER, connections
 from slipway.router.options import Options
-from tests.local.router_parts import KEY, SECONDS, Json, RouterProcess, client, replicas, running, scenario
+from tests.local.router_parts import (
+    KEY,
+    SECONDS,
+    Json,
+    RouterProcess,
+    assert_refusal,
+    client,
+    replicas,
+    running,
+    scenario,
+    until,
+)
 
 HEAD = f"POST /api/v1/service/echo/score HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\n"
 MEGABYTE = 2**20
@@ -26,6 +37,12 @@ class Client:
     @classmethod
     async def open(cls, router: RouterProcess) -> "Client":
         return cls(*await asyncio.open_connection("127.0.0.1", router.port))
+
+    async def begin(self, key: str, size: int, sent: int) -> None:
+        """Send a request and a part of its body."""
+        head = HEAD.replace(KEY, key)
+        self._writer.write(f"{head}content-length: {size}\r\n\r\n".encode() + b"0" * sent)
+        await self._writer.drain()
 
     async def ask(self) -> dict[str, str]:
         """Send a request, and give the answer's headers, its status and body among them."""
@@ -55,7 +72,7 @@ def most() -> Generator[int]:
         with contextlib.suppress(ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
             break
-    yield connections(1, files)[1]
+    yield connections(1, files, Options.memory_mb * MEGABYTE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
@@ -152,3 +169,63 @@ async def test_when_bodies_of_100_mb_come_then_the_router_keeps_no_more_of_them_
         seen: list[Json] = [answer.json() for answer in answers]
         assert [one["size"] for one in seen] == [LARGEST_BODY] * 2
         assert peak - before < 2 * 16 * UPLOAD_BUFFER  # of 200 MB
+
+
+@scenario
+async def test_when_small_bodies_come_after_their_headers_then_they_take_little_of_the_buffers(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path) as router, replicas(gate=20) as [replica], client() as http:
+        router.deploy("echo", replica, replica_max_concurrent_requests=20)
+        router.start()
+        await router.up("echo", 1)
+        before = memory(router)
+        for _ in range(5):
+            await asyncio.gather(*(http.post(router.uri("echo"), json={"sleep": 0.05}) for _ in range(20)))
+        assert memory(router) - before < 5 * MEGABYTE
+
+
+@scenario
+async def test_when_clients_without_a_key_stop_within_their_bodies_then_the_router_keeps_none_of_these(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path) as router, replicas() as [replica], client() as http:
+        router.deploy("echo", replica)
+        router.start()
+        await router.up("echo", 1)
+        before = memory(router)
+        async with opened(router, 200) as many:
+            await asyncio.gather(*(one.begin("wrong", MEGABYTE, MEGABYTE - 1) for one in many))
+            assert (await http.post(router.uri("echo"), json={})).status_code == 200
+            assert memory(router) - before < 200 * MEGABYTE / 2
+
+
+@scenario
+async def test_when_larger_bodies_take_the_memory_for_them_then_a_further_one_is_told_so_and_small_ones_pass(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path, ROUTER_MEMORY="64") as router, replicas() as [replica], client() as http:
+        router.deploy("echo", replica)
+        router.start()
+        await router.up("echo", 1)
+        before = memory(router)
+        async with opened(router, 60) as many:
+            for one in many[:10]:
+                await one.begin(KEY, MEGABYTE, MEGABYTE - 1)
+            assert (await http.post(router.uri("echo"), content=b"0" * MEGABYTE)).status_code == 200
+            for one in many[10:]:
+                await one.begin(KEY, MEGABYTE, MEGABYTE - 1)
+            assert (await http.post(router.uri("echo"), json={})).status_code == 200
+            for content in (b"0" * 100_000, b"0" * 2_000_000, parts(b"0" * 10_000)):
+                full = await http.post(router.uri("echo"), content=content)
+                assert_refusal(full, 503, "too_many_uploads", service="echo", retry=True)
+            assert memory(router) - before < 60 * MEGABYTE
+
+        async def served() -> bool | None:
+            return (await http.post(router.uri("echo"), content=b"0" * MEGABYTE)).status_code == 200 or None
+
+        await until(served, SECONDS, lambda: router.log)
+
+
+async def parts(body: bytes) -> AsyncGenerator[bytes]:
+    yield body

@@ -12,6 +12,7 @@ from slipway.router.config import (
     CHECKS_A_SECOND,
     CLIENTS,
     LUA,
+    SMALL_MEMORY,
     check_seconds,
     connections,
     longest_ms,
@@ -171,11 +172,18 @@ def test_a_rule_that_has_no_meaning_in_a_state_is_not_among_those_that_every_req
         assert words not in running(state_of(OPEN))
 
 
-@given(st.integers(0, 2_000), st.integers(1_000, 2_000_000), st.booleans(), st.booleans())
-def test_as_many_clients_are_served_as_have_files_with_all_that_may_come_by_http_2_and_from_other_pods(
-    services: int, most: int, tls: bool, pods: bool
+@given(
+    st.integers(0, 2_000),
+    st.integers(1_000, 2_000_000),
+    st.integers(2**24, 2**36),
+    st.booleans(),
+    st.booleans(),
+)
+def test_as_many_clients_are_served_as_have_memory_and_files_by_http_2_and_from_other_pods_too(
+    services: int, most: int, memory: int, tls: bool, pods: bool
 ) -> None:
-    files, clients = connections(services, most, tls=tls, pods=pods)
+    files, clients = connections(services, most, memory, tls=tls, pods=pods)
+    assert clients * SMALL_MEMORY <= memory / 4
     assert files <= most
     assert 1 <= clients <= CLIENTS
     let_in = clients * 11 // 10

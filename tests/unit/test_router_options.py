@@ -29,6 +29,7 @@ def test_when_all_is_given_then_all_is_read() -> None:
         "ACCESS_LOG_RATE": "0",
         "SLIPWAY_HTTP_REUSE": "safe",
         "SLIPWAY_THREADS": "2",
+        "ROUTER_MEMORY": "512",
         "ROUTER_REPLICAS": "3",
         "ROUTER_CPU": "900",
         "ROUTER_MOST_CPU": "2900",
@@ -45,6 +46,7 @@ def test_when_all_is_given_then_all_is_read() -> None:
         minimum_upload_rate=1000,
         access_log_rate=0,
         threads=2,
+        memory_mb=512,
         size=Size(3, 900, 2900),
     )
 
