@@ -175,7 +175,7 @@ async def test_when_bodies_of_100_mb_come_then_the_router_keeps_no_more_of_them_
 async def test_when_small_bodies_come_after_their_headers_then_they_take_little_of_the_buffers(
     tmp_path: Path,
 ) -> None:
-    async with running(tmp_path) as router, replicas(gate=20) as [replica], client() as http:
+    async with running(tmp_path) as router, replicas() as [replica], client() as http:
         router.deploy("echo", replica, replica_max_concurrent_requests=20)
         router.start()
         await router.up("echo", 1)
