@@ -103,8 +103,7 @@ def render(state: State, options: Options) -> dict[str, str]:
     most_files, clients = connections(len(services), options.files, memory, tls=tls, pods=pods)
     shared = SHARED.substitute(
         access_log="\n  ".join(_access_log(options.access_log_rate)),
-        admit="http-request use-service lua.refuse_uploads if { var(txn.upload) -m found } "
-        f"{{ lua.uploading({MIDDLE},{LARGE},{PASSING}) -m int ge {uploads(memory)} }}",
+        admit="\n  ".join(_admit(uploads(memory))),
         binds="\n  ".join(_binds(state, options)),
         buffer_size=UPLOAD_BUFFER + HEADERS,
         failures=auth.FAILURES,
@@ -319,6 +318,19 @@ def _access_log(rate: int) -> list[str]:
         "http-after-response allow if { status 200:299 }",
         "http-after-response set-log-level err if { var(txn.logged) -m bool }",
         "http-after-response set-log-level silent if { var(txn.logged) -m int 0 }",
+    ]
+
+
+def _admit(units: int) -> list[str]:
+    """Give the rules by which a frontend refuses a larger body when as many units as may be are taken.
+
+    To sum up costs a fifth of such a request; there is no need while no weight has its third.
+    """
+    weights = (MIDDLE, LARGE, PASSING)
+    return [
+        *(f"acl many_uploads int({one}),table_conn_cur(_uploads) ge {units // 3 // one}" for one in weights),
+        "http-request use-service lua.refuse_uploads if { var(txn.upload) -m found } many_uploads "
+        f"{{ lua.uploading({','.join(map(str, weights))}) -m int ge {units} }}",
     ]
 
 
