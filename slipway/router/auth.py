@@ -19,6 +19,8 @@ FAILURES, FAILURE_SECONDS = 20, 10
 """So many refusals of an address in so many seconds before they are 429."""
 BROUGHT = "req.fhdr(authorization,1)"
 """What `http_auth_bearer` reads, as it is: to compare it takes less than to read it."""
+SHORT = f"{{ {BROUGHT},length le 8192 }}"
+"""A connection remembers no more: `http_auth_bearer` reads up to a comma, after which anything may follow."""
 TRACK = (
     "http-request set-var(txn.client) src if { fe_id 1 }",
     "http-request track-sc0 var(txn.client),ipmask(32,64) table _failures",
@@ -76,10 +78,10 @@ def _opens(name: str) -> str:
 
 def _key() -> Checks:
     right = f"{{ {BROUGHT},secure_memcmp(sess.key) }} {{ {_opens('sess.hash')} }}"
-    learn = [  # a right key only: anybody may send a wrong one, as long as headers may be
+    learn = [  # a right key only: anybody may send a wrong one
         "http-request set-var(txn.hash) http_auth_bearer,sha2(256),hex",
-        f"http-request set-var(sess.hash) var(txn.hash) if {{ {_opens('txn.hash')} }}",
-        f"http-request set-var(sess.key) {BROUGHT} if {{ {_opens('txn.hash')} }}",
+        f"http-request set-var(sess.hash) var(txn.hash) if {{ {_opens('txn.hash')} }} {SHORT}",
+        f"http-request set-var(sess.key) {BROUGHT} if {{ {_opens('txn.hash')} }} {SHORT}",
     ]
     return right, learn, {"key_wrong": "always_false", "key_missing": "req.hdr(authorization) -m found"}
 
@@ -96,7 +98,7 @@ def _token(kids: Iterable[str]) -> Checks:
         "nbf": (query("payload", "$.nbf,int"), verified),
         "exp": (query("payload", "$.exp,int"), verified),
         "aud": (query("payload", "$.aud"), verified),
-        "token": (BROUGHT, f"{verified} {{ {begun} }}"),
+        "token": (BROUGHT, f"{verified} {{ {begun} }} {SHORT}"),
     }
     learn = [
         f"http-request set-var(txn.kid) {query('header', '$.kid')}",

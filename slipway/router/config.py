@@ -16,6 +16,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from string import Template
+from typing import get_args
 
 from slipway.router import auth
 from slipway.router.auth import KEYS, public_file
@@ -73,7 +74,7 @@ LARGEST_BODY = 104_857_600
 UPLOAD_BUFFER = 1_048_576
 HEADERS = 65_536
 UPLOAD_MS = 60_000
-"""Time for headers and, up to the buffer's size, body."""
+"""Time for a body, as far as a buffer holds it."""
 STALL_MS = 5_000
 """Time that a larger body may stop for."""
 OVER_TIMEOUT_MS = 5_000
@@ -99,19 +100,16 @@ def render(state: State, options: Options) -> dict[str, str]:
     """Give each file's text by its name."""
     services = _sorted(state)
     tls, pods = options.tls is not None, state.identity is not None
-    memory = options.memory_mb * 1_048_576
+    memory = options.memory_mib * 1_048_576
     most_files, clients = connections(len(services), options.files, memory, tls=tls, pods=pods)
     shared = SHARED.substitute(
         access_log="\n  ".join(_access_log(options.access_log_rate)),
-        admit="\n  ".join(_admit(uploads(memory))),
         binds="\n  ".join(_binds(state, options)),
         buffer_size=UPLOAD_BUFFER + HEADERS,
         failures=auth.FAILURES,
         failure_seconds=auth.FAILURE_SECONDS,
         clients=clients,
-        for_key=_rules("key", state.token_keys),
-        for_none=_rules("none", state.token_keys),
-        for_token=_rules("token", state.token_keys),
+        **{f"for_{kind}": _rules(kind, state.token_keys, uploads(memory)) for kind in get_args(Auth)},
         files=most_files,
         kept_clients=clients * 9 // 10,
         largest_body=LARGEST_BODY,
@@ -277,7 +275,7 @@ def uploads(memory: int) -> int:
 def longest_ms(services: Iterable[Service]) -> int:
     """Give the longest time that a request may take, so that a stopping process is not cut off before."""
     slowest = max((one.limits.wait_ms + one.limits.timeout_ms for one in services), default=0)
-    return slowest + OVER_TIMEOUT_MS + 2 * UPLOAD_MS
+    return slowest + OVER_TIMEOUT_MS + 3 * UPLOAD_MS
 
 
 def _binds(state: State, options: Options) -> list[str]:
@@ -322,7 +320,7 @@ def _access_log(rate: int) -> list[str]:
 
 
 def _admit(units: int) -> list[str]:
-    """Give the rules by which a frontend refuses a larger body when as many units as may be are taken.
+    """Give the rules by which a larger body is refused when as many units as may be are taken.
 
     To sum up costs a fifth of such a request; there is no need while no weight has its third.
     """
@@ -340,10 +338,11 @@ def _reuse(options: Options) -> str:
     return f"http-reuse {options.reuse}"
 
 
-def _rules(kind: Auth, kids: Iterable[str]) -> str:
+def _rules(kind: Auth, kids: Iterable[str], units: int) -> str:
     """Give the rules of all backends of a kind."""
     let_in, refusals = auth.rules(kind, kids, BODY)
     rules = [
+        *_admit(units),
         "http-request use-service lua.refuse_method unless { method GET POST OPTIONS }",
         "http-request set-path /%[path,field(-1,/)]",
         *let_in,

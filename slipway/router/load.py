@@ -46,7 +46,7 @@ class Load:
 
 def rows(text: str) -> list[Row]:
     """Turn the reply to `show stat` into a row for each backend and server, of the columns that are read."""
-    header, *lines = text.removeprefix("# ").splitlines() or [""]
+    header, *lines = text.removeprefix("# ").split("\n")
     places = {name: place for place, name in enumerate(header.split(",")) if name in COLUMNS}
     if not places:
         return []

@@ -88,7 +88,7 @@ class Options:
     """None: it never scales itself."""
     threads: int = 1
     """HAProxy's, at first."""
-    memory_mb: int = 1200
+    memory_mib: int = 1200
     """MiB that its pod may use."""
     files: int = 1_048_576
     """How many files its processes may open each; not a variable, the system says it."""
@@ -188,7 +188,7 @@ def from_environment(environment: Mapping[str, str]) -> Options:
         tls=tls,
         size=size,
         threads=number("SLIPWAY_THREADS", Options.threads, 64),
-        memory_mb=number("ROUTER_MEMORY", Options.memory_mb, 2**20),
+        memory_mib=number("ROUTER_MEMORY", Options.memory_mib, 2**20),
     )
     if mistakes:
         raise Problems(mistakes)

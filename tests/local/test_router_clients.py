@@ -72,7 +72,7 @@ def most() -> Generator[int]:
         with contextlib.suppress(ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
             break
-    yield connections(1, files, Options.memory_mb * MEGABYTE)[1]
+    yield connections(1, files, Options.memory_mib * MEGABYTE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 

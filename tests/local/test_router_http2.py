@@ -213,7 +213,7 @@ async def test_by_http_2_more_requests_than_there_may_be_clients_are_told_why_an
     tmp_path: Path,
 ) -> None:
     files = 2_048
-    _, clients = connections(1, files, Options.memory_mb * 2**20, tls=True)
+    _, clients = connections(1, files, Options.memory_mib * 2**20, tls=True)
     public, key = certificate()
     async with running(tmp_path, **of("tls")) as router, replicas() as [one], AsyncExitStack() as stack:
         put(router, public, key, name="tls")

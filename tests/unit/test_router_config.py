@@ -112,8 +112,8 @@ def test_when_there_is_a_certificate_then_requests_come_in_by_tls_and_http_is_a_
 
 
 def test_when_a_process_stops_then_it_is_given_the_longest_wait_scoring_and_uploads() -> None:
-    assert longest_ms([OPEN, Service("slow", Limits(wait_ms=300_000, timeout_ms=300_000))]) == 725_000
-    assert longest_ms([]) == 125_000
+    assert longest_ms([OPEN, Service("slow", Limits(wait_ms=300_000, timeout_ms=300_000))]) == 785_000
+    assert longest_ms([]) == 185_000
 
 
 @given(st.text())

@@ -289,7 +289,7 @@ class Scaler:
             memory.decided_at = time.monotonic() + RETRY_SECONDS - service.serving.autoscale_refresh_seconds
             self.journal.add(entry.model_copy(update={"outcome": why}))
             note = f"Not scaled {change}: {why}"
-            if memory.trouble.news("scale", note):
+            if memory.trouble.news("scale", why):
                 log.error("%s: %s", service.name, note)  # noqa: TRY400 - its text says it all
                 await self._tell(target, "Warning", "FailedRescale", note)
         else:

@@ -1,7 +1,6 @@
 // Command certmanager runs cert-manager's controllers of Certificates by ACME on the cluster of a kubeconfig.
 //
-// cert-manager's own command is a module that no module proxy has; the controllers, all of its work, are in
-// this one. What is set here is what that command sets by default.
+// cert-manager's own command is a module without versions; the controllers, all of its work, are in this one. What is set here is what that command sets by default.
 package main
 
 import (
