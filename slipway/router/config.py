@@ -109,6 +109,7 @@ def render(state: State, options: Options) -> dict[str, str]:
         failures=auth.FAILURES,
         failure_seconds=auth.FAILURE_SECONDS,
         clients=clients,
+        client_ms=UPLOAD_MS + STALL_MS,
         **{f"for_{kind}": _rules(kind, state.token_keys, uploads(memory)) for kind in get_args(Auth)},
         files=most_files,
         kept_clients=clients * 9 // 10,
