@@ -23,6 +23,17 @@ from tests.ports import free_port
 KEY = "k" * 32
 NAMESPACE = "slipway-services"
 SECONDS = 20.0
+REPLICA = """
+global
+  nbthread 1
+defaults
+  mode http
+  timeout client 60s
+frontend replica
+  bind :{port}
+  http-request return status 200 content-type application/json string "[152.13]"
+"""
+"""HAProxy's configuration for a replica that does nothing, on a port."""
 
 
 @contextlib.contextmanager

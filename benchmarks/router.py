@@ -40,6 +40,7 @@ from cryptography.x509.oid import NameOID
 from benchmarks import open_loop, router_peers
 from benchmarks.processes import (
     KEY,
+    REPLICA,
     Router,
     cores,
     cpu_seconds,
@@ -66,16 +67,6 @@ KEEPS_UP_MS = 0.5
 """Half of the requests to the replica alone take less, or there are too many of them."""
 PATH = "/api/v1/service/model-{}/score"
 BODY = '{"data": [[0.0380759064, 0.0506801187, 0.0616962065, 0.0218723855, -0.0442234984]]}'
-REPLICA = """
-global
-  nbthread 1
-defaults
-  mode http
-  timeout client 60s
-frontend replica
-  bind :{port}
-  http-request return status 200 content-type application/json string "[152.13]"
-"""
 BARE = """
 global
   nbthread 1

@@ -12,9 +12,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.processes import KEY, Router, free_port, haproxy, wait_for
+from benchmarks.processes import KEY, REPLICA, Router, free_port, haproxy, wait_for
 from benchmarks.report import Figure, arguments, finish
-from benchmarks.router import REPLICA
 from benchmarks.wrk import load, post
 from slipway.router import binary
 from slipway.router.scaling.itself import WINDOW_SECONDS

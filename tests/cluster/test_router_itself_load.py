@@ -18,6 +18,7 @@ import yaml
 
 import slipway
 from benchmarks import wrk
+from benchmarks.processes import REPLICA
 from slipway.images import build
 from slipway.router.scaling.itself import BUSY, ROUTING_SECONDS
 from slipway.spec import Serving
@@ -38,16 +39,6 @@ FAST = Serving(
     autoscale_enabled=False,
     replica_max_concurrent_requests=CONNECTIONS,
 )
-REPLICA = """
-global
-  nbthread 1
-defaults
-  mode http
-  timeout client 60s
-frontend replica
-  bind :5001
-  http-request return status 200 content-type application/json string "[152.13]"
-"""
 RUN = """
 echo "$CONFIG" > /tmp/replica.cfg
 exec "$(python3 -c 'from slipway.router.binary import find; print(find())')" -db -f /tmp/replica.cfg
@@ -73,7 +64,7 @@ def fast(stack: Stack) -> str:
     (deployment,) = (obj for obj in objects if obj["kind"] == "Deployment")
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     container |= {"image": stack.router["image"], "command": ["sh", "-c", RUN]}
-    container["env"].append({"name": "CONFIG", "value": REPLICA})
+    container["env"].append({"name": "CONFIG", "value": REPLICA.format(port=5001)})
     return yaml.safe_dump_all(objects)
 
 

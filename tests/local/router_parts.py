@@ -379,6 +379,14 @@ async def most_offered(http: httpx.AsyncClient, uris: Sequence[str], found: Sequ
     return [replica.offered_most for replica in found]
 
 
+async def chunks(size: int) -> AsyncGenerator[bytes]:
+    """Give a body of unknown size, in pieces of a megabyte."""
+    piece = b"0" * 2**20
+    while size > 0:
+        yield piece[:size]
+        size -= len(piece)
+
+
 def assert_refusal(
     response: httpx.Response, status: int, reason: str, *, service: str | None, retry: bool = False
 ) -> Json:

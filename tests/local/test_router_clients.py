@@ -17,6 +17,7 @@ from tests.local.router_parts import (
     Json,
     RouterProcess,
     assert_refusal,
+    chunks,
     client,
     replicas,
     running,
@@ -159,12 +160,9 @@ async def test_when_bodies_of_100_mb_come_then_the_router_keeps_no_more_of_them_
                 await asyncio.sleep(0.02)
 
         watching = asyncio.create_task(watch())
-
-        async def body() -> AsyncGenerator[bytes]:
-            for _ in range(LARGEST_BODY // MEGABYTE):
-                yield b"0" * MEGABYTE
-
-        answers = await asyncio.gather(*(http.post(router.uri("echo"), content=body()) for _ in both))
+        answers = await asyncio.gather(
+            *(http.post(router.uri("echo"), content=chunks(LARGEST_BODY)) for _ in both)
+        )
         watching.cancel()
         seen: list[Json] = [answer.json() for answer in answers]
         assert [one["size"] for one in seen] == [LARGEST_BODY] * 2
@@ -176,9 +174,7 @@ async def test_when_small_bodies_come_after_their_headers_then_they_take_little_
     tmp_path: Path,
 ) -> None:
     async with running(tmp_path) as router, replicas() as [replica], client() as http:
-        router.deploy("echo", replica, replica_max_concurrent_requests=20)
-        router.start()
-        await router.up("echo", 1)
+        await router.serve("echo", replica, replica_max_concurrent_requests=20)
         before = memory(router)
         for _ in range(5):
             await asyncio.gather(*(http.post(router.uri("echo"), json={"sleep": 0.05}) for _ in range(20)))
@@ -190,9 +186,7 @@ async def test_when_clients_without_a_key_stop_within_their_bodies_then_the_rout
     tmp_path: Path,
 ) -> None:
     async with running(tmp_path) as router, replicas() as [replica], client() as http:
-        router.deploy("echo", replica)
-        router.start()
-        await router.up("echo", 1)
+        await router.serve("echo", replica)
         before = memory(router)
         async with opened(router, 200) as many:
             await asyncio.gather(*(one.begin("wrong", MEGABYTE, MEGABYTE - 1) for one in many))
@@ -205,9 +199,7 @@ async def test_when_larger_bodies_take_the_memory_for_them_then_a_further_one_is
     tmp_path: Path,
 ) -> None:
     async with running(tmp_path, ROUTER_MEMORY="64") as router, replicas() as [replica], client() as http:
-        router.deploy("echo", replica)
-        router.start()
-        await router.up("echo", 1)
+        await router.serve("echo", replica)
         before = memory(router)
         async with opened(router, 60) as many:
             for one in many[:10]:
@@ -216,7 +208,7 @@ async def test_when_larger_bodies_take_the_memory_for_them_then_a_further_one_is
             for one in many[10:]:
                 await one.begin(KEY, MEGABYTE, MEGABYTE - 1)
             assert (await http.post(router.uri("echo"), json={})).status_code == 200
-            for content in (b"0" * 100_000, b"0" * 2_000_000, parts(b"0" * 10_000)):
+            for content in (b"0" * 100_000, b"0" * 2_000_000, chunks(10_000)):
                 full = await http.post(router.uri("echo"), content=content)
                 assert_refusal(full, 503, "too_many_uploads", service="echo", retry=True)
             assert memory(router) - before < 60 * MEGABYTE
@@ -225,7 +217,3 @@ async def test_when_larger_bodies_take_the_memory_for_them_then_a_further_one_is
             return (await http.post(router.uri("echo"), content=b"0" * MEGABYTE)).status_code == 200 or None
 
         await until(served, SECONDS, lambda: router.log)
-
-
-async def parts(body: bytes) -> AsyncGenerator[bytes]:
-    yield body

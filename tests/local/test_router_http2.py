@@ -18,6 +18,7 @@ from tests.local.router_parts import (
     KEY,
     SECONDS,
     assert_refusal,
+    chunks,
     replicas,
     running,
     scenario,
@@ -78,10 +79,6 @@ async def test_by_http_2_many_requests_of_one_connection_are_scored_and_limited_
 @scenario
 async def test_by_http_2_bodies_have_the_same_limits(tmp_path: Path) -> None:
     public, key = certificate()
-
-    async def chunks(size: int) -> AsyncGenerator[bytes]:
-        for begin in range(0, size, 2**20):
-            yield b"0" * min(2**20, size - begin)
 
     async def slowly(stop: asyncio.Event) -> AsyncGenerator[bytes]:
         yield b"0" * 2**20

@@ -23,6 +23,7 @@ from tests.local.router_parts import (
     Replica,
     RouterProcess,
     assert_refusal,
+    chunks,
     client,
     most_offered,
     replicas,
@@ -33,7 +34,7 @@ from tests.local.router_parts import (
 )
 from tests.local.router_pods import Balancer, Pods, pods
 from tests.local.test_router_refusals import knock
-from tests.local.test_router_uploads import LARGEST, chunks, slow_client
+from tests.local.test_router_uploads import LARGEST, slow_client
 
 RATE = 50
 

@@ -14,6 +14,7 @@ from tests.local.router_parts import (
     Json,
     RouterProcess,
     assert_refusal,
+    chunks,
     client,
     replicas,
     running,
@@ -21,13 +22,6 @@ from tests.local.router_parts import (
 )
 
 LARGEST = 104_857_600
-MEGABYTE = b"0" * 2**20
-
-
-async def chunks(size: int) -> AsyncGenerator[bytes]:
-    while size > 0:
-        yield MEGABYTE[:size]
-        size -= len(MEGABYTE)
 
 
 class SlowClient:
