@@ -29,7 +29,7 @@ TLS_PORT = 8443
 ADMIN_PORT = 8081
 PEER_PORT = 8444
 RUN_DIR = "/run/slipway"
-GRACE_SECONDS = 2 * MAX_TIMEOUT_MS // 1000 + 150
+GRACE_SECONDS = 2 * MAX_TIMEOUT_MS // 1000 + 200
 """The longest wait and scoring that a web service can ask for, and the slowest upload and answer."""
 ANNOTATIONS = {
     # AKS then tells the pod the API server's name, which a firewall can let pass; nobody else reads it.
