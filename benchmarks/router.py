@@ -4,7 +4,7 @@ Each stands on one core and passes the same small POST to a replica that does no
 Cases: `close`, the router's default, opens a connection to the replica for each request; `reuse` keeps them;
 `all on` adds HTTPS and 1,000 services, each with a replica, asked in turn; HAProxy alone has these too, and
 checks replicas as often. It only looks whether their ports answer, where the router asks for `/ready`, and
-has no control plane that looks at all services each second: both count against the router. With `token`
+has no control plane that looks at all services: both count against the router. With `token`
 requests bring one, which HAProxy alone does not read. Of `three pods` one is asked for services of all three;
 HAProxy alone passes on what is another pod's to another HAProxy by TLS, over connections that stay, and what
 all of them use counts.
