@@ -110,7 +110,7 @@ class FolderFeed:
         # Files have no event that works everywhere. To look at thousands of them must not take a core's time.
         began = time.monotonic()
         while (now := self._folder.fingerprint()) == self._seen:
-            await asyncio.sleep(max(self._period, 50 * (time.monotonic() - began)))
+            await asyncio.sleep(max(self._period, 100 * (time.monotonic() - began)))
             began = time.monotonic()
         slices = self._folder.list("EndpointSlice")
         deployments, pods = self._folder.list("Deployment"), self._folder.list("Pod")

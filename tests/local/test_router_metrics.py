@@ -83,7 +83,7 @@ async def test_when_haproxy_reloads_many_services_then_what_the_old_process_coun
     tmp_path: Path,
 ) -> None:
     async with running(tmp_path) as router, replicas() as [replica], client() as http:
-        for number in range(1200):
+        for number in range(600):
             router.deploy(f"idle-{number}", keys=None, auth_enabled=False)
         await router.serve("echo", replica)
         for number in range(1, 4):

@@ -36,7 +36,7 @@ from slipway.router.state import Reason, Service
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 1.0
-COUNTED_A_SECOND = 200
+COUNTED_A_SECOND = 100
 """Services whose answers are counted, at most, while there is one worker: 1,000 take 0.1 s of a core.
 
 When it is killed, what it counted since is lost; when it reloads, it stays for over a second.
