@@ -23,7 +23,7 @@ local SENTENCES = {
   tokens_busy = "Too many ask for tokens. Try again; tokens that are in use go on working.",
   tokens_unavailable = "Kubernetes cannot be asked who you are. Try again; tokens that are in use go on working.",
   too_many_clients = "As many connections are open as the router serves at once.",
-  too_many_uploads = "As many larger bodies are under way as the router has memory for.",
+  too_many_uploads = "As many larger bodies are under way as the router has memory for, or as one web service may have.",
   body_too_large = "The body is larger than 104,857,600 bytes, the most that a web service takes.",
   body_unreadable = "The body could not be read: it ended early, or its framing is wrong.",
   upload_too_slow = "The body arrived too slowly: a large body must keep up a minimum rate, and none may stop for long.",
@@ -129,12 +129,15 @@ end
 -- %[lua.refusal(REASON)]: the body of a refusal. REASON is a reason, or a status that HAProxy chose.
 core.register_fetches("refusal", refusal)
 
--- %[lua.uploading(WEIGHT,...)]: how much memory larger bodies take, in units; `_uploads` counts requests by weight.
-core.register_fetches("uploading", function(_, ...)
-  local uploads, sum = core.backends._uploads.stktable, 0
+-- %[lua.uploading(WEIGHT,...)]: how much memory larger bodies take, in units, and those of this backend once more: with
+-- as much as is free it has its share. `_uploads` counts requests by weight, `_shares` by weight and backend.
+core.register_fetches("uploading", function(request, ...)
+  local share, sum = ":" .. request.f:be_name(), 0
   for _, weight in ipairs({ ... }) do
-    local found = uploads:lookup(weight)
-    sum = sum + (found and found.conn_cur or 0) * tonumber(weight)
+    for key, count in pairs({ [weight] = core.backends._uploads, [weight .. share] = core.backends._shares }) do
+      local found = count.stktable:lookup(key)
+      sum = sum + (found and found.conn_cur or 0) * tonumber(weight)
+    end
   end
   return sum
 end)
