@@ -222,9 +222,7 @@ end)
 
 -- tcp-response content lua.unanswered: answer in place of a router that ended, or was silent for too long.
 core.register_action("unanswered", { "tcp-res" }, function(txn)
-  local silent = now() * 1000 - txn:get_var("txn.sent") >= txn.f:be_server_timeout()
-  local status = silent and 504 or 502
-  local reply = txn:reply({ status = status, body = refusal(txn, tostring(status)) })
+  local reply = txn:reply({ status = 502, body = refusal(txn, "502") })
   reply:add_header("content-type", "application/json")
   txn:done(reply)
 end)
