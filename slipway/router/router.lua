@@ -91,6 +91,11 @@ local function handed_on(request)
   return request.f:be_name() == "_peers"
 end
 
+-- Whether who a body was handed on to tells that it ended.
+local function told_by_another(request, given)
+  return given == "400" and (handed_on(request) or request.f:be_name() == "_detour") and request.f:srv_id() ~= nil
+end
+
 local function reason_of(request, given, proxy)
   local already = request:get_var("txn.refused")
   if already then return already end
@@ -116,7 +121,7 @@ end
 local function refusal(request, given)
   local service, proxy = service_of(request)
   local reason = reason_of(request, given, proxy)
-  tell(request, service or "", reason)
+  if not told_by_another(request, given) then tell(request, service or "", reason) end
   -- Refused before it got to its backend, as a body that is too large.
   proxy = proxy or service and service:match("^%l") and core.backends[service]
   local name = service and #service <= 63 and ('"' .. service .. '"') or "null"
@@ -220,8 +225,10 @@ core.register_action("await_hold", { "http-req" }, function(txn)
   end
 end)
 
--- tcp-response content lua.unanswered: answer in place of a router that ended, or was silent for too long.
+-- tcp-response content lua.unanswered: answer in place of a router that ended, or was silent for too long. Where the client
+-- left, by HTTP/2, there is no answer either.
 core.register_action("unanswered", { "tcp-res" }, function(txn)
+  if not txn.req:may_recv() then return end
   local reply = txn:reply({ status = 502, body = refusal(txn, "502") })
   reply:add_header("content-type", "application/json")
   txn:done(reply)
