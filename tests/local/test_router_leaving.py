@@ -34,8 +34,8 @@ class Plain:
 
     async def begin(self, size: int, sent: bytes) -> None:
         _, writer = await asyncio.open_connection("127.0.0.1", self._port)
-        head = f"POST {PATH} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\ncontent-length: {size}\r\n\r\n"
-        writer.write(head.encode() + sent)
+        head = f"POST {PATH} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\n"
+        writer.write(f"{head}content-length: {size}\r\n\r\n".encode() + sent)
         self._writers.append(writer)
 
     def leave(self) -> None:
