@@ -208,7 +208,6 @@ core.register_action("await_hold", { "http-req" }, function(txn)
   if not proxy and (txn.f:req_hdr("x-slipway-service") or "_unknown"):match("^_") then return end
   while left > 0 and not (proxy and (proxy:get_srv_act() > 0 or is_true(txn:get_var("proc.held")))) do
     if is_true(txn.f:stopping()) then
-      if not txn.f:req_hdr("x-slipway-service") then txn.http:req_add_header("x-slipway-service", service) end
       txn:set_var("txn.service", "_again")
       return
     end
