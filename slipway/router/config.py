@@ -103,6 +103,7 @@ def render(state: State, options: Options) -> dict[str, str]:
     memory = options.memory_mib * 1_048_576
     most_files, clients = connections(len(services), options.files, memory, tls=tls, pods=pods)
     shared = SHARED.substitute(
+        admit="\n  ".join(_admit(uploads(memory))),
         access_log="\n  ".join(_access_log(options.access_log_rate)),
         binds="\n  ".join(_binds(state, options)),
         buffer_size=UPLOAD_BUFFER + HEADERS,
