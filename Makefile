@@ -6,6 +6,8 @@ STACK ?= local
 IMAGE_EXTRAS := router storage
 # What `make lint` judges: Slipway's own code, never the folders of your services.
 CODE := __main__.py benchmarks components examples/diabetes examples/echo policies slipway tests
+# Programs import much, and Python would compile it anew at each start where it may not keep what it compiled.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help up down test test-cluster lint format install record lock schema wheel clean
