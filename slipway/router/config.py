@@ -84,6 +84,7 @@ TRACEPARENT_LENGTH = 56
 """W3C Trace Context, version 00: its id, if it is valid, which one that is longer is not."""
 BODY = (
     "http-request track-sc2 var(txn.upload) table _uploads",
+    "http-request track-sc3 var(txn.upload),concat(:,txn.service) table _shares",
     f"http-request wait-for-body time {UPLOAD_MS}ms",
 )
 """What is done with a request that is let in: it waits for its body, as far as a buffer holds it."""
@@ -103,6 +104,7 @@ def render(state: State, options: Options) -> dict[str, str]:
     memory = options.memory_mib * 1_048_576
     most_files, clients = connections(len(services), options.files, memory, tls=tls, pods=pods)
     shared = SHARED.substitute(
+        admit="\n  ".join(_admit(uploads(memory))),
         access_log="\n  ".join(_access_log(options.access_log_rate)),
         binds="\n  ".join(_binds(state, options)),
         buffer_size=UPLOAD_BUFFER + HEADERS,
@@ -321,13 +323,14 @@ def _access_log(rate: int) -> list[str]:
 
 
 def _admit(units: int) -> list[str]:
-    """Give the rules by which a larger body is refused when as many units as may be are taken.
+    """Give the rules by which a larger body is refused when its backend has as many units as are free.
 
-    To sum up costs a fifth of such a request; there is no need while no weight has its third.
+    To sum up costs a fifth of such a request; there is no need while half of them are free, as they are
+    while no weight has its sixth.
     """
     weights = (MIDDLE, LARGE, PASSING)
     return [
-        *(f"acl many_uploads int({one}),table_conn_cur(_uploads) ge {units // 3 // one}" for one in weights),
+        *(f"acl many_uploads int({one}),table_conn_cur(_uploads) ge {units // 6 // one}" for one in weights),
         "http-request use-service lua.refuse_uploads if { var(txn.upload) -m found } many_uploads "
         f"{{ lua.uploading({','.join(map(str, weights))}) -m int ge {units} }}",
     ]

@@ -69,6 +69,7 @@ class Router:
         self._installed = State()  # what the files say; differs from what runs only while a command is sent
         self._running = Running()
         self._refused: State | None = None
+        self._unwritten: str | None = None  # why there was no room for a file or a process
         self._renewals = Renewals(haproxy)
         self._files: Hashable = None  # of a folder of certificates, as they were read
         self._stranded_since: float | None = None
@@ -109,8 +110,8 @@ class Router:
 
     @property
     def refusal(self) -> str | None:
-        """Why HAProxy does not take what is wanted; None if it does."""
-        return self.error if self._refused is not None else None
+        """Why HAProxy does not take what is wanted, or does not get it; None if it does."""
+        return self._unwritten or (self.error if self._refused is not None else None)
 
     @property
     def behind(self) -> Behind | None:
@@ -223,10 +224,13 @@ class Router:
                     self._identify()  # its time may be up
                 try:
                     await self._converge()
+                    self._unwritten = None
                 except HAProxyError:
                     pass  # it has ended, or did not answer: the next turn starts it again, or goes on
-                except OSError as error:  # no room for a file or a process: the next turn tries again
-                    log.error("%s", error)  # noqa: TRY400 - its text says it all
+                except OSError as error:  # the next turn tries again
+                    if (why := f"What HAProxy needs cannot be written: {error}") != self._unwritten:
+                        self._unwritten = why
+                        log.error("%s", why)  # noqa: TRY400 - its text says it all
         finally:
             tasks = (snapshot, ended, stopped, hurried)
             for task in tasks:
@@ -365,7 +369,7 @@ class Router:
 
     async def _finish(self, now: asyncio.Event) -> None:
         """Take no more connections, and end when all are answered and nobody is about to ask more."""
-        self._haproxy.finish()
+        await self._haproxy.finish()
         self._holds.retire(_queues_end(self._running.state))
         begin = time.monotonic()
         deadline = begin + longest_ms(self._running.state.services.values()) / 1000

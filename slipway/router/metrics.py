@@ -104,7 +104,7 @@ def _lines(facts: Facts) -> Iterator[str]:
         (
             "config_last_reload_successful",
             "gauge",
-            "0: HAProxy refuses what is wanted.",
+            "0: HAProxy refuses what is wanted, or it cannot be written.",
             int(not facts.refused),
         ),
         ("behind_seconds", "gauge", "For so long the router may know old objects.", facts.behind_seconds),

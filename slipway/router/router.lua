@@ -23,7 +23,7 @@ local SENTENCES = {
   tokens_busy = "Too many ask for tokens. Try again; tokens that are in use go on working.",
   tokens_unavailable = "Kubernetes cannot be asked who you are. Try again; tokens that are in use go on working.",
   too_many_clients = "As many connections are open as the router serves at once.",
-  too_many_uploads = "As many larger bodies are under way as the router has memory for.",
+  too_many_uploads = "As many larger bodies are under way as the router has memory for, or as one web service may have.",
   body_too_large = "The body is larger than 104,857,600 bytes, the most that a web service takes.",
   body_unreadable = "The body could not be read: it ended early, or its framing is wrong.",
   upload_too_slow = "The body arrived too slowly: a large body must keep up a minimum rate, and none may stop for long.",
@@ -91,6 +91,11 @@ local function handed_on(request)
   return request.f:be_name() == "_peers"
 end
 
+-- Whether who a body was handed on to tells that it ended.
+local function told_by_another(request, given)
+  return given == "400" and (handed_on(request) or request.f:be_name() == "_detour") and request.f:srv_id() ~= nil
+end
+
 local function reason_of(request, given, proxy)
   local already = request:get_var("txn.refused")
   if already then return already end
@@ -116,7 +121,7 @@ end
 local function refusal(request, given)
   local service, proxy = service_of(request)
   local reason = reason_of(request, given, proxy)
-  tell(request, service or "", reason)
+  if not told_by_another(request, given) then tell(request, service or "", reason) end
   -- Refused before it got to its backend, as a body that is too large.
   proxy = proxy or service and service:match("^%l") and core.backends[service]
   local name = service and #service <= 63 and ('"' .. service .. '"') or "null"
@@ -129,12 +134,15 @@ end
 -- %[lua.refusal(REASON)]: the body of a refusal. REASON is a reason, or a status that HAProxy chose.
 core.register_fetches("refusal", refusal)
 
--- %[lua.uploading(WEIGHT,...)]: how much memory larger bodies take, in units; `_uploads` counts requests by weight.
-core.register_fetches("uploading", function(_, ...)
-  local uploads, sum = core.backends._uploads.stktable, 0
+-- %[lua.uploading(WEIGHT,...)]: how much memory larger bodies take, in units, and those of this backend once more: with
+-- as much as is free it has its share. `_uploads` counts requests by weight, `_shares` by weight and backend.
+core.register_fetches("uploading", function(request, ...)
+  local share, sum = ":" .. request.f:be_name(), 0
   for _, weight in ipairs({ ... }) do
-    local found = uploads:lookup(weight)
-    sum = sum + (found and found.conn_cur or 0) * tonumber(weight)
+    for key, count in pairs({ [weight] = core.backends._uploads, [weight .. share] = core.backends._shares }) do
+      local found = count.stktable:lookup(key)
+      sum = sum + (found and found.conn_cur or 0) * tonumber(weight)
+    end
   end
   return sum
 end)
@@ -199,29 +207,30 @@ end
 core.register_service("redirect", "http", refuse(308, "https_required", "location", by_https))
 
 -- http-request lua.await_hold: around a start or a reload, keep requests for a service without replicas out of its
--- queue. Before the slot of its `_hold` is taken they would get it themselves; and a worker that is replaced never hears
--- of a replica that comes, so the next one gets them. So does it get those for a service that this one does not know, if
--- another router did.
+-- queue: before the slot of its `_hold` is taken they would get it themselves. So it is with those for a service that this
+-- worker does not know, if another router did. A worker that is replaced never hears of what changes: the next one gets all.
 core.register_action("await_hold", { "http-req" }, function(txn)
-  local service, left = txn:get_var("txn.service") or "_unknown", 2000
+  local service, handed, left = txn:get_var("txn.service") or "_unknown", txn.f:req_hdr("x-slipway-service"), 2000
   local proxy = service:match("^%l") and core.backends[service] or nil
-  if not proxy and (txn.f:req_hdr("x-slipway-service") or "_unknown"):match("^_") then return end
-  while left > 0 and not (proxy and (proxy:get_srv_act() > 0 or is_true(txn:get_var("proc.held")))) do
-    if is_true(txn.f:stopping()) then
-      if not txn.f:req_hdr("x-slipway-service") then txn.http:req_add_header("x-slipway-service", service) end
-      txn:set_var("txn.service", "_again")
+  local waits = not txn:get_var("txn.owner") and (proxy or not (handed or "_"):match("^_"))
+  repeat
+    local held = is_true(txn:get_var("proc.held"))
+    if not held and is_true(txn.f:stopping()) then
+      txn:unset_var("txn.owner")
+      txn:set_var("txn.service", handed and "_again" or "_next")
       return
     end
+    if not waits or proxy and (held or proxy:get_srv_act() > 0) then return end
     core.msleep(5)
     left = left - 5
-  end
+  until left <= 0
 end)
 
--- tcp-response content lua.unanswered: answer in place of a router that ended, or was silent for too long.
+-- tcp-response content lua.unanswered: answer in place of a router that ended, or was silent for too long. Where the client
+-- left, by HTTP/2, there is no answer either.
 core.register_action("unanswered", { "tcp-res" }, function(txn)
-  local silent = now() * 1000 - txn:get_var("txn.sent") >= txn.f:be_server_timeout()
-  local status = silent and 504 or 502
-  local reply = txn:reply({ status = status, body = refusal(txn, tostring(status)) })
+  if not txn.req:may_recv() then return end
+  local reply = txn:reply({ status = 502, body = refusal(txn, "502") })
   reply:add_header("content-type", "application/json")
   txn:done(reply)
 end)

@@ -25,8 +25,8 @@ ADDRESSES = dict.fromkeys("abc", "127.0.0.1")
 class Pods:
     """Routers by their pods' names; they know each other by the EndpointSlices that are written here."""
 
-    def __init__(self, root: Path, addresses: Mapping[str, str]) -> None:
-        shared = {"SLIPWAY_OBJECTS": str(root / "objects")}
+    def __init__(self, root: Path, addresses: Mapping[str, str], **variables: str) -> None:
+        shared = {"SLIPWAY_OBJECTS": str(root / "objects"), **variables}
         self.routers: dict[str, RouterProcess] = {}
         for name, address in addresses.items():
             (root / name).mkdir()
@@ -85,9 +85,11 @@ class Pods:
 
 
 @contextlib.asynccontextmanager
-async def pods(root: Path, addresses: Mapping[str, str] = ADDRESSES) -> AsyncGenerator[Pods]:
+async def pods(
+    root: Path, addresses: Mapping[str, str] = ADDRESSES, **variables: str
+) -> AsyncGenerator[Pods]:
     """Give routers that are started by the test, and ended whatever the test did."""
-    found = Pods(root, addresses)
+    found = Pods(root, addresses, **variables)
     try:
         yield found
     finally:

@@ -202,10 +202,10 @@ async def test_when_larger_bodies_take_the_memory_for_them_then_a_further_one_is
         await router.serve("echo", replica)
         before = memory(router)
         async with opened(router, 60) as many:
-            for one in many[:10]:
+            for one in many[:5]:
                 await one.begin(KEY, MEGABYTE, MEGABYTE - 1)
             assert (await http.post(router.uri("echo"), content=b"0" * MEGABYTE)).status_code == 200
-            for one in many[10:]:
+            for one in many[5:]:
                 await one.begin(KEY, MEGABYTE, MEGABYTE - 1)
             assert (await http.post(router.uri("echo"), json={})).status_code == 200
             for content in (b"0" * 100_000, b"0" * 2_000_000, chunks(10_000)):
@@ -217,3 +217,23 @@ async def test_when_larger_bodies_take_the_memory_for_them_then_a_further_one_is
             return (await http.post(router.uri("echo"), content=b"0" * MEGABYTE)).status_code == 200 or None
 
         await until(served, SECONDS, lambda: router.log)
+
+
+@scenario
+async def test_when_a_web_service_has_all_the_larger_bodies_that_it_may_then_another_still_has_room(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path, ROUTER_MEMORY="64") as router, replicas() as [replica], client() as http:
+        for name in ("echo", "fraud"):
+            router.deploy(name, replica)
+        router.start()
+        for name in ("echo", "fraud"):
+            await router.up(name, 1)
+        async with opened(router, 60) as many:
+            for one in many:
+                await one.begin(KEY, MEGABYTE, MEGABYTE - 1)
+            for size, chunked in ((MEGABYTE, False), (MEGABYTE, True), (100_000, False)):
+                body = chunks(size) if chunked else b"0" * size
+                assert (await http.post(router.uri("fraud"), content=body)).status_code == 200
+            full = await http.post(router.uri("echo"), content=b"0" * MEGABYTE)
+            assert_refusal(full, 503, "too_many_uploads", service="echo", retry=True)

@@ -1,9 +1,20 @@
 """What a router tells of web services, where it finds their objects."""
 
+import resource
+import subprocess
 from pathlib import Path
 from typing import Any
 
-from tests.local.router_parts import NAMESPACE, SECONDS, RouterProcess, replicas, running, scenario, until
+from tests.local.router_parts import (
+    NAMESPACE,
+    SECONDS,
+    RouterProcess,
+    client,
+    replicas,
+    running,
+    scenario,
+    until,
+)
 
 
 async def until_told(router: RouterProcess, name: str, reason: str) -> dict[str, Any]:
@@ -41,3 +52,34 @@ async def test_when_a_deployment_cannot_be_read_then_its_event_says_why(tmp_path
         router.start()
         told = await until_told(router, "echo", "Misconfigured")
         assert "scoring_timeout_ms = 0: must be greater than 0" in told["note"]
+
+
+@scenario
+async def test_while_the_routers_files_have_no_room_it_tells_why_and_serves_on_and_catches_up_then(
+    tmp_path: Path,
+) -> None:
+    applied = ("slipway_router_config_last_reload_successful",)
+    async with running(tmp_path) as router, replicas() as [one]:
+        router.deploy("echo", one)
+        router.start(stdout=subprocess.DEVNULL)
+        await router.up("echo", 1)
+        files = {file.name: file.read_text() for file in router.directory.glob("*.[cm]*")}
+        assert router.process is not None
+        size = len(files["haproxy.cfg"].encode())
+        resource.prlimit(router.process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+        router.deploy("fraud", one)
+        told = await until_told(router, "fraud", "ReloadRefused")
+        assert "cannot be written: [Errno 27] File too large" in told["note"]
+        await router.until(lambda status: status["error"] == told["note"])
+        await router.until_metrics({applied: 0})
+        async with client() as http:
+            assert (await http.post(router.uri("echo"), json={})).status_code == 200
+        assert files == {name: (router.directory / name).read_text() for name in files}
+        limits = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+        resource.prlimit(router.process.pid, resource.RLIMIT_FSIZE, limits)
+        await router.up("fraud", 1)
+        await router.until_metrics({applied: 1})
+        assert (await router.status())["error"] is None
+        async with client() as http:
+            assert (await http.post(router.uri("fraud"), json={})).status_code == 200
+        assert router.log.count("File too large") < 5

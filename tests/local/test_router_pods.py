@@ -33,10 +33,12 @@ from tests.local.router_parts import (
     until,
 )
 from tests.local.router_pods import Balancer, Pods, pods
+from tests.local.test_router_clients import MEGABYTE, memory, opened
 from tests.local.test_router_refusals import knock
 from tests.local.test_router_uploads import LARGEST, slow_client
 
 RATE = 50
+NAMES = [f"model-{number}" for number in range(8)]
 
 
 @contextlib.asynccontextmanager
@@ -168,6 +170,41 @@ async def test_a_large_body_goes_through_and_one_too_large_is_refused_by_any_rou
             ] == LARGEST
             refused = await http.post(router.uri("echo"), content=chunks(LARGEST + 1))
             assert_refusal(refused, 413, "body_too_large", service="echo")
+
+
+@scenario
+async def test_larger_bodies_for_another_router_take_memory_only_so_far_and_leave_the_rest_its_own(
+    tmp_path: Path,
+) -> None:
+    addresses = {"a": "127.0.0.1", "b": "127.0.0.1"}
+    async with (
+        replicas() as [replica],
+        pods(tmp_path, addresses, ROUTER_MEMORY="64") as both,
+        client() as http,
+    ):
+        names = ("echo", *NAMES)
+        for name in names:
+            both.first.deploy(name, replica)
+        await both.start()
+        for router in both.routers.values():
+            for name in names:
+                await router.up(name, 1)
+        owner, other = both.order("echo")
+        mine = next(name for name in NAMES if both.order(name)[0] is other)
+        before = memory(other)
+        async with opened(other, 200) as many:
+            await asyncio.gather(*(one.begin("wrong", MEGABYTE, MEGABYTE - 1) for one in many))
+            full = await http.post(other.uri("echo"), content=b"0" * MEGABYTE)
+            assert_refusal(full, 503, "too_many_uploads", service="echo", retry=True)
+            for router, name in ((other, mine), (owner, "echo")):
+                assert (await http.post(router.uri(name), content=b"0" * MEGABYTE)).status_code == 200
+            assert (await http.post(other.uri("echo"), json={})).status_code == 200
+            assert memory(other) - before < 100 * MEGABYTE
+
+        async def served() -> bool | None:
+            return (await http.post(other.uri("echo"), content=b"0" * MEGABYTE)).status_code == 200 or None
+
+        await until(served, SECONDS, lambda: other.log)
 
 
 @scenario

@@ -1,0 +1,140 @@
+"""Clients that leave before their answer, at a router that does not own the web service."""
+
+import asyncio
+import socket
+import struct
+from pathlib import Path
+from typing import Self
+
+import h2.connection
+import h2.errors
+import pytest
+
+from tests.certificates import certificate
+from tests.local.router_parts import KEY, client, replicas, scenario, taken
+from tests.local.router_pods import pods
+from tests.local.test_router_https import of
+from tests.local.test_router_tls import put, trusting
+
+PATH = "/api/v1/service/echo/score"
+HOLD = b'{"hold": true}'
+PART = b"0" * 20_000
+
+
+class Plain:
+    """Requests by HTTP/1.1, each on its connection."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._writers: list[asyncio.StreamWriter] = []
+
+    @classmethod
+    async def open(cls, port: int, _: int, __: bytes) -> Self:
+        return cls(port)
+
+    async def begin(self, size: int, sent: bytes) -> None:
+        _, writer = await asyncio.open_connection("127.0.0.1", self._port)
+        head = f"POST {PATH} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\n"
+        writer.write(f"{head}content-length: {size}\r\n\r\n".encode() + sent)
+        self._writers.append(writer)
+
+    def leave(self) -> None:
+        """Reset the connections."""
+        for writer in self._writers:
+            linger: socket.socket = writer.get_extra_info("socket")
+            linger.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            writer.transport.abort()
+        self._writers = []
+
+
+class Streams:
+    """Requests by HTTP/2, all on one connection that stays."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+        self._http = h2.connection.H2Connection()
+        self._http.initiate_connection()
+        self._streams: list[int] = []
+
+    @classmethod
+    async def open(cls, _: int, port: int, public: bytes) -> Self:
+        context = trusting(public)
+        context.set_alpn_protocols(["h2"])
+        return cls(*await asyncio.open_connection("127.0.0.1", port, ssl=context))
+
+    async def begin(self, size: int, sent: bytes) -> None:
+        while self._http.outbound_flow_control_window < len(sent):
+            self._http.receive_data(await self._reader.read(2**16))
+        stream = self._http.get_next_available_stream_id()
+        head = {":method": "POST", ":scheme": "https", ":authority": "x", ":path": PATH}
+        more = {"authorization": f"Bearer {KEY}", "content-length": str(size)}
+        self._http.send_headers(stream, list((head | more).items()))
+        for begin in range(0, len(sent), 10_000):
+            self._http.send_data(stream, sent[begin : begin + 10_000])
+        if len(sent) == size:
+            self._http.end_stream(stream)
+        self._writer.write(self._http.data_to_send())
+        self._streams.append(stream)
+
+    def leave(self) -> None:
+        """Reset the streams."""
+        for stream in self._streams:
+            self._http.reset_stream(stream, h2.errors.ErrorCodes.CANCEL)
+        self._writer.write(self._http.data_to_send())
+        self._streams = []
+
+
+@pytest.mark.parametrize("protocol", [Plain, Streams])
+def test_when_clients_of_another_router_leave_then_only_the_owner_tells_and_their_room_is_free_again(
+    tmp_path: Path, protocol: type[Plain | Streams]
+) -> None:
+    @scenario
+    async def look() -> None:
+        public, key = certificate()
+        addresses = {"a": "127.0.0.1", "b": "127.0.0.1"}
+        async with (
+            replicas() as [replica],
+            pods(tmp_path, addresses, ROUTER_MEMORY="64") as both,
+            client() as http,
+        ):
+            for router in both.routers.values():
+                router.environment.update(of("tls", TLS_HTTP="serve"))
+            put(both.first, public, key, name="tls")
+            both.first.deploy("echo", replica, max_request_wait_time=60_000)
+            await both.start()
+            for router in both.routers.values():
+                await router.up("echo", 1)
+            owner, other = both.order("echo")
+            leaving = await protocol.open(other.port, int(other.environment["TLS_PORT"]), public)
+
+            for _ in range(2):
+                await leaving.begin(len(HOLD), HOLD)
+            await owner.until(lambda status: taken(status) == 2)
+            leaving.leave()
+            for number in range(12):  # more than there is room for at once
+                await leaving.begin((1_000_000, 2_000_000)[number % 2], PART)
+                await asyncio.sleep(0.1)
+                leaving.leave()
+            unreadable = ("slipway_refusals_total", "echo", "body_unreadable")
+            await owner.until_metrics({unreadable: 12})
+            waiting = asyncio.create_task(http.post(owner.uri("echo"), content=b"0" * 1_000_000))
+            await owner.until(lambda status: taken(status) == 3)  # the replica still has the first
+            replica.release()
+            assert (await waiting).status_code == 200
+            assert replica.offered_most == 1
+            assert (await http.post(other.uri("echo"), content=b"0" * 1_000_000)).status_code == 200
+            await owner.until(lambda status: taken(status) == 0)
+
+            found = {where: await where.metrics() for where in (owner, other)}
+            refused = [
+                (where.pod, *name[1:], value)
+                for where, metrics in found.items()
+                for name, value in metrics.items()
+                if name[0] == "slipway_refusals_total" and value
+            ]
+            assert refused == [(owner.pod, *unreadable[1:], 12)]
+            told = [line["request_id"] for line in owner.access_log() if line["reason"] == "body_unreadable"]
+            assert len(told) == len(set(told)) == 12
+            assert other.access_log() == []
+
+    look()
