@@ -1,7 +1,7 @@
 """What many web services cost the router, on a real etcd and API server: 10 replicas each, all scaled.
 
 One router pod: its start, its memory and processor time at rest, when it looks at all services each second
-and HAProxy checks 500 replicas a second. Then EndpointSlices change, in each of which one replica moves to
+and HAProxy checks 250 replicas a second. Then EndpointSlices change, in each of which one replica moves to
 another address: the time from the API server's answer until HAProxy lets requests go there. From the fewest
 to the most services nothing may grow faster than their number, but for a third.
 
