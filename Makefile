@@ -6,6 +6,10 @@ STACK ?= local
 IMAGE_EXTRAS := router storage
 # What `make lint` judges: Slipway's own code, never the folders of your services.
 CODE := __main__.py benchmarks components examples/diabetes examples/echo policies slipway tests
+# Tests mostly wait: more of them at once than there are cores.
+WORKERS ?= 4
+# Programs import much, and Python would compile it anew at each start where it may not keep what it compiled.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help up down test test-cluster lint format install record lock schema wheel clean
@@ -21,7 +25,7 @@ down: ## stop everything that `make up` started
 	@if [ -x $(BIN)/slipway ]; then $(BIN)/slipway down -s $(STACK); else echo "nothing is installed, so nothing runs"; fi
 
 test: install ## unit, local and engine tests
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile
 
 test-cluster: install ## tests on a real Kubernetes, registry and Blob storage; installs Debian packages as root
 	$(BIN)/python -m tests.cluster.prepare

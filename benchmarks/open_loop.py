@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.processes import pinned, program
+from benchmarks.processes import pinned, program, real_time
 
 GO = Path(__file__).with_name("go")
 
@@ -42,7 +42,7 @@ def send(
     command = [*pinned(cores), str(sender), "-rate", str(rate), "-seconds", str(seconds), "-body", body]
     command += ["-paths", str(paths)]
     command += [part for name, value in headers.items() for part in ("-header", f"{name}: {value}")]
-    done = subprocess.run([*command, url], capture_output=True, text=True, check=False)
+    done = subprocess.run([*command, url], capture_output=True, text=True, check=False, preexec_fn=real_time)
     if done.returncode:
         raise SystemExit(f"error: the sender failed\n{done.stderr}")
     said = json.loads(done.stdout)

@@ -65,6 +65,12 @@ def pinned(cores: Sequence[int]) -> list[str]:
     return ["taskset", "-c", ",".join(map(str, cores))]
 
 
+def real_time(pid: int = 0) -> None:
+    """Let a process that measures wait for no other on a core that it shares, where that is allowed."""
+    with contextlib.suppress(PermissionError):
+        os.sched_setscheduler(pid, os.SCHED_FIFO, os.sched_param(1))
+
+
 @contextlib.contextmanager
 def haproxy(binary: str, config: str, port: int, cores: Sequence[int]) -> Generator[subprocess.Popen[bytes]]:
     """Run HAProxy with a configuration until it listens, and then until the end."""

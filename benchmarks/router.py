@@ -4,7 +4,7 @@ Each stands on one core and passes the same small POST to a replica that does no
 Cases: `close`, the router's default, opens a connection to the replica for each request; `reuse` keeps them;
 `all on` adds HTTPS and 1,000 services, each with a replica, asked in turn; HAProxy alone has these too, and
 checks replicas as often. It only looks whether their ports answer, where the router asks for `/ready`, and
-has no control plane that looks at all services each second: both count against the router. With `token`
+has no control plane that looks at all services: both count against the router. With `token`
 requests bring one, which HAProxy alone does not read. Of `three pods` one is asked for services of all three;
 HAProxy alone passes on what is another pod's to another HAProxy by TLS, over connections that stay, and what
 all of them use counts.
@@ -16,7 +16,8 @@ throughput: requests a second of a busy core, by wrk. With fewer than three core
 and may be the limit, so requests for each second of the proxy's own processor time count as well. added p50,
 p99, p99.9: what a proxy adds to the latency of the replica alone while requests come at half the rate at
 which bare HAProxy saturates a core, whatever became of those before (open loop); at less, where sender and
-replica alone cannot keep up with that; among the peers, at half of what the slowest of them can do.
+replica alone cannot keep up with that; among the peers, at half of what the slowest of them can do. Sender
+and replica have real-time priority then, which needs root: on one core they would count slices of time.
 memory: of all processes, after all that.
 """
 
@@ -49,6 +50,7 @@ from benchmarks.processes import (
     listens,
     memory_mb,
     pods,
+    real_time,
     running,
     tree,
     wait_for,
@@ -169,6 +171,7 @@ def proxies(case: Case, key: TokenKey, root: Path) -> Generator[dict[str, Proxy]
     with contextlib.ExitStack() as stack:
         alone = haproxy(path, REPLICA.format(port=replica), replica, replica_cores)
         found = {"direct": Proxy.at("http", replica, stack.enter_context(alone).pid)}
+        real_time(*found["direct"].began)
         other = free_port() if case.pods > 1 else None
         configs = {port: bare(case, port, replica, root, other)}
         if other is not None:

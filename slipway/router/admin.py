@@ -62,7 +62,7 @@ async def _page(router: Router, haproxy: HAProxy, scaler: Scaler, target: str) -
         case "/status":
             kind, text = "application/json", json.dumps(await report(router, scaler), indent=2) + "\n"
         case "/metrics":
-            kind, text = METRICS, exposition(scaler.facts())
+            kind, text = METRICS, exposition(await scaler.facts())
         case "/metrics/haproxy":
             try:
                 kind, text = METRICS, await haproxy.metrics(f"/metrics?{query}")

@@ -45,7 +45,7 @@ TOKEN = "_token"  # noqa: S105
 """The backend that hands out tokens."""
 HOLD = "_hold"
 PEERS = "_peers"
-CHECKS_A_SECOND = 500
+CHECKS_A_SECOND = 250
 """Of replicas, at most, once each gets its own every second: a check costs as much as a request.
 
 A replica that crashed or cannot be reached is found by the next request for it anyway, and one that hangs by

@@ -369,7 +369,7 @@ class Router:
 
     async def _finish(self, now: asyncio.Event) -> None:
         """Take no more connections, and end when all are answered and nobody is about to ask more."""
-        self._haproxy.finish()
+        await self._haproxy.finish()
         self._holds.retire(_queues_end(self._running.state))
         begin = time.monotonic()
         deadline = begin + longest_ms(self._running.state.services.values()) / 1000

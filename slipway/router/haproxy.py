@@ -160,7 +160,7 @@ class HAProxy:
             found[pid] = {(name.strip("_"), reason): int(count) for name, reason, count in lines}
         return found
 
-    async def _ask_each(self, command: str) -> dict[str, str]:
+    async def _ask_each(self, command: str, mode: str = "") -> dict[str, str]:
         """Give each worker's reply, the current one's first; an empty one for an old one that gives none."""
         shown = await _ask(MASTER_SOCKET, "show proc")
         pids = [line.split()[0] for line in shown.splitlines() if line.split()[1:2] == ["worker"]]
@@ -168,7 +168,7 @@ class HAProxy:
         for pid in pids:
             found[pid] = ""
             with contextlib.suppress(HAProxyError) if pid != pids[0] else contextlib.nullcontext():
-                found[pid] = await _ask(MASTER_SOCKET, f"@!{pid} {command}", WORKER_SECONDS)
+                found[pid] = await _ask(MASTER_SOCKET, f"{mode}@!{pid} {command}", WORKER_SECONDS)
         return found
 
     async def cores(self) -> float:
@@ -193,8 +193,10 @@ class HAProxy:
         head, _, body = reply.partition("\r\n\r\n")
         return _unchunked(body) if "\r\ntransfer-encoding: chunked" in head else body
 
-    def finish(self) -> None:
+    async def finish(self) -> None:
         """Take no more connections; the process ends when its last request is answered."""
+        with contextlib.suppress(HAProxyError):  # an old worker would hand to a new one what it still gets
+            await self._ask_each("set var proc.held bool(true)", "experimental-mode on; ")
         self._signal(signal.SIGUSR1)
 
     async def kill(self) -> None:

@@ -1,6 +1,6 @@
 """`/metrics` in Prometheus' text format: what alerts and dashboards need of services and router. Pure.
 
-It is made of what the router saw at its last look, so it costs HAProxy nothing; HAProxy's own exporter, which
+It is made of what the router saw at its last look, so it costs HAProxy little; HAProxy's own exporter, which
 holds it up for a tenth of a second at 1,000 services, is `/metrics/haproxy`. No label needs an escape: names
 of services and reasons are made of harmless characters. docs/metrics.md explains each metric.
 """

@@ -207,22 +207,23 @@ end
 core.register_service("redirect", "http", refuse(308, "https_required", "location", by_https))
 
 -- http-request lua.await_hold: around a start or a reload, keep requests for a service without replicas out of its
--- queue. Before the slot of its `_hold` is taken they would get it themselves; and a worker that is replaced never hears
--- of a replica that comes, so the next one gets them. So does it get those for a service that this one does not know, if
--- another router did.
+-- queue: before the slot of its `_hold` is taken they would get it themselves. So it is with those for a service that this
+-- worker does not know, if another router did. A worker that is replaced never hears of what changes: the next one gets all.
 core.register_action("await_hold", { "http-req" }, function(txn)
-  local service, left = txn:get_var("txn.service") or "_unknown", 2000
+  local service, handed, left = txn:get_var("txn.service") or "_unknown", txn.f:req_hdr("x-slipway-service"), 2000
   local proxy = service:match("^%l") and core.backends[service] or nil
-  if not proxy and (txn.f:req_hdr("x-slipway-service") or "_unknown"):match("^_") then return end
-  while left > 0 and not (proxy and (proxy:get_srv_act() > 0 or is_true(txn:get_var("proc.held")))) do
-    if is_true(txn.f:stopping()) then
-      if not txn.f:req_hdr("x-slipway-service") then txn.http:req_add_header("x-slipway-service", service) end
-      txn:set_var("txn.service", "_again")
+  local waits = not txn:get_var("txn.owner") and (proxy or not (handed or "_"):match("^_"))
+  repeat
+    local held = is_true(txn:get_var("proc.held"))
+    if not held and is_true(txn.f:stopping()) then
+      txn:unset_var("txn.owner")
+      txn:set_var("txn.service", handed and "_again" or "_next")
       return
     end
+    if not waits or proxy and (held or proxy:get_srv_act() > 0) then return end
     core.msleep(5)
     left = left - 5
-  end
+  until left <= 0
 end)
 
 -- tcp-response content lua.unanswered: answer in place of a router that ended, or was silent for too long. Where the client

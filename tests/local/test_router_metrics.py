@@ -79,6 +79,22 @@ async def test_when_haproxy_reloads_or_is_killed_then_counts_go_on(tmp_path: Pat
 
 
 @scenario
+async def test_when_haproxy_reloads_many_services_then_what_the_old_process_counted_is_kept(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path) as router, replicas() as [replica], client() as http:
+        for number in range(1200):
+            router.deploy(f"idle-{number}", keys=None, auth_enabled=False)
+        await router.serve("echo", replica)
+        for number in range(1, 4):
+            await http.post(router.uri("echo"), json={}, headers={"connection": "close"})
+            router.deploy(f"new-{number}", replica)
+            await router.up(f"new-{number}", 1)
+            await asyncio.sleep(2)  # by then the old process has ended
+            assert (await router.metrics())["slipway_requests_total", "echo", "2xx"] == number
+
+
+@scenario
 async def test_when_it_is_asked_for_then_there_is_haproxys_own_exporter(tmp_path: Path) -> None:
     async with running(tmp_path) as router, replicas() as [replica]:
         await router.serve("echo", replica)

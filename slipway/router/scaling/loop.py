@@ -1,5 +1,8 @@
 """The scaling loop: once a second HAProxy's statistics and the objects, as samples, to `decide`.
 
+Where nothing is scaled, only `/metrics` needs statistics. It looks itself; the loop then does so that what
+a worker has counted outlives it.
+
 A service without statistics has no sample: no data is not zero load. Nothing is scaled that has a fixed
 number of replicas, is in error, has another autoscaler, or belongs to another router.
 """
@@ -7,6 +10,7 @@ number of replicas, is in error, has another autoscaler, or belongs to another r
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
 import time
@@ -32,6 +36,11 @@ from slipway.router.state import Reason, Service
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 1.0
+COUNTED_A_SECOND = 200
+"""Services whose answers are counted, at most, while there is one worker: 1,000 take 0.1 s of a core.
+
+When it is killed, what it counted since is lost; when it reloads, it stays for over a second.
+"""
 EARLY_SECONDS = 0.1
 """By so much may a decision come early: a tick is never quite on time."""
 RETRY_SECONDS = 5.0
@@ -76,7 +85,8 @@ class Scaler:
         """Their statistics at the last look; none while HAProxy does not answer."""
         self._requests, self._refusals = Totals(), Totals()
         self._looking = asyncio.Lock()
-        self._looked_at = -math.inf
+        self._looked_at = self._counted_at = -math.inf
+        self._counted_reloads = 0
         self._loads = self._before = Loads(pod=peers.pod, run=peers.run, services={})
         self._memories: dict[str, _Memory] = {}
         self._off: dict[str, str] = {}
@@ -92,12 +102,14 @@ class Scaler:
                 began = time.monotonic()
                 try:
                     self._take_objects()
-                    loads = await self.loads()
-                    await self._count()
-                    if self._has_work:
-                        await self._tick(loads)
+                    scales, counts = self._has_work, self._must_count
+                    if counts:
+                        await self._count()
+                    elif scales:
+                        await self.loads()
+                    if scales:
+                        await self._tick(self._loads)
                 except HAProxyError as error:
-                    self._workers = {}
                     log.debug("no sample: %s", error)
                 except Exception:  # one look must not be the last
                     log.exception("scaling")
@@ -119,7 +131,11 @@ class Scaler:
     async def loads(self) -> Loads:
         """Look now, and tell what was seen since this process began. Raises HAProxyError."""
         async with self._looking:  # else a later look might be taken for an earlier one
-            self._workers = await self._haproxy.workers()
+            try:
+                self._workers = await self._haproxy.workers()
+            except HAProxyError:
+                self._workers = {}
+                raise
             seen = self._sampler.look(self._workers)
             self._loads = self._loads.model_copy(update={"services": total(self._loads.services, seen)})
             self._looked_at = time.monotonic()
@@ -139,6 +155,15 @@ class Scaler:
         services = self._router.state.services.values()
         return self._router.ready and any(one.serving.autoscale_enabled for one in services)
 
+    @property
+    def _must_count(self) -> bool:
+        """Whether it is time to count: each second while there is an old worker, which may end."""
+        router = self._router
+        if self._counted_reloads != router.reloads or len(self._workers) != 1:
+            return True
+        period = max(TICK_SECONDS, len(router.state.services) / COUNTED_A_SECOND)
+        return time.monotonic() - self._counted_at >= period - EARLY_SECONDS
+
     def _take_objects(self) -> None:
         if self._objects is not self._router.objects:
             self._objects = self._router.objects
@@ -149,14 +174,21 @@ class Scaler:
             self.peers.find(self._objects.routers)
 
     async def _count(self) -> None:
-        """Count answers and refusals, for `/metrics`."""
-        services = self._router.state.services
-        self._requests.add({one: answers(rows) for one, rows in self._workers.items()}, services)
-        endpoints = {one.endpoint for one in services.values()}
-        self._refusals.add(await self._haproxy.refusals(), services.keys() | endpoints)
+        """Look now, and count answers and refusals, for `/metrics`. Raises HAProxyError."""
+        reloads = self._router.reloads
+        await self.loads()
+        async with self._looking:
+            services = self._router.state.services
+            endpoints = {one.endpoint for one in services.values()}
+            self._requests.add({one: answers(rows) for one, rows in self._workers.items()}, services)
+            self._refusals.add(await self._haproxy.refusals(), services.keys() | endpoints)
+            self._counted_at, self._counted_reloads = time.monotonic(), reloads
 
-    def facts(self) -> Facts:
-        """Give what `/metrics` tells, as of the last look."""
+    async def facts(self) -> Facts:
+        """Give what `/metrics` tells; without what only HAProxy knows while it does not answer."""
+        if time.monotonic() - self._counted_at > 2 * TICK_SECONDS:
+            with contextlib.suppress(HAProxyError):
+                await self._count()
         router, services = self._router, self._router.state.services
         behind = router.behind
         return Facts(
