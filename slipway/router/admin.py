@@ -113,10 +113,7 @@ async def report(router: Router, scaler: Scaler) -> dict[str, object]:
         "behind": {"since": behind.since.isoformat(timespec="seconds"), "error": behind.error}
         if behind
         else None,
-        "error": "; ".join(
-            filter(None, (router.refusal or router.error, router.certificate_error))
-        )
-        or None,
+        "error": "; ".join(filter(None, (router.refusal or router.error, router.certificate_error))) or None,
         "reloads": router.reloads,
         "commands": router.commands,
         "restarts": router.restarts,

@@ -91,9 +91,11 @@ local function handed_on(request)
   return request.f:be_name() == "_peers"
 end
 
+local HANDED = { _peers = true, _detour = true, _next = true, _again = true } -- the backends that hand requests on
+
 -- Whether who a body was handed on to tells that it ended.
 local function told_by_another(request, given)
-  return given == "400" and (handed_on(request) or request.f:be_name() == "_detour") and request.f:srv_id() ~= nil
+  return given == "400" and HANDED[request.f:be_name()] and request.f:srv_id() ~= nil
 end
 
 local function reason_of(request, given, proxy)
