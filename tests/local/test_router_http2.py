@@ -26,6 +26,7 @@ from tests.local.router_parts import (
     taken,
 )
 from tests.local.test_router_https import of
+from tests.local.test_router_leaving import HOLD, Streams
 from tests.local.test_router_tls import put, trusting, uri
 
 LARGEST = 104_857_600
@@ -146,20 +147,19 @@ async def test_by_http_2_a_large_upload_from_far_away_keeps_up_the_minimum_rate(
 
 
 @scenario
-async def test_by_http_2_a_client_that_gives_up_leaves_the_replica_with_its_limit(tmp_path: Path) -> None:
+async def test_by_http_2_who_gives_up_makes_room_for_others(tmp_path: Path) -> None:
     public, key = certificate()
     async with running(tmp_path, **of("tls")) as router, replicas() as [one], by_http_2(public) as http:
         put(router, public, key, name="tls")
         await router.serve("echo", one, max_request_wait_time=10_000)
-        leaving = [asyncio.create_task(http.post(uri(router), json={"hold": True})) for _ in range(5)]
+        leaving = await Streams.open(router.port, int(router.environment["TLS_PORT"]), public)
+        for _ in range(5):
+            await leaving.begin(len(HOLD), HOLD)
         await router.until(lambda status: status["services"]["echo"]["queued"] == 4)
-        for task in leaving:
-            task.cancel()
-        others = [asyncio.create_task(http.post(uri(router), json={})) for _ in range(10)]
-        await router.until(lambda status: taken(status) == 11)
-        one.release()
-        assert set(statuses(await asyncio.gather(*others))) == {200}
-        assert one.offered_most == 1
+        leaving.leave()
+        await router.until(lambda status: taken(status) == 0)
+        answers = await asyncio.gather(*(http.post(uri(router), json={}) for _ in range(10)))
+        assert set(statuses(answers)) == {200}
 
 
 @scenario
