@@ -194,7 +194,7 @@ def test_when_haproxy_is_killed_then_it_is_back_within_a_second(tmp_path: Path, 
     @scenario
     async def look() -> None:
         async with running(tmp_path) as router, replicas(2) as [first, second], client() as http:
-            status = await router.serve("echo", first, max_request_wait_time=3000)
+            status = await router.serve("echo", first, max_request_wait_time=30_000)
             router.scale("echo", first, second)  # by commands only: the files must know it too
             await router.up("echo", 2)
             master = status["haproxy_pid"]

@@ -65,15 +65,15 @@ class Client:
 
 
 @pytest.fixture
-def most() -> Generator[int]:
-    """Let processes open as many files as they may; give how many clients a router with one service has."""
+def files() -> Generator[int]:
+    """Let processes open as many files as they may."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     hard = before[1] if before[1] != resource.RLIM_INFINITY else Options.files
-    for files in (max(hard, 2**16), hard):  # root may raise it
+    for number in (max(hard, 2**16), hard):  # root may raise it
         with contextlib.suppress(ValueError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (number, number))
             break
-    yield connections(1, files, Options.memory_mib * MEGABYTE)[1]
+    yield resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
@@ -91,6 +91,16 @@ async def opened(router: RouterProcess, number: int) -> AsyncGenerator[list[Clie
             one.close()
 
 
+@contextlib.asynccontextmanager
+async def idle(router: RouterProcess, number: int) -> AsyncGenerator[None]:
+    """Keep so many connections that have asked once; those that never ask are ended after ten seconds."""
+    async with contextlib.AsyncExitStack() as stack:
+        for begin in range(0, number, 100):
+            few = await stack.enter_async_context(opened(router, min(100, number - begin)))
+            assert {one["status"] for one in await asyncio.gather(*(one.ask() for one in few))} == {"200"}
+        yield
+
+
 async def closed_at_once(router: RouterProcess) -> bool:
     """Open a connection more, and tell whether the router ends it, unasked."""
     with contextlib.suppress(ConnectionResetError):
@@ -106,18 +116,17 @@ def memory(router: RouterProcess) -> float:
 
 
 def test_when_ten_thousand_clients_are_idle_then_each_costs_little_and_one_more_is_served(
-    tmp_path: Path, most: int
+    tmp_path: Path, files: int
 ) -> None:
+    most = connections(1, files, Options.memory_mib * MEGABYTE)[1]
+
     @scenario
     async def look() -> None:
         async with running(tmp_path) as router, replicas() as [replica]:
             await router.serve("echo", replica, max_request_wait_time=60_000)
             before = memory(router)
-            async with opened(router, most - 100) as clients:
-                for begin in range(0, len(clients), 100):
-                    answers = await asyncio.gather(*(one.ask() for one in clients[begin : begin + 100]))
-                    assert {one["status"] for one in answers} == {"200"}
-                assert (memory(router) - before) / len(clients) < 4096
+            async with idle(router, most - 100):
+                assert (memory(router) - before) / (most - 100) < 4096
                 async with opened(router, 1) as [another]:
                     assert (await another.ask())["status"] == "200"
 
@@ -125,11 +134,14 @@ def test_when_ten_thousand_clients_are_idle_then_each_costs_little_and_one_more_
 
 
 def test_when_too_many_clients_are_connected_then_a_further_one_is_told_why_and_none_hangs(
-    tmp_path: Path, most: int
+    tmp_path: Path, files: int
 ) -> None:
+    memory_mib = 128  # few are soon there: who has asked nothing for ten seconds is sent away
+    most = connections(1, files, memory_mib * MEGABYTE)[1]
+
     @scenario
     async def look() -> None:
-        async with running(tmp_path) as router, replicas() as [replica]:
+        async with running(tmp_path, ROUTER_MEMORY=str(memory_mib)) as router, replicas() as [replica]:
             await router.serve("echo", replica)
             async with opened(router, most), opened(router, 1) as [another]:
                 refusal = await another.ask()

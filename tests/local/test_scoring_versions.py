@@ -60,7 +60,7 @@ def test_with_each_uvicorn_then_limits_time_outs_departures_and_the_drain_hold(
 def its_promises_hold(folder: Path, python: str) -> None:
     """Let the server keep its limits, time-outs and drain, with one process and with several."""
     with (
-        replica(folder, SCRIPT, python=python, SCORING_TIMEOUT_MS="500") as server,
+        replica(folder, SCRIPT, python=python, SCORING_TIMEOUT_MS="1500") as server,
         ThreadPoolExecutor(9) as clients,
     ):
         assert server.score({"a": 1}).json()["echo"] == {"a": 1}
@@ -74,14 +74,14 @@ def its_promises_hold(folder: Path, python: str) -> None:
 
         began = time.monotonic()
         assert server.score({"seconds": 10}).status == 504
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 4
 
-        running = clients.submit(server.score, {"seconds": 0.4})
+        running = clients.submit(server.score, {"seconds": 1})
         time.sleep(0.1)
-        server.send({"seconds": 0.4}).close()  # goes away while it waits
+        server.send({"seconds": 1}).close()  # goes away while it waits
         began = time.monotonic()
         assert server.score({}).json()["running"] == 1
-        assert time.monotonic() - began < 0.4
+        assert time.monotonic() - began < 1.6  # and with the one that went away 1.9
         assert running.result().status == 200
 
         late = [clients.submit(server.score, {"seconds": 0.3}) for _ in range(9)]
