@@ -65,10 +65,13 @@ def pinned(cores: Sequence[int]) -> list[str]:
     return ["taskset", "-c", ",".join(map(str, cores))]
 
 
-def real_time(pid: int = 0) -> None:
-    """Let a process that measures wait for no other on a core that it shares, where that is allowed."""
-    with contextlib.suppress(PermissionError):
-        os.sched_setscheduler(pid, os.SCHED_FIFO, os.sched_param(1))
+def real_time(*pids: int) -> None:
+    """Let processes that measure, or this one, wait for no other on a core that they share; needs root."""
+    try:
+        for pid in pids or (0,):
+            os.sched_setscheduler(pid, os.SCHED_FIFO, os.sched_param(1))
+    except PermissionError:
+        print("without root what measures has no real-time priority: latencies are too long", file=sys.stderr)
 
 
 @contextlib.contextmanager

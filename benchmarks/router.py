@@ -171,7 +171,6 @@ def proxies(case: Case, key: TokenKey, root: Path) -> Generator[dict[str, Proxy]
     with contextlib.ExitStack() as stack:
         alone = haproxy(path, REPLICA.format(port=replica), replica, replica_cores)
         found = {"direct": Proxy.at("http", replica, stack.enter_context(alone).pid)}
-        real_time(*found["direct"].began)
         other = free_port() if case.pods > 1 else None
         configs = {port: bare(case, port, replica, root, other)}
         if other is not None:
@@ -258,6 +257,7 @@ def compare(
     )
     most = {name: median(run.per_cpu_second for run in runs) for name, runs in loaded.items()}
     rate = round((min(most.values()) if case.peers else most["bare"]) / 2)
+    real_time(*found["direct"].began)
     while send(url=found["direct"].url, rate=rate)["p50"] > KEEPS_UP_MS:
         rate = round(rate * 0.8)
     for number in range(pairs):

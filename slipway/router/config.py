@@ -23,6 +23,7 @@ from slipway.router.auth import KEYS, public_file
 from slipway.router.options import Options
 from slipway.router.ownership import before
 from slipway.router.state import Auth, Replica, Service, State
+from slipway.spec import MAX_TIMEOUT_MS
 from slipway.versions import MODEL_DEPLOYMENT, VersionOf, shares
 
 CONFIG = "haproxy.cfg"
@@ -77,17 +78,28 @@ UPLOAD_MS = 60_000
 """Time for a body, as far as a buffer holds it."""
 STALL_MS = 5_000
 """Time that a larger body may stop for."""
+KEPT_MS = 70_000
+"""Time until the last request on a connection that was kept, and for its headers."""
 OVER_TIMEOUT_MS = 5_000
 """How long after `scoring_timeout_ms` HAProxy answers if the replica does not."""
 TRACE = r'%[capture.req.hdr(0),regsub("^(00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$|.*)",\2)]'
 TRACEPARENT_LENGTH = 56
 """W3C Trace Context, version 00: its id, if it is valid, which one that is longer is not."""
+COUNTED = "http-request track-sc2 var(txn.upload) table _uploads"
 BODY = (
-    "http-request track-sc2 var(txn.upload) table _uploads",
+    COUNTED,
     "http-request track-sc3 var(txn.upload),concat(:,txn.service) table _shares",
     f"http-request wait-for-body time {UPLOAD_MS}ms",
 )
 """What is done with a request that is let in: it waits for its body, as far as a buffer holds it."""
+PASSES = tuple(
+    f"http-request set-var(txn.upload) int({PASSING}) if {{ {found} }}"
+    for found in (
+        f"req.hdr(content-length) -m int gt {UPLOAD_BUFFER}",
+        "method POST } !{ req.hdr(content-length) -m found",
+    )
+)
+"""By what a larger body counts that passes through a process which is replaced, or one of unknown size."""
 PATHS = ("score", "swagger.json")
 HTTP = {
     "serve": "",
@@ -104,7 +116,7 @@ def render(state: State, options: Options) -> dict[str, str]:
     memory = options.memory_mib * 1_048_576
     most_files, clients = connections(len(services), options.files, memory, tls=tls, pods=pods)
     shared = SHARED.substitute(
-        admit="\n  ".join(_admit(uploads(memory))),
+        admit="\n  ".join([*_admit(uploads(memory)), COUNTED]),
         access_log="\n  ".join(_access_log(options.access_log_rate)),
         binds="\n  ".join(_binds(state, options)),
         buffer_size=UPLOAD_BUFFER + HEADERS,
@@ -114,6 +126,7 @@ def render(state: State, options: Options) -> dict[str, str]:
         client_ms=UPLOAD_MS + STALL_MS,
         **{f"for_{kind}": _rules(kind, state.token_keys, uploads(memory)) for kind in get_args(Auth)},
         files=most_files,
+        hard_stop_ms=KEPT_MS + 2 * MAX_TIMEOUT_MS + longest_ms([]),  # also of a web service that comes later
         kept_clients=clients * 9 // 10,
         largest_body=LARGEST_BODY,
         http=HTTP[options.tls.http if options.tls is not None else "serve"],
@@ -130,6 +143,7 @@ def render(state: State, options: Options) -> dict[str, str]:
         small_body=SMALL_BODY,
         upload=f"req.body_size,div({MIDDLE_BODY + 1}),bool,mul({LARGE - MIDDLE}),add({MIDDLE})",
         upload_buffer=UPLOAD_BUFFER,
+        passes="\n  ".join([*PASSES, *_admit(uploads(memory)), COUNTED]),
         passing=PASSING,
         upload_ms=UPLOAD_MS,
         upload_rate=options.minimum_upload_rate,
@@ -323,7 +337,9 @@ def _access_log(rate: int) -> list[str]:
 
 
 def _admit(units: int) -> list[str]:
-    """Give the rules by which a larger body is refused when its backend has as many units as are free.
+    """Give the rules by which a larger body is refused: when its backend has as many units as are free.
+
+    What only passes through has no share of its own, and is refused when none is free.
 
     To sum up costs a fifth of such a request; there is no need while half of them are free, as they are
     while no weight has its sixth.

@@ -225,10 +225,12 @@ class Router:
                 try:
                     await self._converge()
                     self._unwritten = None
-                except HAProxyError:
-                    pass  # it has ended, or did not answer: the next turn starts it again, or goes on
+                except (
+                    HAProxyError
+                ):  # it has ended, or did not answer: the next turn starts it again, or goes on
+                    self._unwritten = None
                 except OSError as error:  # the next turn tries again
-                    if (why := f"What HAProxy needs cannot be written: {error}") != self._unwritten:
+                    if (why := f"HAProxy cannot be given what it needs: {error}") != self._unwritten:
                         self._unwritten = why
                         log.error("%s", why)  # noqa: TRY400 - its text says it all
         finally:

@@ -160,15 +160,17 @@ class HAProxy:
             found[pid] = {(name.strip("_"), reason): int(count) for name, reason, count in lines}
         return found
 
-    async def _ask_each(self, command: str, mode: str = "") -> dict[str, str]:
-        """Give each worker's reply, the current one's first; an empty one for an old one that gives none."""
+    async def _pids(self) -> list[str]:
+        """Name the workers, the current one first."""
         shown = await _ask(MASTER_SOCKET, "show proc")
-        pids = [line.split()[0] for line in shown.splitlines() if line.split()[1:2] == ["worker"]]
-        found: dict[str, str] = {}
-        for pid in pids:
-            found[pid] = ""
-            with contextlib.suppress(HAProxyError) if pid != pids[0] else contextlib.nullcontext():
-                found[pid] = await _ask(MASTER_SOCKET, f"{mode}@!{pid} {command}", WORKER_SECONDS)
+        return [line.split()[0] for line in shown.splitlines() if line.split()[1:2] == ["worker"]]
+
+    async def _ask_each(self, command: str) -> dict[str, str]:
+        """Give each worker's reply, the current one's first; an empty one for an old one that gives none."""
+        found = dict.fromkeys(await self._pids(), "")
+        for number, pid in enumerate(found):
+            with contextlib.suppress(HAProxyError) if number else contextlib.nullcontext():
+                found[pid] = await _ask(MASTER_SOCKET, f"@!{pid} {command}", WORKER_SECONDS)
         return found
 
     async def cores(self) -> float:
@@ -195,8 +197,11 @@ class HAProxy:
 
     async def finish(self) -> None:
         """Take no more connections; the process ends when its last request is answered."""
-        with contextlib.suppress(HAProxyError):  # an old worker would hand to a new one what it still gets
-            await self._ask_each("set var proc.held bool(true)", "experimental-mode on; ")
+        with contextlib.suppress(HAProxyError):
+            for pid in await self._pids():  # an old worker would hand to a new one what it still gets
+                held = f"experimental-mode on; @!{pid} set var proc.held bool(true)"
+                with contextlib.suppress(HAProxyError):
+                    await _ask(MASTER_SOCKET, held, WORKER_SECONDS)
         self._signal(signal.SIGUSR1)
 
     async def kill(self) -> None:

@@ -6,7 +6,7 @@ one request of ours, whose both ends are here: it comes in through `control.sock
 `hold.sock`, where nobody answers. Requests then wait for the next replica, or for their time to run out.
 
 A reload starts a worker whose slots are free: they are taken again at once, and requests for a service that
-has no replica wait for that, from just before the reload, which the old worker hands on. Its slots stay taken
+has no replica wait for that, from just before the reload; the old worker hands them on. Its slots stay taken
 until its queues have run out of time, because a slot that is freed would be given to a waiting request.
 """
 

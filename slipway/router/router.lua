@@ -86,11 +86,6 @@ local function is_true(value)
   return value == true or value == 1
 end
 
--- Whether a request was on its way to another router.
-local function handed_on(request)
-  return request.f:be_name() == "_peers"
-end
-
 local HANDED = { _peers = true, _detour = true, _next = true, _again = true } -- the backends that hand requests on
 
 -- Whether who a body was handed on to tells that it ended.
@@ -107,8 +102,8 @@ local function reason_of(request, given, proxy)
     local of = path:match("^/api/v1/service/([^/]+)/token$")
     if of then return is_service(of) and "no_tokens" or "unknown_service" end
     return known and "unknown_service" or "unknown_path"
-  elseif handed_on(request) and given:match("^5") then
-    return "owner_failed"
+  elseif HANDED[request.f:be_name()] and given:match("^5") then
+    return request.f:be_name() == "_peers" and "owner_failed" or "router_error"
   elseif given ~= "503" then
     return BY_STATUS[given] or given
   elseif not proxy then
@@ -119,11 +114,11 @@ local function reason_of(request, given, proxy)
   return request.f:srv_id() and "replica_unreachable" or "queue_timeout"
 end
 
--- Explain a refusal, and count it.
-local function refusal(request, given)
+-- Explain a refusal, and count it unless nobody is to be told.
+local function refusal(request, given, untold)
   local service, proxy = service_of(request)
   local reason = reason_of(request, given, proxy)
-  if not told_by_another(request, given) then tell(request, service or "", reason) end
+  if not untold and not told_by_another(request, given) then tell(request, service or "", reason) end
   -- Refused before it got to its backend, as a body that is too large.
   proxy = proxy or service and service:match("^%l") and core.backends[service]
   local name = service and #service <= 63 and ('"' .. service .. '"') or "null"
@@ -229,10 +224,12 @@ core.register_action("await_hold", { "http-req" }, function(txn)
 end)
 
 -- tcp-response content lua.unanswered: answer in place of a router that ended, or was silent for too long. Where the client
--- left, by HTTP/2, there is no answer either.
+-- left, by HTTP/2, there is no answer either. By HTTP/1 it may only have closed its half of the connection; so it is answered,
+-- but not counted as a failure.
 core.register_action("unanswered", { "tcp-res" }, function(txn)
-  if not txn.req:may_recv() then return end
-  local reply = txn:reply({ status = 502, body = refusal(txn, "502") })
+  local left = not txn.req:may_recv()
+  if left and txn.f:fc_http_major() == 2 then return end
+  local reply = txn:reply({ status = 502, body = refusal(txn, "502", left) })
   reply:add_header("content-type", "application/json")
   txn:done(reply)
 end)

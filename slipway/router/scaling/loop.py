@@ -1,7 +1,7 @@
 """The scaling loop: once a second HAProxy's statistics and the objects, as samples, to `decide`.
 
-Where nothing is scaled, only `/metrics` needs statistics. It looks itself; the loop then does so that what
-a worker has counted outlives it.
+What is not scaled only `/metrics` needs, which looks itself; then the loop looks rarely, so that what a
+worker has counted outlives it.
 
 A service without statistics has no sample: no data is not zero load. Nothing is scaled that has a fixed
 number of replicas, is in error, has another autoscaler, or belongs to another router.
@@ -187,8 +187,9 @@ class Scaler:
     async def facts(self) -> Facts:
         """Give what `/metrics` tells; without what only HAProxy knows while it does not answer."""
         if time.monotonic() - self._counted_at > 2 * TICK_SECONDS:
-            with contextlib.suppress(HAProxyError):
-                await self._count()
+            with contextlib.suppress(HAProxyError, TimeoutError):
+                async with asyncio.timeout(TICK_SECONDS):
+                    await self._count()
         router, services = self._router, self._router.state.services
         behind = router.behind
         return Facts(
