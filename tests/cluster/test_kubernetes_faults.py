@@ -241,6 +241,6 @@ def test_a_router_that_is_cut_off_is_passed_by_after_its_readiness_failed(stack:
         cut("-D")
         fault.ends()
     failed = fault.failed()
-    assert set(failed) <= {"ConnectTimeout", "ReadTimeout"}, failed
+    assert set(failed) <= {"ConnectTimeout", "ReadTimeout", "owner_failed"}, failed
     assert (fault.answers.failed_until() or 0) < noticed + 1, "nobody is sent there any more"
     stack.cluster.kubectl("wait", "--for=condition=Ready", ready, f"-n={ROUTER_NAMESPACE}", "--timeout=60s")

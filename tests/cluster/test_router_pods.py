@@ -158,7 +158,7 @@ def test_a_service_that_is_new_is_served_by_each_router(stack: Stack, outside: O
 
 def stalls(outside: Outside, pod: RouterPod, sent: int) -> tuple[int, str, float]:
     """Send a body but its last byte; give the answer's status and reason, and its seconds."""
-    upload = HTTPConnection(pod.address, PORT, timeout=60)
+    upload = HTTPConnection(pod.address, PORT, timeout=90)  # longer than the router waits
     with contextlib.closing(upload):
         began = time.monotonic()
         upload.putrequest("POST", f"/api/v1/service/{NAME}/score")

@@ -186,6 +186,7 @@ class Scaler:
 
     async def facts(self) -> Facts:
         """Give what `/metrics` tells; without what only HAProxy knows while it does not answer."""
+        self._take_objects()
         if time.monotonic() - self._counted_at > 2 * TICK_SECONDS:
             with contextlib.suppress(HAProxyError, TimeoutError):
                 async with asyncio.timeout(TICK_SECONDS):
