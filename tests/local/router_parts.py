@@ -320,6 +320,14 @@ def taken(status: Json) -> int:
     return echo["busy"] + echo["queued"]
 
 
+async def counted(router: RouterProcess, name: str, **labels: str) -> float:
+    """Sum up one of HAProxy's own counters, over all that has these labels."""
+    text = (await router.admin.get("/metrics/haproxy")).text
+    samples = [one for family in text_string_to_metric_families(text) for one in family.samples]
+    assert any(one.name == name for one in samples), text
+    return sum(one.value for one in samples if one.name == name and labels.items() <= one.labels.items())
+
+
 async def until(look: Callable[[], Awaitable[T | None]], seconds: float, explain: Callable[[], str]) -> T:
     """Look again and again until there is a result."""
     deadline = time.monotonic() + seconds

@@ -11,7 +11,7 @@ import h2.errors
 import pytest
 
 from tests.certificates import certificate
-from tests.local.router_parts import KEY, client, replicas, scenario, taken
+from tests.local.router_parts import KEY, SECONDS, client, counted, replicas, scenario, taken, until
 from tests.local.router_pods import pods
 from tests.local.test_router_https import of
 from tests.local.test_router_tls import put, trusting
@@ -105,16 +105,29 @@ def test_when_clients_of_another_router_leave_then_only_the_owner_tells_and_thei
             for router in both.routers.values():
                 await router.up("echo", 1)
             owner, other = both.order("echo")
+
+            async def owned() -> float:
+                """Count the owner's requests, with those whose bodies still come and the router's own."""
+                return await counted(owner, "haproxy_backend_current_sessions", proxy="echo")
+
+            async def until_owned(number: float) -> None:
+                async def look() -> bool | None:
+                    return await owned() == number or None
+
+                await until(look, SECONDS, lambda: owner.log)
+
             leaving = await protocol.open(other.port, int(other.environment["TLS_PORT"]), public)
 
             for _ in range(2):
                 await leaving.begin(len(HOLD), HOLD)
             await owner.until(lambda status: taken(status) == 2)
             leaving.leave()
+            before = await owned()
             for number in range(12):  # more than there is room for at once
                 await leaving.begin((1_000_000, 2_000_000)[number % 2], PART)
-                await asyncio.sleep(0.1)
+                await until_owned(before + 1)
                 leaving.leave()
+                await until_owned(before)
             unreadable = ("slipway_refusals_total", "echo", "body_unreadable")
             await owner.until_metrics({unreadable: 12})
             waiting = asyncio.create_task(http.post(owner.uri("echo"), content=b"0" * 1_000_000))

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from slipway.router.auth import FAILURES
 from slipway.router.authority import issue, renewed
@@ -25,6 +24,7 @@ from tests.local.router_parts import (
     assert_refusal,
     chunks,
     client,
+    counted,
     most_offered,
     replicas,
     scenario,
@@ -134,14 +134,6 @@ async def test_a_request_reaches_the_model_the_same_by_any_router_and_none_can_c
 async def answered(router: RouterProcess, service: str) -> float:
     """Give how many requests that a router had queued for a service were answered with 200."""
     return await counted(router, "haproxy_backend_http_responses_total", proxy=service, code="2xx")
-
-
-async def counted(router: RouterProcess, name: str, **labels: str) -> float:
-    """Sum up one of HAProxy's own counters, over all that has these labels."""
-    text = (await router.admin.get("/metrics/haproxy")).text
-    samples = [one for family in text_string_to_metric_families(text) for one in family.samples]
-    assert any(one.name == name for one in samples), text
-    return sum(one.value for one in samples if one.name == name and labels.items() <= one.labels.items())
 
 
 @scenario
