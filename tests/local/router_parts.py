@@ -17,11 +17,16 @@ from typing import Any, ParamSpec, Protocol, TypeVar, cast
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
+from benchmarks.processes import memory_mb, tree
 from slipway.kube.folder import Folder
 from slipway.spec import Served
 from tests.ports import free_ports
 
 KEY = "k" * 32
+HOLD = b'{"hold": true}'
+MEGABYTE = 2**20
+LARGEST = 104_857_600
+"""The most bytes that a body may have."""
 SECONDS = 60.0
 """The most that anything is waited for: no test fails because a machine is busy."""
 NAMESPACE = "slipway-services"
@@ -318,6 +323,12 @@ def taken(status: Json) -> int:
     """Count the requests that the service `echo` has, running or waiting."""
     echo = status["services"]["echo"]
     return echo["busy"] + echo["queued"]
+
+
+def memory(router: RouterProcess) -> float:
+    """Give the bytes that the router and its HAProxy have in memory."""
+    assert router.process is not None
+    return memory_mb(tree(router.process.pid)) * MEGABYTE
 
 
 async def counted(router: RouterProcess, name: str, **labels: str) -> float:

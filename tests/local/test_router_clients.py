@@ -8,60 +8,24 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.processes import memory_mb, tree
 from slipway.router.config import LARGEST_BODY, UPLOAD_BUFFER, connections
 from slipway.router.options import Options
+from tests.local.http1 import opened
 from tests.local.router_parts import (
     KEY,
+    MEGABYTE,
     SECONDS,
     Json,
     RouterProcess,
     assert_refusal,
     chunks,
     client,
+    memory,
     replicas,
     running,
     scenario,
     until,
 )
-
-HEAD = f"POST /api/v1/service/echo/score HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\n"
-MEGABYTE = 2**20
-
-
-class Client:
-    """One connection, which may ask or not."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader, self._writer = reader, writer
-
-    @classmethod
-    async def open(cls, router: RouterProcess) -> "Client":
-        return cls(*await asyncio.open_connection("127.0.0.1", router.port))
-
-    async def begin(self, key: str, size: int, sent: int) -> None:
-        """Send a request and a part of its body."""
-        head = HEAD.replace(KEY, key)
-        self._writer.write(f"{head}content-length: {size}\r\n\r\n".encode() + b"0" * sent)
-        await self._writer.drain()
-
-    async def ask(self) -> dict[str, str]:
-        """Send a request, and give the answer's headers, its status and body among them."""
-        self._writer.write(f"{HEAD}content-length: 2\r\n\r\n{{}}".encode())
-        return await asyncio.wait_for(self._answer(), SECONDS)
-
-    async def _answer(self) -> dict[str, str]:
-        status, *lines = (await self._reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-        headers = dict(line.lower().split(": ", 1) for line in lines if line)
-        body = await self._reader.readexactly(int(headers["content-length"]))
-        return {"status": status.split()[1], "body": body.decode(), **headers}
-
-    async def closed(self) -> bool:
-        """Wait until the router ends the connection; tell whether it said nothing before."""
-        return await asyncio.wait_for(self._reader.read(), SECONDS) == b""
-
-    def close(self) -> None:
-        self._writer.transport.abort()
 
 
 @pytest.fixture
@@ -75,20 +39,6 @@ def files() -> Generator[int]:
             break
     yield resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     resource.setrlimit(resource.RLIMIT_NOFILE, before)
-
-
-@contextlib.asynccontextmanager
-async def opened(router: RouterProcess, number: int) -> AsyncGenerator[list[Client]]:
-    """Give so many connections that were not used yet."""
-    found: list[Client] = []
-    try:
-        while len(found) < number:
-            few = min(100, number - len(found))
-            found += await asyncio.gather(*(Client.open(router) for _ in range(few)))
-        yield found
-    finally:
-        for one in found:
-            one.close()
 
 
 @contextlib.asynccontextmanager
@@ -107,12 +57,6 @@ async def closed_at_once(router: RouterProcess) -> bool:
         async with opened(router, 1) as [one]:
             return await one.closed()
     return True
-
-
-def memory(router: RouterProcess) -> float:
-    """Give the bytes that the router and its HAProxy have in memory."""
-    assert router.process is not None
-    return memory_mb(tree(router.process.pid)) * MEGABYTE
 
 
 def test_when_ten_thousand_clients_are_idle_then_each_costs_little_and_one_more_is_served(

@@ -8,15 +8,15 @@ from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-import h2.connection
 import httpx
 
 from slipway.router.config import connections
 from slipway.router.options import Options
 from tests.certificates import certificate
+from tests.local.http2 import Streams
 from tests.local.router_parts import (
     KEY,
-    SECONDS,
+    LARGEST,
     assert_refusal,
     chunks,
     replicas,
@@ -26,11 +26,7 @@ from tests.local.router_parts import (
     taken,
 )
 from tests.local.test_router_https import of
-from tests.local.test_router_leaving import HOLD, Streams
 from tests.local.test_router_tls import put, trusting, uri
-
-LARGEST = 104_857_600
-DATA, HEADERS, GOAWAY, END_STREAM = 0, 1, 7, 1
 
 
 @contextlib.asynccontextmanager
@@ -152,9 +148,9 @@ async def test_by_http_2_who_gives_up_makes_room_for_others(tmp_path: Path) -> N
     async with running(tmp_path, **of("tls")) as router, replicas() as [one], by_http_2(public) as http:
         put(router, public, key, name="tls")
         await router.serve("echo", one, max_request_wait_time=10_000)
-        leaving = await Streams.open(router.port, int(router.environment["TLS_PORT"]), public)
+        leaving = await Streams.open(router, public)
         for _ in range(5):
-            await leaving.begin(len(HOLD), HOLD)
+            await leaving.begin()
         await router.until(lambda status: status["services"]["echo"]["queued"] == 4)
         leaving.leave()
         await router.until(lambda status: taken(status) == 0)
@@ -170,39 +166,15 @@ async def test_by_http_2_a_reload_says_that_the_connection_ends_and_lets_its_req
     async with running(tmp_path, **of("tls")) as router, replicas(2) as [one, two]:
         put(router, public, key, name="tls")
         await router.serve("echo", one)
-        context = trusting(public)
-        context.set_alpn_protocols(["h2"])
-        port = int(router.environment["TLS_PORT"])
-        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
-        http = h2.connection.H2Connection()
-        http.initiate_connection()
-        body = b'{"hold": true}'
-        head = {
-            ":method": "POST",
-            ":scheme": "https",
-            ":authority": "a",
-            ":path": "/api/v1/service/echo/score",
-        }
-        more = {"authorization": f"Bearer {KEY}", "content-length": str(len(body))}
-        http.send_headers(1, list((head | more).items()))
-        http.send_data(1, body, end_stream=True)
-        writer.write(http.data_to_send())
+        streams = await Streams.open(router, public)
+        held = await streams.begin()
         await router.until(lambda status: status["services"]["echo"]["busy"] == 1)
         router.deploy("fraud", two)  # needs a reload
-        last_stream, answer, ended = 0, b"", False
-        while not (ended and last_stream):  # frame by frame, because h2 takes every GOAWAY for the end
-            head = await asyncio.wait_for(reader.readexactly(9), SECONDS)
-            length, kind, flags = int.from_bytes(head[:3]), head[3], head[4]
-            payload = await reader.readexactly(length)
-            if kind == GOAWAY:
-                one.release()
-                last_stream = int.from_bytes(payload[:4])
-            elif head[5:] == b"\0\0\0\1" and kind in (DATA, HEADERS):
-                answer += payload if kind == DATA else b""
-                ended = bool(flags & END_STREAM)
-        writer.close()
-        assert last_stream == 2**31 - 1  # requests that are on their way may come too
-        assert json.loads(answer)["path"] == "/score"
+        assert await streams.last_stream() == 2**31 - 1  # requests that are on their way may come too
+        one.release()
+        status, body = await streams.answer(held)
+        assert (status, json.loads(body)["path"]) == (200, "/score")
+        streams.close()
 
 
 @scenario

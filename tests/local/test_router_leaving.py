@@ -6,18 +6,26 @@ import struct
 from pathlib import Path
 from typing import Self
 
-import h2.connection
-import h2.errors
 import pytest
 
 from tests.certificates import certificate
-from tests.local.router_parts import KEY, SECONDS, client, counted, replicas, scenario, taken, until
+from tests.local.http2 import Streams
+from tests.local.router_parts import (
+    HOLD,
+    KEY,
+    SECONDS,
+    RouterProcess,
+    client,
+    counted,
+    replicas,
+    scenario,
+    taken,
+    until,
+)
 from tests.local.router_pods import pods
 from tests.local.test_router_https import of
-from tests.local.test_router_tls import put, trusting
+from tests.local.test_router_tls import put
 
-PATH = "/api/v1/service/echo/score"
-HOLD = b'{"hold": true}'
 PART = b"0" * 20_000
 
 
@@ -29,13 +37,14 @@ class Plain:
         self._writers: list[asyncio.StreamWriter] = []
 
     @classmethod
-    async def open(cls, port: int, _: int, __: bytes) -> Self:
-        return cls(port)
+    async def open(cls, router: RouterProcess, _: bytes) -> Self:
+        return cls(router.port)
 
-    async def begin(self, size: int, sent: bytes) -> None:
+    async def begin(self, body: bytes = HOLD, size: int | None = None) -> None:
         _, writer = await asyncio.open_connection("127.0.0.1", self._port)
-        head = f"POST {PATH} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\n"
-        writer.write(f"{head}content-length: {size}\r\n\r\n".encode() + sent)
+        head = f"POST /api/v1/service/echo/score HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\n"
+        size = len(body) if size is None else size
+        writer.write(f"{head}content-length: {size}\r\n\r\n".encode() + body)
         self._writers.append(writer)
 
     def leave(self) -> None:
@@ -45,43 +54,6 @@ class Plain:
             linger.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             writer.transport.abort()
         self._writers = []
-
-
-class Streams:
-    """Requests by HTTP/2, all on one connection that stays."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader, self._writer = reader, writer
-        self._http = h2.connection.H2Connection()
-        self._http.initiate_connection()
-        self._streams: list[int] = []
-
-    @classmethod
-    async def open(cls, _: int, port: int, public: bytes) -> Self:
-        context = trusting(public)
-        context.set_alpn_protocols(["h2"])
-        return cls(*await asyncio.open_connection("127.0.0.1", port, ssl=context))
-
-    async def begin(self, size: int, sent: bytes) -> None:
-        while self._http.outbound_flow_control_window < len(sent):
-            self._http.receive_data(await self._reader.read(2**16))
-        stream = self._http.get_next_available_stream_id()
-        head = {":method": "POST", ":scheme": "https", ":authority": "x", ":path": PATH}
-        more = {"authorization": f"Bearer {KEY}", "content-length": str(size)}
-        self._http.send_headers(stream, list((head | more).items()))
-        for begin in range(0, len(sent), 10_000):
-            self._http.send_data(stream, sent[begin : begin + 10_000])
-        if len(sent) == size:
-            self._http.end_stream(stream)
-        self._writer.write(self._http.data_to_send())
-        self._streams.append(stream)
-
-    def leave(self) -> None:
-        """Reset the streams."""
-        for stream in self._streams:
-            self._http.reset_stream(stream, h2.errors.ErrorCodes.CANCEL)
-        self._writer.write(self._http.data_to_send())
-        self._streams = []
 
 
 @pytest.mark.parametrize("protocol", [Plain, Streams])
@@ -116,15 +88,15 @@ def test_when_clients_of_another_router_leave_then_only_the_owner_tells_and_thei
 
                 await until(look, SECONDS, lambda: owner.log)
 
-            leaving = await protocol.open(other.port, int(other.environment["TLS_PORT"]), public)
+            leaving = await protocol.open(other, public)
 
             for _ in range(2):
-                await leaving.begin(len(HOLD), HOLD)
+                await leaving.begin()
             await owner.until(lambda status: taken(status) == 2)
             leaving.leave()
             before = await owned()
             for number in range(12):  # more than there is room for at once
-                await leaving.begin((1_000_000, 2_000_000)[number % 2], PART)
+                await leaving.begin(PART, (1_000_000, 2_000_000)[number % 2])
                 await until_owned(before + 1)
                 leaving.leave()
                 await until_owned(before)

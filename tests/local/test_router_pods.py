@@ -16,8 +16,11 @@ import pytest
 from slipway.router.auth import FAILURES
 from slipway.router.authority import issue, renewed
 from slipway.spec import AUTHORITY_SECRET
+from tests.local.http1 import opened, slow_client
 from tests.local.router_parts import (
     KEY,
+    LARGEST,
+    MEGABYTE,
     SECONDS,
     Replica,
     RouterProcess,
@@ -25,6 +28,7 @@ from tests.local.router_parts import (
     chunks,
     client,
     counted,
+    memory,
     most_offered,
     replicas,
     scenario,
@@ -33,9 +37,7 @@ from tests.local.router_parts import (
     until,
 )
 from tests.local.router_pods import Balancer, Pods, pods
-from tests.local.test_router_clients import MEGABYTE, memory, opened
 from tests.local.test_router_refusals import knock
-from tests.local.test_router_uploads import LARGEST, slow_client
 
 RATE = 50
 NAMES = [f"model-{number}" for number in range(8)]

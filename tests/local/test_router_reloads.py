@@ -6,15 +6,14 @@ import signal
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterable
 from pathlib import Path
-from typing import Self
 
-import h2.connection
-import h2.events
 import httpx
 
 from tests.certificates import certificate
+from tests.local.http2 import Streams
 from tests.local.router_parts import (
     KEY,
+    LARGEST,
     SECONDS,
     RouterProcess,
     assert_refusal,
@@ -26,10 +25,8 @@ from tests.local.router_parts import (
     until,
 )
 from tests.local.router_pods import pods
-from tests.local.test_router_http2 import GOAWAY
 from tests.local.test_router_https import of
 from tests.local.test_router_tls import put, trusting
-from tests.local.test_router_uploads import LARGEST
 
 NEW = "3" * 32
 
@@ -62,9 +59,7 @@ def by(answer: httpx.Response) -> object:
 
 
 @contextlib.asynccontextmanager
-async def kept(
-    number: int, port: int, verify: ssl.SSLContext | None = None, version: int = 1
-) -> AsyncGenerator[list[Kept]]:
+async def kept(number: int, port: int, verify: ssl.SSLContext | None = None) -> AsyncGenerator[list[Kept]]:
     """Give so many of them."""
     async with contextlib.AsyncExitStack() as stack:
         found: list[Kept] = []
@@ -72,8 +67,6 @@ async def kept(
             http = httpx.AsyncClient(
                 base_url=f"{'https' if verify else 'http'}://127.0.0.1:{port}",
                 verify=verify or False,
-                http1=version == 1,
-                http2=version == 2,
                 timeout=SECONDS,
                 limits=httpx.Limits(max_connections=1, keepalive_expiry=None),
                 trust_env=False,
@@ -83,62 +76,6 @@ async def kept(
             assert answer.status_code == 200
             found.append(Kept(http, port, by(answer)))
         yield found
-
-
-class Streams:
-    """Requests of one HTTP/2 connection, some at a time."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader, self._writer = reader, writer
-        self._http = h2.connection.H2Connection()
-        self._http.initiate_connection()
-        self.close = writer.close
-
-    @classmethod
-    async def open(cls, port: int, context: ssl.SSLContext) -> Self:
-        return cls(*await asyncio.open_connection("127.0.0.1", port, ssl=context))
-
-    async def answers(self, *asked: tuple[str, bytes]) -> list[int]:
-        """Ask services, each with a body, and give the statuses in this order."""
-        left: dict[int, bytes] = {}
-        for service, body in asked:
-            stream = self._http.get_next_available_stream_id()
-            left[stream] = body
-            path = f"/api/v1/service/{service}/score"
-            head = {":method": "POST", ":scheme": "https", ":authority": "a", ":path": path}
-            more = {"authorization": f"Bearer {KEY}", "content-length": str(len(body))}
-            self._http.send_headers(stream, list((head | more).items()))
-        found: dict[int, int] = {}
-        ended: set[int | None] = set()
-        while not left.keys() <= ended:
-            for stream in left.keys() - ended:
-                self._send(stream, left)
-            self._writer.write(self._http.data_to_send())
-            for event in await self._events():
-                match event:
-                    case h2.events.ResponseReceived(stream_id=int(stream), headers=headers):
-                        found[stream] = int(dict(headers or [])[b":status"])
-                    case h2.events.StreamEnded(stream_id=stream):
-                        ended.add(stream)
-                    case _:
-                        pass
-        return [found[stream] for stream in left]
-
-    def _send(self, stream: int, left: dict[int, bytes]) -> None:
-        """Send as much of what is left of a body as there is room for."""
-        while body := left[stream]:
-            room = self._http.local_flow_control_window(stream)
-            size = min(room, self._http.max_outbound_frame_size, len(body))
-            if not size:
-                return
-            left[stream] = body[size:]
-            self._http.send_data(stream, body[:size], end_stream=size == len(body))
-
-    async def _events(self) -> list[h2.events.Event]:
-        """Read a frame; one that says that the connection is about to end is for h2 the end itself."""
-        head = await asyncio.wait_for(self._reader.readexactly(9), SECONDS)
-        payload = await self._reader.readexactly(int.from_bytes(head[:3]))
-        return [] if head[3] == GOAWAY else self._http.receive_data(head + payload)
 
 
 async def regenerated(router: RouterProcess, key: str, folder: RouterProcess | None = None) -> None:
@@ -207,18 +144,14 @@ async def test_after_a_reload_what_comes_by_a_kept_connection_of_http_2_is_serve
     async with running(tmp_path, **variables) as router, replicas() as [replica]:
         put(router, public, key, name="tls")
         await router.serve("echo", replica)
-        context = trusting(public)
-        context.set_alpn_protocols(["h2"])
-        streams = await Streams.open(int(variables["TLS_PORT"]), context)
-        assert await streams.answers(("echo", b"{}")) == [200]
+        streams = await Streams.open(router, public)
+        assert (await streams.answer(await streams.begin(b"{}")))[0] == 200
         router.deploy("fraud", replica)
         await router.up("fraud", 1)
         await regenerated(router, NEW)
-        assert await streams.answers(("fraud", b"{}"), ("echo", b"{}"), ("fraud", bytes(2**21))) == [
-            200,
-            401,
-            200,
-        ]
+        asked = (("fraud", b"{}"), ("echo", b"{}"), ("fraud", bytes(2**21)))
+        begun = [await streams.begin(body, service=service) for service, body in asked]
+        assert [(await streams.answer(stream))[0] for stream in begun] == [200, 401, 200]
         streams.close()
 
 

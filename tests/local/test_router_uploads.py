@@ -1,18 +1,13 @@
 """Bodies: the limit of 104,857,600 bytes, and slow ones that hold no replica."""
 
 import asyncio
-import contextlib
-import json
-from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
 
+from tests.local.http1 import SlowClient, slow_client
 from tests.local.router_parts import (
-    KEY,
-    SECONDS,
-    Json,
-    RouterProcess,
+    LARGEST,
     assert_refusal,
     chunks,
     client,
@@ -20,53 +15,6 @@ from tests.local.router_parts import (
     running,
     scenario,
 )
-
-LARGEST = 104_857_600
-
-
-class SlowClient:
-    """A connection that sends a body as slowly as told."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
-
-    @classmethod
-    async def begin(cls, router: RouterProcess, framing: str) -> "SlowClient":
-        made = cls(*await asyncio.open_connection("127.0.0.1", router.port))
-        head = (
-            f"POST /api/v1/service/echo/score HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\n{framing}"
-        )
-        await made.send(head.encode() + b"\r\n\r\n")
-        return made
-
-    async def send(self, data: bytes) -> None:
-        self._writer.write(data)
-        await self._writer.drain()
-
-    def close(self) -> None:
-        self._writer.transport.abort()
-
-    async def continues(self) -> bool:
-        """Wait for an interim answer, and tell whether it is 100."""
-        head = await asyncio.wait_for(self._reader.readuntil(b"\r\n\r\n"), SECONDS)
-        return head.startswith(b"HTTP/1.1 100")
-
-    async def answer(self) -> tuple[int, Json]:
-        head = (await asyncio.wait_for(self._reader.readuntil(b"\r\n\r\n"), SECONDS)).decode().lower()
-        length = int(head.split("content-length: ")[1].split("\r")[0])
-        body = await self._reader.readexactly(length)
-        return int(head.split()[1]), json.loads(body)
-
-
-@contextlib.asynccontextmanager
-async def slow_client(router: RouterProcess, framing: str) -> AsyncGenerator[SlowClient]:
-    """Begin a request and leave its body to the test."""
-    slow = await SlowClient.begin(router, framing)
-    try:
-        yield slow
-    finally:
-        slow.close()
 
 
 @scenario

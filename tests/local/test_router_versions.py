@@ -13,6 +13,7 @@ import httpx
 from slipway.versions import MODEL_DEPLOYMENT
 from tests.local.router_parts import (
     KEY,
+    LARGEST,
     SECONDS,
     HasPort,
     Json,
@@ -25,7 +26,6 @@ from tests.local.router_parts import (
     until,
 )
 from tests.local.router_pods import pods
-from tests.local.test_router_uploads import LARGEST
 
 REQUESTS = 100_000
 ALPHA = 1e-6
