@@ -79,6 +79,10 @@ class SlowClient:
         self._writer.write(data)
         await self._writer.drain()
 
+    def half_close(self) -> None:
+        """Send no more; the answer can still come."""
+        self._writer.write_eof()
+
     def close(self) -> None:
         self._writer.transport.abort()
 
