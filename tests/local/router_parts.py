@@ -331,6 +331,12 @@ def memory(router: RouterProcess) -> float:
     return memory_mb(tree(router.process.pid)) * MEGABYTE
 
 
+def worker_of(master: int) -> int:
+    """Give the process of HAProxy that has the requests, the newest one."""
+    children = Path(f"/proc/{master}/task/{master}/children").read_text().split()
+    return int(children[-1])
+
+
 async def counted(router: RouterProcess, name: str, **labels: str) -> float:
     """Sum up one of HAProxy's own counters, over all that has these labels."""
     text = (await router.admin.get("/metrics/haproxy")).text

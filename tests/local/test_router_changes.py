@@ -26,6 +26,7 @@ from tests.local.router_parts import (
     scenario,
     statuses,
     until,
+    worker_of,
 )
 
 
@@ -181,11 +182,6 @@ def ended(pid: int) -> bool:
         return not Path(f"/proc/{pid}/cmdline").read_bytes()
     except FileNotFoundError:
         return True
-
-
-def worker_of(master: int) -> int:
-    children = Path(f"/proc/{master}/task/{master}/children").read_text().split()
-    return int(children[-1])
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

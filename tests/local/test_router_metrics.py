@@ -7,7 +7,7 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.local.router_parts import client, replicas, running, scenario, taken
+from tests.local.router_parts import client, replicas, running, scenario, taken, worker_of
 
 
 @scenario
@@ -76,6 +76,25 @@ async def test_when_haproxy_reloads_or_is_killed_then_counts_go_on(tmp_path: Pat
         await router.until_metrics({("slipway_router_restarts_total",): 1})
         await router.up("echo", 1)
         await count(3)
+
+
+@scenario
+async def test_while_haproxy_stands_still_then_all_who_ask_for_metrics_get_what_was_counted_before(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path) as router, replicas() as [replica], client() as http:
+        worker = worker_of((await router.serve("echo", replica))["haproxy_pid"])
+        await http.post(router.uri("echo"), json={})
+        counted = {("slipway_requests_total", "echo", "2xx"): 1.0}
+        await router.until_metrics(counted)
+        os.kill(worker, signal.SIGSTOP)
+        try:
+            await asyncio.sleep(3)  # it is asked again when what it said is two seconds old
+            async with asyncio.timeout(8):  # less than Prometheus waits
+                for found in await asyncio.gather(*(router.metrics() for _ in range(8))):
+                    assert counted.items() <= found.items()
+        finally:
+            os.kill(worker, signal.SIGCONT)
 
 
 @scenario

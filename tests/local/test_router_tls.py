@@ -24,8 +24,8 @@ from tests.local.router_parts import (
     running,
     scenario,
     until,
+    worker_of,
 )
-from tests.local.test_router_changes import worker_of
 from tests.ports import free_port
 
 
