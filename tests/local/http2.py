@@ -34,13 +34,15 @@ class Streams:
         port = int(router.environment["TLS_PORT"])
         return cls(*await asyncio.open_connection("127.0.0.1", port, ssl=context))
 
-    async def begin(self, body: bytes = HOLD, size: int | None = None, service: str = "echo") -> int:
+    async def begin(
+        self, body: bytes = HOLD, size: int | None = None, service: str = "echo", *, sized: bool = True
+    ) -> int:
         """Ask a service with a body, or with the first part of one of this size, and give the stream."""
         stream = self._http.get_next_available_stream_id()
         size = len(body) if size is None else size
         path = f"/api/v1/service/{service}/score"
         head = {":method": "POST", ":scheme": "https", ":authority": "a", ":path": path}
-        more = {"authorization": f"Bearer {KEY}", "content-length": str(size)}
+        more = {"authorization": f"Bearer {KEY}"} | ({"content-length": str(size)} if sized else {})
         self._http.send_headers(stream, list((head | more).items()))
         self._begun.add(stream)
         begin = 0

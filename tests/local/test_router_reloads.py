@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import signal
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterable
@@ -12,8 +13,10 @@ import httpx
 from tests.certificates import certificate
 from tests.local.http2 import Streams
 from tests.local.router_parts import (
+    HOLD,
     KEY,
     LARGEST,
+    MEGABYTE,
     SECONDS,
     RouterProcess,
     assert_refusal,
@@ -22,6 +25,7 @@ from tests.local.router_parts import (
     replicas,
     running,
     scenario,
+    taken,
     until,
 )
 from tests.local.router_pods import pods
@@ -153,6 +157,32 @@ async def test_after_a_reload_what_comes_by_a_kept_connection_of_http_2_is_serve
         begun = [await streams.begin(body, service=service) for service, body in asked]
         assert [(await streams.answer(stream))[0] for stream in begun] == [200, 401, 200]
         streams.close()
+
+
+@scenario
+async def test_after_a_reload_a_body_of_unknown_size_by_http_2_takes_of_the_memory_of_the_process_it_passes(
+    tmp_path: Path,
+) -> None:
+    public, key = certificate()
+    variables = of("tls", TLS_HTTP="serve")
+    async with running(tmp_path, ROUTER_MEMORY="16", **variables) as router, replicas() as [replica]:
+        put(router, public, key, name="tls")
+        await router.serve("echo", replica, max_request_wait_time=60_000)
+        kept, full = await Streams.open(router, public), await Streams.open(router, public)
+        assert (await kept.answer(await kept.begin(b"{}")))[0] == 200
+        held = await full.begin(HOLD.ljust(2 * MEGABYTE))  # as much as there may be
+        await router.until(lambda status: taken(status) == 1)
+        router.deploy("fraud", replica)
+        await router.up("fraud", 1)
+        status, body = await kept.answer(await kept.begin(b"{}", service="fraud", sized=False))
+        assert (status, json.loads(body)["reason"]) == (503, "too_many_uploads")
+        fresh = await Streams.open(router, public)
+        status, _ = await fresh.answer(await fresh.begin(b"{}", service="fraud", sized=False))
+        assert status == 200
+        replica.release()
+        assert (await full.answer(held))[0] == 200
+        for streams in (kept, full, fresh):
+            streams.close()
 
 
 @scenario
