@@ -196,7 +196,9 @@ class RouterProcess:
         created: str | None = None,
         **serving: object,
     ) -> None:
-        """Write a service's Deployment, slices and Secret."""
+        """Write a service's Secret, Deployment and slices; a router may look in between, so keys come first."""
+        if keys is not None:
+            self.keys(name, *keys)
         labels = {"slipway/webservice": name}
         values = Served.model_validate({"num_replicas": 1, "autoscale_enabled": False, **serving})
         self.folder.put(
@@ -213,8 +215,6 @@ class RouterProcess:
             }
         )
         self.scale(name, *replicas)
-        if keys is not None:
-            self.keys(name, *keys)
 
     def scale(self, name: str, *replicas: HasPort) -> None:
         """Let exactly these be the ready endpoints of a service, one slice each."""
