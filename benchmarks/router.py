@@ -6,8 +6,7 @@ Cases: `close`, the router's default, opens a connection to the replica for each
 checks replicas as often. It only looks whether their ports answer, where the router asks for `/ready`, and
 has no control plane that looks at all services: both count against the router. With `token`
 requests bring one, which HAProxy alone does not read. Of `three pods` one is asked for services of all three;
-HAProxy alone passes on what is another pod's to another HAProxy by TLS, over connections that stay, and what
-all of them use counts.
+as many HAProxys alone do the same by TLS, over connections that stay, and what all of them use counts.
 `peers` are other proxies with a key and a limit, as far as they can; they keep connections, so the router
 is among them as it is by default, which the bar is about, and keeping them, too. Case `activator` is the same
 with Knative's, whose API server needs root and what `python -m tests.cluster.prepare` builds.
@@ -120,9 +119,9 @@ class Case:
         """Name its pods; the first is asked."""
         return [f"router-{number}" for number in range(self.pods)]
 
-    def elsewhere(self, name: str) -> bool:
-        """Tell whether a service belongs to another pod than the one that is asked."""
-        return ranking(name, self.routers)[0] != self.routers[0]
+    def owner(self, name: str) -> int:
+        """Give the number of the pod that a service belongs to."""
+        return self.routers.index(ranking(name, self.routers)[0])
 
 
 CASES = (
@@ -171,10 +170,10 @@ def proxies(case: Case, key: TokenKey, root: Path) -> Generator[dict[str, Proxy]
     with contextlib.ExitStack() as stack:
         alone = haproxy(path, REPLICA.format(port=replica), replica, replica_cores)
         found = {"direct": Proxy.at("http", replica, stack.enter_context(alone).pid)}
-        other = free_port() if case.pods > 1 else None
-        configs = {port: bare(case, port, replica, root, other)}
-        if other is not None:
-            configs[other] = bare(dataclasses.replace(case, tls=True), other, replica, root)
+        others = [free_port() for _ in range(1, case.pods)]
+        owner = dataclasses.replace(case, tls=True, pods=1)
+        configs = {port: bare(case, port, replica, root, others)}
+        configs |= {other: bare(owner, other, replica, root) for other in others}
         alone = [haproxy(path, text, at, proxy_cores) for at, text in configs.items()]
         found["bare"] = Proxy.at(scheme, port, *(stack.enter_context(one).pid for one in alone))
         for name, reuse in case.ours.items():
@@ -194,7 +193,7 @@ def proxies(case: Case, key: TokenKey, root: Path) -> Generator[dict[str, Proxy]
         yield found
 
 
-def bare(case: Case, port: int, replica: int, root: Path, other: int | None = None) -> str:
+def bare(case: Case, port: int, replica: int, root: Path, others: Sequence[int] = ()) -> str:
     """Give HAProxy's configuration: what passes requests on, and nothing else."""
     one = case.services == 1
     config = BARE.format(
@@ -204,10 +203,8 @@ def bare(case: Case, port: int, replica: int, root: Path, other: int | None = No
         rule=f"default_backend {case.names[0]}" if one else "use_backend %[path,field(5,/)]",
     )
     check = "" if one else f"check inter {check_seconds(case.services)}s"
-    servers = {
-        name: f"{other} ssl verify none" if other and case.elsewhere(name) else f"{replica} {check}"
-        for name in case.names
-    }
+    targets = [f"{replica} {check}", *(f"{other} ssl verify none" for other in others)]
+    servers = {name: targets[case.owner(name)] for name in case.names}
     return config + "".join(BARE_BACKEND.format(name=name, server=server) for name, server in servers.items())
 
 
