@@ -243,7 +243,7 @@ async def test_when_a_replica_does_not_answer_then_504_comes_5_seconds_after_the
 @scenario
 async def test_when_a_replica_is_gone_unnoticed_then_another_one_takes_the_request(tmp_path: Path) -> None:
     async with running(tmp_path) as router, replicas(2) as [dead, alive], client() as http:
-        await router.serve("echo", dead, alive)
+        await router.serve("echo", dead, alive, max_request_wait_time=10_000)
         await dead.stop()
         responses = await asyncio.gather(*(http.post(router.uri("echo"), json={}) for _ in range(20)))
         assert {response.status_code for response in responses} == {200}
