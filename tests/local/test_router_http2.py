@@ -156,6 +156,10 @@ async def test_by_http_2_who_gives_up_makes_room_for_others(tmp_path: Path) -> N
             await router.until(lambda status: taken(status) == 0)
         answers = await asyncio.gather(*(http.post(uri(router), json={}) for _ in range(10)))
         assert set(statuses(answers)) == {200}
+        left = [(line["status"], line["reason"]) for line in router.access_log() if line["status"] != 200]
+        assert (400, "client_left") in left
+        assert set(left) <= {(400, "client_left"), (-1, "-")}
+        assert not [name for name in await router.metrics() if name[0] == "slipway_refusals_total"]
 
 
 @scenario
