@@ -114,8 +114,18 @@ local function reason_of(request, given, proxy)
   return request.f:srv_id() and "replica_unreachable" or "queue_timeout"
 end
 
+-- Whether the client left before its answer, of which HAProxy says 400 too: what is with a replica, but did not come by
+-- `_upload`, had its body read before it was queued.
+local function client_left(request, given)
+  return given == "400" and request.f:srv_id() and request.f:fe_id() ~= 3 and not HANDED[request.f:be_name()]
+end
+
 -- Explain a refusal, and count it unless nobody is to be told.
 local function refusal(request, given, untold)
+  if client_left(request, given) then
+    request:set_var("txn.refused", "client_left")
+    return ""
+  end
   local service, proxy = service_of(request)
   local reason = reason_of(request, given, proxy)
   if not untold and not told_by_another(request, given) then tell(request, service or "", reason) end

@@ -1,13 +1,18 @@
-"""Clients by HTTP/1.1 of which a test decides what they send, and when. For the router's tests."""
+"""A client by HTTP/1.1 of which a test decides what it sends, and when. For the router's tests."""
 
 import asyncio
 import contextlib
-import json
+import socket
+import struct
 from collections.abc import AsyncGenerator
+from typing import Self
 
-from tests.local.router_parts import KEY, SECONDS, Json, RouterProcess
+import httpx
 
-HEAD = f"POST /api/v1/service/echo/score HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\n"
+from tests.local.router_parts import KEY, MEGABYTE, SECONDS, RouterProcess
+
+PART = f"content-length: {MEGABYTE}", b"0" * (MEGABYTE - 1)
+"""To begin a body of which the last byte does not come."""
 
 
 class Client:
@@ -17,29 +22,52 @@ class Client:
         self._reader, self._writer = reader, writer
 
     @classmethod
-    async def open(cls, router: RouterProcess) -> "Client":
-        return cls(*await asyncio.open_connection("127.0.0.1", router.port))
+    async def open(cls, router: RouterProcess) -> Self:
+        return cls(*await asyncio.open_connection(router.address, router.port))
 
-    async def begin(self, key: str, size: int, sent: int) -> None:
-        """Send a request and a part of its body."""
-        head = HEAD.replace(KEY, key)
-        self._writer.write(f"{head}content-length: {size}\r\n\r\n".encode() + b"0" * sent)
+    async def begin(self, framing: str, body: bytes = b"", *, key: str = KEY, service: str = "echo") -> None:
+        """Ask a service with a body, or with the first part of one."""
+        path = f"/api/v1/service/{service}/score"
+        head = f"POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\n{framing}\r\n\r\n"
+        await self.send(head.encode() + body)
+
+    async def send(self, data: bytes) -> None:
+        self._writer.write(data)
         await self._writer.drain()
 
-    async def ask(self) -> dict[str, str]:
-        """Send a request, and give the answer's headers, its status and body among them."""
-        self._writer.write(f"{HEAD}content-length: 2\r\n\r\n{{}}".encode())
-        return await asyncio.wait_for(self._answer(), SECONDS)
+    async def ask(self, service: str = "echo") -> httpx.Response:
+        """Send a whole request, and give the answer."""
+        await self.begin("content-length: 2", b"{}", service=service)
+        return await self.answer()
 
-    async def _answer(self) -> dict[str, str]:
-        status, *lines = (await self._reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-        headers = dict(line.lower().split(": ", 1) for line in lines if line)
+    async def answer(self) -> httpx.Response:
+        status, *lines = (await self._head()).split("\r\n")
+        headers = httpx.Headers(
+            [(name, value) for name, _, value in (line.partition(": ") for line in lines if line)]
+        )
         body = await self._reader.readexactly(int(headers["content-length"]))
-        return {"status": status.split()[1], "body": body.decode(), **headers}
+        return httpx.Response(int(status.split()[1]), headers=headers, content=body)
+
+    async def continues(self) -> bool:
+        """Wait for an interim answer, and tell whether it is 100."""
+        return (await self._head()).startswith("HTTP/1.1 100")
+
+    async def _head(self) -> str:
+        return (await asyncio.wait_for(self._reader.readuntil(b"\r\n\r\n"), SECONDS)).decode()
 
     async def closed(self) -> bool:
         """Wait until the router ends the connection; tell whether it said nothing before."""
         return await asyncio.wait_for(self._reader.read(), SECONDS) == b""
+
+    def half_close(self) -> None:
+        """Send no more; the answer can still come."""
+        self._writer.write_eof()
+
+    def reset(self) -> None:
+        """Leave so that the other side hears of it at once."""
+        own: socket.socket = self._writer.get_extra_info("socket")
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close()
 
     def close(self) -> None:
         self._writer.transport.abort()
@@ -59,50 +87,9 @@ async def opened(router: RouterProcess, number: int) -> AsyncGenerator[list[Clie
             one.close()
 
 
-class SlowClient:
-    """A connection that sends a body as slowly as told."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
-
-    @classmethod
-    async def begin(cls, router: RouterProcess, framing: str) -> "SlowClient":
-        made = cls(*await asyncio.open_connection("127.0.0.1", router.port))
-        head = (
-            f"POST /api/v1/service/echo/score HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\n{framing}"
-        )
-        await made.send(head.encode() + b"\r\n\r\n")
-        return made
-
-    async def send(self, data: bytes) -> None:
-        self._writer.write(data)
-        await self._writer.drain()
-
-    def half_close(self) -> None:
-        """Send no more; the answer can still come."""
-        self._writer.write_eof()
-
-    def close(self) -> None:
-        self._writer.transport.abort()
-
-    async def continues(self) -> bool:
-        """Wait for an interim answer, and tell whether it is 100."""
-        head = await asyncio.wait_for(self._reader.readuntil(b"\r\n\r\n"), SECONDS)
-        return head.startswith(b"HTTP/1.1 100")
-
-    async def answer(self) -> tuple[int, Json]:
-        head = (await asyncio.wait_for(self._reader.readuntil(b"\r\n\r\n"), SECONDS)).decode().lower()
-        length = int(head.split("content-length: ")[1].split("\r")[0])
-        body = await self._reader.readexactly(length)
-        return int(head.split()[1]), json.loads(body)
-
-
 @contextlib.asynccontextmanager
-async def slow_client(router: RouterProcess, framing: str) -> AsyncGenerator[SlowClient]:
+async def slow_client(router: RouterProcess, framing: str) -> AsyncGenerator[Client]:
     """Begin a request and leave its body to the test."""
-    slow = await SlowClient.begin(router, framing)
-    try:
+    async with opened(router, 1) as [slow]:
+        await slow.begin(framing)
         yield slow
-    finally:
-        slow.close()

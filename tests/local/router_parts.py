@@ -53,7 +53,7 @@ class Replica:
         self._released = asyncio.Event()
         self.release = self._released.set
         self._server: asyncio.Server | None = None
-        self._writers: set[asyncio.StreamWriter] = set()
+        self._serving: set[asyncio.Task[None]] = set()
 
     async def start(self, port: int = 0) -> "Replica":
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", port)
@@ -65,21 +65,23 @@ class Replica:
         if self._server is None:
             return
         self._server.close()
-        for writer in list(self._writers):
-            writer.transport.abort()
+        for task in self._serving:
+            task.cancel()
+        await asyncio.gather(*self._serving)
         await self._server.wait_closed()
         self._server = None
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writers.add(writer)
-        try:
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving.add(task)
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             while await self._request(reader, writer):
                 pass
-        except (OSError, asyncio.IncompleteReadError):
-            pass
-        finally:
-            self._writers.discard(writer)
-            writer.close()
+        self._serving.discard(task)
+        writer.transport.abort()
+        with contextlib.suppress(OSError):  # else asyncio says that nobody heard of a reset
+            await writer.wait_closed()
 
     async def _request(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
@@ -110,7 +112,6 @@ class Replica:
         if wish.get("hold"):
             await self._released.wait()
         if wish.get("crash"):
-            writer.transport.abort()
             return False
         if wish.get("raise"):
             extra = "x-ms-run-function-failed: true\r\n"
@@ -125,7 +126,7 @@ async def _body(reader: asyncio.StreamReader, headers: dict[str, str]) -> bytes:
     if headers.get("transfer-encoding") != "chunked":
         return await reader.readexactly(int(headers.get("content-length", "0")))
     body = bytearray()
-    while size := int(await reader.readline(), 16):
+    while size := int(await reader.readuntil(b"\r\n"), 16):
         body += await reader.readexactly(size)
         await reader.readline()
     await reader.readline()
@@ -196,7 +197,7 @@ class RouterProcess:
         created: str | None = None,
         **serving: object,
     ) -> None:
-        """Write a service's Secret, Deployment and slices; a router may look in between, so keys come first."""
+        """Write a service's Secret, Deployment and slices: in this order, as a router may look in between."""
         if keys is not None:
             self.keys(name, *keys)
         labels = {"slipway/webservice": name}

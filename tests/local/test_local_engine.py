@@ -226,7 +226,7 @@ def test_when_a_process_ignores_sigterm_then_it_is_killed_after_its_grace(web: S
     pid, began = web.pids()[0], time.monotonic()
     web.down()
     assert not alive(pid)
-    assert 1 <= time.monotonic() - began < 4
+    assert 1 <= time.monotonic() - began < 30, "that of a pod which names none"
     assert "SIGTERM" in web.log()
 
 

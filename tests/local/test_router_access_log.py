@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx
 
+from tests.local.http1 import Client, opened
 from tests.local.router_parts import (
     KEY,
     SECONDS,
@@ -113,26 +114,19 @@ async def test_when_a_request_holds_secrets_or_lines_then_none_is_in_the_log(tmp
         assert KEY not in router.log
 
 
-async def hurry(router: RouterProcess, path: str, seconds: float, least: int = 0) -> int:
+async def hurry(router: RouterProcess, service: str, seconds: float, least: int = 0) -> int:
     """Send requests over 16 connections for some seconds, and until there are enough; give their number."""
     sent = 0
     until_then = asyncio.get_running_loop().time() + seconds
 
-    async def one() -> None:
+    async def hurry_on(one: Client) -> None:
         nonlocal sent
-        reader, writer = await asyncio.open_connection(router.address, router.port)
-        request = (
-            f"POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\ncontent-length: 0\r\n\r\n"
-        )
         while asyncio.get_running_loop().time() < until_then or sent < least:
-            writer.write(request.encode())
-            head = await reader.readuntil(b"\r\n\r\n")
-            size = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length"))
-            await reader.readexactly(int(size.partition(b":")[2]))
+            await one.ask(service)
             sent += 1
-        writer.close()
 
-    await asyncio.gather(*(one() for _ in range(16)))
+    async with opened(router, 16) as many:
+        await asyncio.gather(*map(hurry_on, many))
     return sent
 
 
@@ -142,7 +136,7 @@ async def test_when_there_are_many_requests_then_a_sample_of_them_says_how_many_
 ) -> None:
     async with running(tmp_path, ACCESS_LOG_RATE="20") as router, replicas() as [replica]:
         await router.serve("echo", replica, replica_max_concurrent_requests=16)
-        sent = await hurry(router, "/api/v1/service/echo/score", 2, least=500)
+        sent = await hurry(router, "echo", 2, least=500)
         await asyncio.sleep(0.1)
         lines = router.access_log()
         assert len(lines) < 0.5 * sent
@@ -156,7 +150,7 @@ async def test_when_many_requests_are_refused_then_lines_are_bounded_and_stand_f
     async with running(tmp_path, ACCESS_LOG_RATE="100000") as router, replicas() as [replica]:
         await router.serve("echo", replica)
         seconds = 2
-        sent = await hurry(router, "/api/v1/service/nobody/score", seconds)
+        sent = await hurry(router, "nobody", seconds)
         await asyncio.sleep(0.1)
         lines = router.access_log()
         assert sent > 300 * seconds

@@ -148,14 +148,18 @@ async def test_by_http_2_who_gives_up_makes_room_for_others(tmp_path: Path) -> N
     async with running(tmp_path, **of("tls")) as router, replicas() as [one], by_http_2(public) as http:
         put(router, public, key, name="tls")
         await router.serve("echo", one, max_request_wait_time=10_000)
-        leaving = await Streams.open(router, public)
-        for _ in range(5):
-            await leaving.begin()
-        await router.until(lambda status: status["services"]["echo"]["queued"] == 4)
-        leaving.leave()
-        await router.until(lambda status: taken(status) == 0)
+        with contextlib.closing(await Streams.open(router, public)) as leaving:
+            for _ in range(5):
+                await leaving.begin()
+            await router.until(lambda status: status["services"]["echo"]["queued"] == 4)
+            leaving.leave()
+            await router.until(lambda status: taken(status) == 0)
         answers = await asyncio.gather(*(http.post(uri(router), json={}) for _ in range(10)))
         assert set(statuses(answers)) == {200}
+        left = [(line["status"], line["reason"]) for line in router.access_log() if line["status"] != 200]
+        assert (400, "client_left") in left
+        assert set(left) <= {(400, "client_left"), (-1, "-")}
+        assert not [name for name in await router.metrics() if name[0] == "slipway_refusals_total"]
 
 
 @scenario

@@ -1,18 +1,17 @@
 """Clients that leave before their answer, at a router that does not own the web service."""
 
 import asyncio
-import socket
-import struct
+import contextlib
 from pathlib import Path
 from typing import Self
 
 import pytest
 
 from tests.certificates import certificate
+from tests.local.http1 import Client
 from tests.local.http2 import Streams
 from tests.local.router_parts import (
     HOLD,
-    KEY,
     SECONDS,
     RouterProcess,
     client,
@@ -32,28 +31,25 @@ PART = b"0" * 20_000
 class Plain:
     """Requests by HTTP/1.1, each on its connection."""
 
-    def __init__(self, port: int) -> None:
-        self._port = port
-        self._writers: list[asyncio.StreamWriter] = []
+    def __init__(self, router: RouterProcess) -> None:
+        self._router = router
+        self._begun: list[Client] = []
+        self.close = self.leave
 
     @classmethod
     async def open(cls, router: RouterProcess, _: bytes) -> Self:
-        return cls(router.port)
+        return cls(router)
 
     async def begin(self, body: bytes = HOLD, size: int | None = None) -> None:
-        _, writer = await asyncio.open_connection("127.0.0.1", self._port)
-        head = f"POST /api/v1/service/echo/score HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\n"
-        size = len(body) if size is None else size
-        writer.write(f"{head}content-length: {size}\r\n\r\n".encode() + body)
-        self._writers.append(writer)
+        one = await Client.open(self._router)
+        self._begun.append(one)
+        await one.begin(f"content-length: {len(body) if size is None else size}", body)
 
     def leave(self) -> None:
         """Reset the connections."""
-        for writer in self._writers:
-            linger: socket.socket = writer.get_extra_info("socket")
-            linger.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            writer.transport.abort()
-        self._writers = []
+        for one in self._begun:
+            one.reset()
+        self._begun.clear()
 
 
 @pytest.mark.parametrize("protocol", [Plain, Streams])
@@ -88,20 +84,19 @@ def test_when_clients_of_another_router_leave_then_only_the_owner_tells_and_thei
 
                 await until(look, SECONDS, lambda: owner.log)
 
-            leaving = await protocol.open(other, public)
-
-            for _ in range(2):
-                await leaving.begin()
-            await owner.until(lambda status: taken(status) == 2)
-            leaving.leave()
-            before = await owned()
-            for number in range(12):  # more than there is room for at once
-                await leaving.begin(PART, (1_000_000, 2_000_000)[number % 2])
-                await until_owned(before + 1)
+            with contextlib.closing(await protocol.open(other, public)) as leaving:
+                for _ in range(2):
+                    await leaving.begin()
+                await owner.until(lambda status: taken(status) == 2)
                 leaving.leave()
-                await until_owned(before)
-            unreadable = ("slipway_refusals_total", "echo", "body_unreadable")
-            await owner.until_metrics({unreadable: 12})
+                before = await owned()
+                for number in range(12):  # more than there is room for at once
+                    await leaving.begin(PART, (1_000_000, 2_000_000)[number % 2])
+                    await until_owned(before + 1)
+                    leaving.leave()
+                    await until_owned(before)
+                unreadable = ("slipway_refusals_total", "echo", "body_unreadable")
+                await owner.until_metrics({unreadable: 12})
             waiting = asyncio.create_task(http.post(owner.uri("echo"), content=b"0" * 1_000_000))
             await owner.until(lambda status: taken(status) == 3)  # the replica still has the first
             replica.release()

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.local.router_parts import client, replicas, scenario
+from tests.local.router_parts import HOLD, SECONDS, client, replicas, scenario, statuses, until
 from tests.local.test_router_control import Running, objects, running
 
 CONNECTIONS = 40
 LEAST_SHARE = 0.3
+THREAD = re.compile(r"frontend=_router .*?\btid=(\d+)", re.DOTALL)
+"""The thread of a client's request, in what HAProxy says of what it does."""
 
 
 @pytest.fixture(autouse=True)
@@ -55,28 +57,22 @@ async def test_no_request_is_lost_while_threads_come_and_go(tmp_path: Path) -> N
         assert set(answers) == {200}, answers
 
 
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads' times are read from /proc")
 @scenario
 async def test_two_threads_share_the_work(tmp_path: Path) -> None:
-    async with replicas(8) as found, running(tmp_path) as one, client() as http:
+    async with replicas(CONNECTIONS) as found, running(tmp_path) as one, client() as http:
         one.feed.queue.put_nowait(objects(echo=[replica.port for replica in found]))
         await one.until_servers("echo", *(replica.port for replica in found))
         await with_threads(one, 2)
         uri = f"http://127.0.0.1:{one.port}/api/v1/service/echo/score"
-        worker = next(iter(await one.haproxy.workers()))
-        before = seconds(worker)
+        posts = [asyncio.create_task(http.post(uri, content=HOLD)) for _ in range(CONNECTIONS)]
 
-        async def send() -> Sequence[int]:
-            return [(await http.post(uri, json={})).status_code for _ in range(50)]
+        async def all_there() -> Counter[str] | None:
+            found = Counter(THREAD.findall(await one.haproxy.ask("show sess all")))
+            return found if found.total() == CONNECTIONS else None
 
-        answered = await asyncio.gather(*(send() for _ in range(CONNECTIONS)))
-        assert {status for some in answered for status in some} == {200}
-        used = [now - then for then, now in zip(before, seconds(worker), strict=True)]
-        assert len(used) == 2
-        assert min(used) >= LEAST_SHARE * sum(used), used
-
-
-def seconds(pid: str) -> list[float]:
-    """Give the time on a processor of each thread of a process."""
-    tasks = sorted(Path(f"/proc/{pid}/task").iterdir(), key=lambda one: int(one.name))
-    return [int((task / "schedstat").read_text().split()[0]) / 1e9 for task in tasks]
+        shares = await until(all_there, SECONDS, str)
+        for replica in found:
+            replica.release()
+        assert set(statuses(await asyncio.gather(*posts))) == {200}
+        assert len(shares) == 2
+        assert min(shares.values()) >= LEAST_SHARE * CONNECTIONS, shares

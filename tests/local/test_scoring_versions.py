@@ -21,7 +21,7 @@ def run(data):
     if "5" in data: os._exit(1)
     return [[text, os.getpid()] for text in data]
 """
-SCRIPT = ECHO + "\nimport uvicorn\nprint('uvicorn', uvicorn.__version__)\n"
+SCRIPT = ECHO.replace("    try:\n", "    print('begins:', data[:20])\n    try:\n", 1)
 
 
 def environment(root: Path, python: str, *requirements: str) -> str:
@@ -72,17 +72,14 @@ def its_promises_hold(folder: Path, python: str) -> None:
         assert server.request("POST", "/score", endless, chunked=True).status == 413
         assert server.score({"size": 5_000_000}).status == 200
 
-        began = time.monotonic()
         assert server.score({"seconds": 10}).status == 504
-        assert time.monotonic() - began < 4
 
         running = clients.submit(server.score, {"seconds": 1})
-        time.sleep(0.1)
-        server.send({"seconds": 1}).close()  # goes away while it waits
-        began = time.monotonic()
+        wait_until(lambda: 'begins: {"seconds": 1}' in server.log(), "it is inside")
+        server.send("gone").close()  # while it waits
         assert server.score({}).json()["running"] == 1
-        assert time.monotonic() - began < 1.6  # and with the one that went away 1.9
         assert running.result().status == 200
+        assert "gone" not in server.log()
 
         late = [clients.submit(server.score, {"seconds": 0.3}) for _ in range(9)]
         wait_until(lambda: any(future.running() for future in late), "loaded")
