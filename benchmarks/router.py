@@ -78,6 +78,7 @@ defaults
   timeout client 60s
   timeout server 60s
   timeout connect 5s
+  option tcp-smart-connect
   {reuse}
 frontend bare
   bind 127.0.0.1:{port} {tls}
