@@ -37,12 +37,18 @@ def send(
     rate: float,
     seconds: float,
     cores: Sequence[int],
+    replica: int,
 ) -> dict[str, float]:
-    """Send Poisson arrivals, always the same; give milliseconds by SHARES, and refuse a run with an error."""
+    """Send Poisson arrivals, always the same; give milliseconds by SHARES, and refuse a run with an error.
+
+    Meanwhile neither the sender nor the replica's process waits for others on their core.
+    """
     command = [*pinned(cores), str(sender), "-rate", str(rate), "-seconds", str(seconds), "-body", body]
     command += ["-paths", str(paths)]
     command += [part for name, value in headers.items() for part in ("-header", f"{name}: {value}")]
+    real_time(replica)
     done = subprocess.run([*command, url], capture_output=True, text=True, check=False, preexec_fn=real_time)
+    real_time(replica, on=False)
     if done.returncode:
         raise SystemExit(f"error: the sender failed\n{done.stderr}")
     said = json.loads(done.stdout)

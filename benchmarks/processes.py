@@ -65,11 +65,10 @@ def pinned(cores: Sequence[int]) -> list[str]:
     return ["taskset", "-c", ",".join(map(str, cores))]
 
 
-def real_time(*pids: int) -> None:
-    """Let processes that measure, or this one, wait for no other on a core that they share; needs root."""
+def real_time(pid: int = 0, *, on: bool = True) -> None:
+    """Let a process that measures, or this one, wait for no other on a core that it shares; needs root."""
     try:
-        for pid in pids or (0,):
-            os.sched_setscheduler(pid, os.SCHED_FIFO, os.sched_param(1))
+        os.sched_setscheduler(pid, os.SCHED_FIFO if on else os.SCHED_OTHER, os.sched_param(int(on)))
     except PermissionError:
         print("without root what measures has no real-time priority: latencies are too long", file=sys.stderr)
 

@@ -62,7 +62,10 @@ def finish(title: str, figures: Sequence[Figure], options: argparse.Namespace) -
     each = f" of {options.seconds:g} s each" if "seconds" in options else ""
     print(f"{title} ({options.pairs} runs{each}; {machine})\n")
     rows: list[tuple[str, ...]] = [("", "median", "lowest", "highest", "bar", "")]
-    for one in figures:
+    cases = [one.name.rpartition(": ")[0] for one in figures]
+    for number, one in enumerate(figures):
+        if cases.index(cases[number]) == number and cases.count(cases[number]) > 1:
+            rows.append(("",) * len(rows[0]))
         numbers = (f"{number:.4g}" for number in (one.median, min(one.values), max(one.values)))
         name = f"{one.name} [{one.unit}]" if one.unit else one.name
         rows.append((name, *numbers, one.bar, ("MISSED" if one.missed else "met") if one.bar else ""))

@@ -32,7 +32,7 @@ const (
 	warm        = 500 * time.Millisecond // not counted
 	patience    = 30 * time.Second       // for what is still to be answered in the end
 	monotonic   = 1                      // CLOCK_MONOTONIC
-	connections = 1000                   // a request that finds all of them busy waits, and that counts
+	connections = 100                    // a request that finds all of them busy waits, and that counts
 )
 
 // call is one request: its bytes, when it was due, and whether it counts.
@@ -52,7 +52,6 @@ type sender struct {
 	target *url.URL
 	sync.Mutex
 	idle    []*connection
-	open    int
 	waiting []call
 	taken   []time.Duration
 	wrong   map[string]int
@@ -82,16 +81,15 @@ func main() {
 	runtime.GOMAXPROCS(1) // on a core that it shares each thread more only takes turns
 	all := int(*rate * *seconds)
 	s := &sender{target: target, wrong: map[string]int{}, taken: make([]time.Duration, 0, all)}
+	time.AfterFunc(time.Duration(*seconds*float64(time.Second))+patience, func() { fail("no answer") })
+	for range connections {
+		s.left.Add(1)
+		s.connect(call{requests[0], time.Now(), false})
+	}
+	s.left.Wait()
 	s.left.Add(all)
 	s.arrive(requests, all, *rate)
-	done := make(chan struct{})
-	go func() { s.left.Wait(); close(done) }()
-	select {
-	case <-done:
-	case <-time.After(patience):
-		s.Lock()
-		s.wrong["no answer"]++
-	}
+	s.left.Wait()
 	s.report()
 }
 
@@ -110,7 +108,7 @@ func (s *sender) arrive(requests [][]byte, all int, rate float64) {
 	}
 }
 
-// take gives a request to a connection that is free, to a new one, or to the first that becomes free.
+// take gives a request to a connection that is free, or to the first that becomes free.
 func (s *sender) take(one call) {
 	s.Lock()
 	if last := len(s.idle) - 1; last >= 0 {
@@ -118,17 +116,15 @@ func (s *sender) take(one call) {
 		s.idle = s.idle[:last]
 		s.Unlock()
 		s.send(free, one)
-	} else if s.open < connections {
-		s.open++
-		s.Unlock()
-		go s.connect(one)
 	} else {
 		s.waiting = append(s.waiting, one)
 		s.Unlock()
 	}
 }
 
-func (s *sender) connect(one call) {
+// connect opens a connection and sends a first request. All are there before the rest comes: were one opened for each
+// request that finds none, a stall would let many handshakes follow, each dearer than a request.
+func (s *sender) connect(first call) {
 	raw, err := net.Dial("tcp", s.target.Host)
 	if err != nil {
 		fail(err.Error())
@@ -137,10 +133,12 @@ func (s *sender) connect(one call) {
 		raw = tls.Client(raw, &tls.Config{InsecureSkipVerify: true})
 	}
 	c := &connection{Conn: raw, reader: bufio.NewReader(raw)}
-	s.send(c, one)
-	for s.answer(c) {
-	}
-	c.Close()
+	s.send(c, first)
+	go func() {
+		for {
+			s.answer(c)
+		}
+	}()
 }
 
 func (s *sender) send(c *connection, one call) {
@@ -150,13 +148,13 @@ func (s *sender) send(c *connection, one call) {
 	}
 }
 
-// answer reads one answer and gives the connection its next request; it says whether the connection stays.
-func (s *sender) answer(c *connection) bool {
-	status, closes, err := read(c.reader)
-	taken := time.Since(c.call.due)
+// answer reads one answer and gives the connection its next request.
+func (s *sender) answer(c *connection) {
+	status, err := read(c.reader)
 	if err != nil {
-		status = err.Error()
+		fail(err.Error())
 	}
+	taken := time.Since(c.call.due)
 	s.Lock()
 	defer s.left.Done()
 	if status != "200" {
@@ -164,26 +162,15 @@ func (s *sender) answer(c *connection) bool {
 	} else if c.call.count {
 		s.taken = append(s.taken, taken)
 	}
-	if err != nil || closes {
-		s.open--
-		if len(s.waiting) > 0 {
-			s.open++
-			go s.connect(s.waiting[0])
-			s.waiting = s.waiting[1:]
-		}
-		s.Unlock()
-		return false
-	}
 	if len(s.waiting) == 0 {
 		s.idle = append(s.idle, c)
 		s.Unlock()
-		return true
+		return
 	}
 	next := s.waiting[0]
 	s.waiting = s.waiting[1:]
 	s.Unlock()
 	s.send(c, next)
-	return true
 }
 
 // timer is one of Linux's that Go waits for as for a connection.
@@ -213,12 +200,12 @@ func (t timer) wait(left time.Duration) {
 	}
 }
 
-func read(reader *bufio.Reader) (status string, closes bool, err error) {
+func read(reader *bufio.Reader) (status string, err error) {
 	length := -1
 	for {
 		line, err := reader.ReadSlice('\n')
 		if err != nil {
-			return "", true, err
+			return "", err
 		}
 		line = bytes.ToLower(bytes.TrimSpace(line))
 		if len(line) == 0 {
@@ -228,18 +215,16 @@ func read(reader *bufio.Reader) (status string, closes bool, err error) {
 			status = string(line[min(9, len(line)):min(12, len(line))])
 		} else if value, ok := bytes.CutPrefix(line, []byte("content-length:")); ok {
 			length, err = strconv.Atoi(string(bytes.TrimSpace(value)))
-		} else if string(line) == "connection: close" {
-			closes = true
 		}
 		if err != nil {
-			return "", true, err
+			return "", err
 		}
 	}
 	if length < 0 {
-		return "", true, fmt.Errorf("an answer without content-length, status %s", status)
+		return "", fmt.Errorf("an answer without content-length, status %s", status)
 	}
 	_, err = reader.Discard(length)
-	return status, closes, err
+	return status, err
 }
 
 func (s *sender) report() {
