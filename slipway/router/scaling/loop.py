@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from slipway.router.control import Router
 from slipway.router.events import Trouble
 from slipway.router.feed import EventType, Objects, WriteError, Writer
-from slipway.router.haproxy import HAProxy, HAProxyError
+from slipway.router.haproxy import HAProxy, HAProxyError, Refusals
 from slipway.router.load import Row
 from slipway.router.metrics import Facts, Totals, answers
 from slipway.router.peers import Loads, Peers, Services, since, total
@@ -83,6 +83,7 @@ class Scaler:
         self._sampler = Sampler()
         self._workers: Mapping[str, Sequence[Row]] = {}
         """Their statistics at the last look; none while HAProxy does not answer."""
+        self._refused: Mapping[str, Refusals] = {}
         self._requests, self._refusals = Totals(), Totals()
         self._looking = asyncio.Lock()
         self._looked_at = self._counted_at = -math.inf
@@ -132,7 +133,7 @@ class Scaler:
         """Look now, and tell what was seen since this process began. Raises HAProxyError."""
         async with self._looking:  # else a later look might be taken for an earlier one
             try:
-                self._workers = await self._haproxy.workers()
+                self._workers, self._refused = await self._haproxy.counts()
             except HAProxyError:
                 self._workers = {}
                 raise
@@ -177,12 +178,11 @@ class Scaler:
         """Look now, and count answers and refusals, for `/metrics`. Raises HAProxyError."""
         reloads = self._router.reloads
         await self.loads()
-        async with self._looking:
-            services = self._router.state.services
-            endpoints = {one.endpoint for one in services.values()}
-            self._requests.add({one: answers(rows) for one, rows in self._workers.items()}, services)
-            self._refusals.add(await self._haproxy.refusals(), services.keys() | endpoints)
-            self._counted_at, self._counted_reloads = time.monotonic(), reloads
+        services = self._router.state.services
+        endpoints = {one.endpoint for one in services.values()}
+        self._requests.add({one: answers(rows) for one, rows in self._workers.items()}, services)
+        self._refusals.add(self._refused, services.keys() | endpoints)
+        self._counted_at, self._counted_reloads = time.monotonic(), reloads
 
     async def facts(self) -> Facts:
         """Give what `/metrics` tells; without what only HAProxy knows while it does not answer."""
