@@ -106,8 +106,7 @@ class FolderFeed:
         self._seen: Hashable = None
 
     async def next(self) -> Objects:
-        # Files have no event that works everywhere.
-        while (now := self._folder.fingerprint()) == self._seen:
+        while (now := self._folder.fingerprint()) == self._seen:  # noqa: ASYNC110 - files have no event that works everywhere
             await asyncio.sleep(self._period)
         slices = self._folder.list("EndpointSlice")
         deployments, pods = self._folder.list("Deployment"), self._folder.list("Pod")

@@ -271,7 +271,8 @@ class Scaler:
         return False
 
     def _decide(self, service: Service, target: Target, seen: Counted, complete: bool, now: float) -> None:
-        memory = self._memories.setdefault(service.name, _Memory())
+        if (memory := self._memories.get(service.name)) is None:
+            memory = self._memories[service.name] = _Memory()
         if complete and not memory.complete:
             memory.history = None  # it was too small a load, by which nothing may go
         memory.complete = complete
@@ -304,6 +305,11 @@ class Scaler:
         if decision.replicas < sample.replicas and not complete:
             decision = replace(decision, replicas=sample.replicas, rule="keep: a router does not answer")
         memory.decided_at, memory.decision, memory.fresh = now, decision, decision
+        asked, held = memory.arrivals or memory.refused, sample.busy or sample.queued
+        if not asked and not held and decision.replicas == sample.replicas:
+            said = sample.replicas, sample.ready, decision.rule
+            if self.journal.repeats(service.name, datetime.now(UTC), *said):
+                return  # to make a line takes longer than to see that it would be left out
         entry = _entry(service, sample, decision, memory)
         if decision.replicas == sample.replicas:
             if self.journal.add(entry):
