@@ -22,7 +22,8 @@ BROUGHT = "req.fhdr(authorization,1)"
 SHORT = f"{{ {BROUGHT},length le 8192 }}"
 """A connection remembers no more: `http_auth_bearer` reads up to a comma, after which anything may follow."""
 TRACK = (
-    "http-request set-var(txn.client) src if { fe_id 1 }",
+    "http-request set-var(txn.client) src",
+    "http-request set-var(txn.client) var(txn.handed),field(2,/) if { var(txn.handed) -m found }",
     "http-request track-sc0 var(txn.client),ipmask(32,64) table _failures",
 )
 """Counts by a client's address, which a header says where another part of the router passes a request on."""

@@ -102,6 +102,14 @@ PASSES = tuple(
     )
 )
 """By what a larger body counts that passes through a process which is replaced, or one of unknown size."""
+HANDED = (
+    "capture request header x-ms-request-id len 32",
+    "unique-id-format %[capture.req.hdr(1)]",
+    "http-request set-var(txn.handed) req.fhdr(x-slipway-handed)",
+    "http-request set-var(txn.service) var(txn.handed),field(1,/),map(names.map,_unknown)",
+    "http-request del-header x-slipway- -m beg",
+)
+"""What another part of the router says of a request that it hands over (`defaults handed`)."""
 PATHS = ("score", "swagger.json")
 HTTP = {
     "serve": "",
@@ -138,6 +146,7 @@ def render(state: State, options: Options) -> dict[str, str]:
         peer_binds="\n  ".join(_peer_binds(state, options)),
         reuse=_reuse(options),
         stall_ms=STALL_MS,
+        handed="\n  ".join(HANDED),
         threads=state.threads,
         token_socket=TOKEN_SOCKET,
         trace=TRACE,

@@ -207,7 +207,7 @@ core.register_service("redirect", "http", refuse(308, "https_required", "locatio
 -- queue: before the slot of its `_hold` is taken they would get it themselves. So it is with those for a service that this
 -- worker does not know, if another router did. A worker that is replaced never hears of what changes: the next one gets all.
 core.register_action("await_hold", { "http-req" }, function(txn)
-  local service, handed, left = txn:get_var("txn.service") or "_unknown", txn.f:req_hdr("x-slipway-service"), 2000
+  local service, handed, left = txn:get_var("txn.service") or "_unknown", txn:get_var("txn.handed"), 2000
   local proxy = service:match("^%l") and core.backends[service] or nil
   local waits = not txn:get_var("txn.owner") and (proxy or not (handed or "_"):match("^_"))
   repeat
