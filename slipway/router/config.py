@@ -52,6 +52,8 @@ CHECKS_A_SECOND = 250
 A replica that crashed or cannot be reached is found by the next request for it anyway, and one that hangs by
 its readiness probe.
 """
+PEER_SECONDS = 2
+"""Between two checks of another router, each with all of TLS, and how long it may take for one."""
 MUTUAL = f"ssl crt {IDENTITY} ca-file {AUTHORITIES} verify required ssl-min-ver TLSv1.3"
 """How routers know each other: who made a certificate counts, since it is made for nobody else."""
 
@@ -254,7 +256,7 @@ def servers(state: State) -> dict[str, dict[Replica, str]]:
     }
     peers = state.routers.others if state.identity is not None else ()
     # Without weight it gets what is meant for it, and nothing else.
-    return found | {PEERS: dict.fromkeys(peers, f"weight 0 {MUTUAL} {_check()}")}
+    return found | {PEERS: dict.fromkeys(peers, f"weight 0 {MUTUAL} {_check(PEER_SECONDS, fall=1)}")}
 
 
 def check_seconds(replicas: int) -> int:
@@ -262,9 +264,9 @@ def check_seconds(replicas: int) -> int:
     return max(1, math.ceil(replicas / CHECKS_A_SECOND))
 
 
-def _check(seconds: int = 1) -> str:
+def _check(seconds: int, fall: int = 2) -> str:
     return (
-        f"check inter {seconds}s fastinter 250ms downinter 250ms fall 2 rise 1 "
+        f"check inter {seconds}s fastinter 250ms downinter 250ms fall {fall} rise 1 "
         "observe layer4 error-limit 1 on-error mark-down"
     )
 

@@ -195,7 +195,8 @@ class Router:
         """Take the certificate by which other routers know this one; who has no name is alone."""
         if self._options.pod:
             identity = self._member.look(self._objects.secrets, datetime.now(UTC))
-            self._wanted = replace(self._wanted, identity=identity)
+            if identity is not self._wanted.identity:
+                self._wanted = replace(self._wanted, identity=identity)
 
     async def _serve(self, stop: asyncio.Event, now: asyncio.Event) -> None:
         """Keep HAProxy equal to the feed until told to stop, and a little longer."""

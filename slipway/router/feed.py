@@ -6,7 +6,6 @@ event cannot make the router drift from what is true.
 
 import asyncio
 import base64
-import time
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -96,7 +95,7 @@ def secret(name: str, namespace: str, texts: Mapping[str, str], found: Object | 
 
 
 class FolderFeed:
-    """Looks at a folder of objects ten times a second, at thousands of them less often."""
+    """Looks at a folder of objects ten times a second."""
 
     behind = None
 
@@ -107,11 +106,8 @@ class FolderFeed:
         self._seen: Hashable = None
 
     async def next(self) -> Objects:
-        # Files have no event that works everywhere. To look at thousands of them must not take a core's time.
-        began = time.monotonic()
-        while (now := self._folder.fingerprint()) == self._seen:
-            await asyncio.sleep(max(self._period, 100 * (time.monotonic() - began)))
-            began = time.monotonic()
+        while (now := self._folder.fingerprint()) == self._seen:  # noqa: ASYNC110 - files have no event that works everywhere
+            await asyncio.sleep(self._period)
         slices = self._folder.list("EndpointSlice")
         deployments, pods = self._folder.list("Deployment"), self._folder.list("Pod")
         objects = Objects(

@@ -30,6 +30,9 @@ DRAFTS = "drafts"
 """The folder of files that HAProxy is asked about."""
 ROUTING_SECONDS = 2.0
 """The most that is waited for a request that measures."""
+STATISTICS = "show stat -1 6 -1"
+"""Of each backend and server."""
+Refusals = Mapping[tuple[str, str], int]
 PR_SET_PDEATHSIG = 1
 TUNABLES = f"glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold={UPLOAD_BUFFER}"
 """What many services take lies in huge pages, where the system has them for who asks (`madvise`): with small
@@ -137,7 +140,7 @@ class HAProxy:
 
     async def statistics(self) -> list[Row]:
         """Give a row for each backend and server of the current worker."""
-        return rows(await self.ask("show stat -1 6 -1"))
+        return rows(await self.ask(STATISTICS))
 
     async def all_statistics(self) -> list[Row]:
         """Give the rows of all workers, also of those that only finish what they have."""
@@ -150,14 +153,16 @@ class HAProxy:
 
     async def workers(self) -> dict[str, list[Row]]:
         """Give the rows by worker process, the current one first; none for an old one that is silent."""
-        return {pid: rows(said) for pid, said in (await self._ask_each("show stat -1 6 -1")).items()}
+        return {pid: rows(said) for pid, said in (await self._ask_each(STATISTICS)).items()}
 
-    async def refusals(self) -> dict[str, dict[tuple[str, str], int]]:
-        """Count what was refused by worker process, and by service (empty: by none) and reason."""
-        found: dict[str, dict[tuple[str, str], int]] = {}
-        for pid, said in (await self._ask_each("show refusals")).items():
-            lines = (line.split() for line in said.splitlines() if line)
-            found[pid] = {(name.strip("_"), reason): int(count) for name, reason, count in lines}
+    async def counts(self) -> tuple[dict[str, list[Row]], dict[str, Refusals]]:
+        """Give the same, and what each refused, by service (empty: by none) and reason."""
+        found = dict[str, list[Row]](), dict[str, Refusals]()
+        for pid, said in (await self._ask_each(STATISTICS, "show refusals")).items():
+            statistics, _, refused = said.partition("\n\n")
+            lines = (line.split() for line in refused.splitlines() if line)
+            found[0][pid] = rows(statistics)
+            found[1][pid] = {(name.strip("_"), reason): int(count) for name, reason, count in lines}
         return found
 
     async def _pids(self) -> list[str]:
@@ -165,12 +170,16 @@ class HAProxy:
         shown = await _ask(MASTER_SOCKET, "show proc")
         return [line.split()[0] for line in shown.splitlines() if line.split()[1:2] == ["worker"]]
 
-    async def _ask_each(self, command: str) -> dict[str, str]:
-        """Give each worker's reply, the current one's first; an empty one for an old one that gives none."""
+    async def _ask_each(self, *commands: str) -> dict[str, str]:
+        """Give each worker's replies, the current one's first; an empty text for an old one that gives none.
+
+        After each reply there is an empty line.
+        """
         found = dict.fromkeys(await self._pids(), "")
         for number, pid in enumerate(found):
             with contextlib.suppress(HAProxyError) if number else contextlib.nullcontext():
-                found[pid] = await _ask(MASTER_SOCKET, f"@!{pid} {command}", WORKER_SECONDS)
+                asked = ";".join(f"@!{pid} {command}" for command in commands)
+                found[pid] = await _ask(MASTER_SOCKET, asked, WORKER_SECONDS)
         return found
 
     async def cores(self) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from uuid import uuid4
 
 from pydantic import BaseModel, ValidationError
@@ -120,12 +120,12 @@ class Sum:
             self._seconds[name] = sum(seconds * weight for seconds, weight in known) / weights
         elif known and name not in self._seconds:
             self._seconds[name] = max(seconds for seconds, _ in known)
-        return replace(
-            own,
+        return Counted(
             arrivals=sum(one.arrivals for one in parts),
             refused=sum(one.refused for one in parts),
             busy=sum(one.busy for one in parts),
             queued=sum(one.queued for one in parts),
+            ready=own.ready,
             service_seconds=self._seconds.get(name),
         )
 

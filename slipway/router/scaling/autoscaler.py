@@ -140,7 +140,8 @@ def decide(history: History, serving: Serving, now: float) -> Decision:
     came = totals[-1].arrivals > totals[_index(totals, latest.at - MEAN_SECONDS)].arrivals
     if in_flight or came or (asked and not latest.ready):
         needed = max(needed, 1)
-    expected = round(load + _growth(latest, totals, seconds), 6)
+    growth = _growth(latest, totals, seconds) if load else 0.0
+    expected = round(load + growth, 6)
     fit = math.ceil(expected / serving.replica_max_concurrent_requests)
     if fit > needed:
         needed, why = fit, f"growth in the {latest.startup_seconds:.0f} s that a replica takes to start"
@@ -182,7 +183,9 @@ def _needed(load: float, serving: Serving) -> int:
 
 def _load(totals: tuple[Total, ...], service_seconds: float | None) -> tuple[float, float]:
     """Give the load, and the seconds of the window that decides it."""
-    latest = totals[-1]
+    latest, first = totals[-1], totals[_index(totals, totals[-1].at - MEAN_SECONDS)]
+    if (latest.arrivals, latest.busy) == (first.arrivals, first.busy):
+        return 0.0, MEAN_SECONDS  # what follows comes to the same: of a thousand web services most are idle
     mean = low = (0.0, MEAN_SECONDS)
     high = (math.inf, MEAN_SECONDS)
     for window in (*WINDOWS, MEAN_SECONDS):

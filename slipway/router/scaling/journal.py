@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
@@ -111,14 +111,18 @@ class Journal:
 
     def add(self, entry: Entry) -> bool:
         """Write a line and tell so; a line that says what the one before it says is left out for a while."""
-        latest = self._latest.get(entry.service)
-        if latest is not None and entry.quiet and entry.time - latest.time < QUIET:
-            same = (latest.quiet, latest.replicas, latest.ready, latest.rule)
-            if same == (True, entry.replicas, entry.ready, entry.rule):
-                return False
+        if entry.quiet and self.repeats(entry.service, entry.time, entry.replicas, entry.ready, entry.rule):
+            return False
         self._latest[entry.service] = entry
         self._lines.append((entry.service, _line(entry)))
         return True
+
+    def repeats(self, service: str, now: datetime, replicas: int, ready: int, rule: str) -> bool:
+        """Tell whether a quiet line would say what the one before it says, less than a while ago."""
+        latest = self._latest.get(service)
+        if latest is None or now - latest.time >= QUIET:
+            return False
+        return (latest.quiet, latest.replicas, latest.ready, latest.rule) == (True, replicas, ready, rule)
 
     def add_own(self, entry: OwnEntry) -> None:
         """Write a line of the router itself."""

@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from slipway.router.control import Router
 from slipway.router.events import Trouble
 from slipway.router.feed import EventType, Objects, WriteError, Writer
-from slipway.router.haproxy import HAProxy, HAProxyError
+from slipway.router.haproxy import HAProxy, HAProxyError, Refusals
 from slipway.router.load import Row
 from slipway.router.metrics import Facts, Totals, answers
 from slipway.router.peers import Loads, Peers, Services, since, total
@@ -83,6 +83,7 @@ class Scaler:
         self._sampler = Sampler()
         self._workers: Mapping[str, Sequence[Row]] = {}
         """Their statistics at the last look; none while HAProxy does not answer."""
+        self._refused: Mapping[str, Refusals] = {}
         self._requests, self._refusals = Totals(), Totals()
         self._looking = asyncio.Lock()
         self._looked_at = self._counted_at = -math.inf
@@ -132,7 +133,7 @@ class Scaler:
         """Look now, and tell what was seen since this process began. Raises HAProxyError."""
         async with self._looking:  # else a later look might be taken for an earlier one
             try:
-                self._workers = await self._haproxy.workers()
+                self._workers, self._refused = await self._haproxy.counts()
             except HAProxyError:
                 self._workers = {}
                 raise
@@ -177,12 +178,11 @@ class Scaler:
         """Look now, and count answers and refusals, for `/metrics`. Raises HAProxyError."""
         reloads = self._router.reloads
         await self.loads()
-        async with self._looking:
-            services = self._router.state.services
-            endpoints = {one.endpoint for one in services.values()}
-            self._requests.add({one: answers(rows) for one, rows in self._workers.items()}, services)
-            self._refusals.add(await self._haproxy.refusals(), services.keys() | endpoints)
-            self._counted_at, self._counted_reloads = time.monotonic(), reloads
+        services = self._router.state.services
+        endpoints = {one.endpoint for one in services.values()}
+        self._requests.add({one: answers(rows) for one, rows in self._workers.items()}, services)
+        self._refusals.add(self._refused, services.keys() | endpoints)
+        self._counted_at, self._counted_reloads = time.monotonic(), reloads
 
     async def facts(self) -> Facts:
         """Give what `/metrics` tells; without what only HAProxy knows while it does not answer."""
@@ -271,7 +271,8 @@ class Scaler:
         return False
 
     def _decide(self, service: Service, target: Target, seen: Counted, complete: bool, now: float) -> None:
-        memory = self._memories.setdefault(service.name, _Memory())
+        if (memory := self._memories.get(service.name)) is None:
+            memory = self._memories[service.name] = _Memory()
         if complete and not memory.complete:
             memory.history = None  # it was too small a load, by which nothing may go
         memory.complete = complete
@@ -304,6 +305,11 @@ class Scaler:
         if decision.replicas < sample.replicas and not complete:
             decision = replace(decision, replicas=sample.replicas, rule="keep: a router does not answer")
         memory.decided_at, memory.decision, memory.fresh = now, decision, decision
+        asked, held = memory.arrivals or memory.refused, sample.busy or sample.queued
+        if not asked and not held and decision.replicas == sample.replicas:
+            said = sample.replicas, sample.ready, decision.rule
+            if self.journal.repeats(service.name, datetime.now(UTC), *said):
+                return  # to make a line takes longer than to see that it would be left out
         entry = _entry(service, sample, decision, memory)
         if decision.replicas == sample.replicas:
             if self.journal.add(entry):
