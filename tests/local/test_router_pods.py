@@ -281,7 +281,9 @@ async def test_when_the_owner_is_killed_then_only_what_it_held_fails_and_the_res
         failed = [(began, answer) for began, _, answer in answers if answer.status_code != 200]
         assert {answer.json()["reason"] for _, answer in failed} <= {"owner_failed"}
         assert all(began < killed + 0.05 for began, _ in failed), "what came later was lost"
-        assert max(ended - began for began, ended, _ in answers) < 1
+        took = [(ended < killed, ended - began) for began, ended, _ in answers]
+        busy = max(seconds for before, seconds in took if before)  # of the machine, not of the router
+        assert max(seconds for _, seconds in took) < busy + 1
         assert await most_offered(http, [other.uri("echo") for other in others], found) == [1] * 4
 
 
