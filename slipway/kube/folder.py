@@ -91,7 +91,7 @@ class Folder:
             return True
 
     def fingerprint(self) -> Hashable:
-        """Return a value that differs whenever any object was created, changed or deleted in between."""
+        """Return a value that differs whenever a `Folder` made, changed or deleted an object in between."""
         found: list[tuple[str, int]] = []
         for kind in _names(self.root):
             for namespace in _names(self.root / kind):

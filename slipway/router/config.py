@@ -103,6 +103,7 @@ PASSES = tuple(
 )
 """By what a larger body counts that passes through a process which is replaced, or one of unknown size."""
 HANDED = (
+    # The second that is captured: the first is the access log's.
     "capture request header x-ms-request-id len 32",
     "unique-id-format %[capture.req.hdr(1)]",
     "http-request set-var(txn.handed) req.fhdr(x-slipway-handed)",

@@ -160,7 +160,8 @@ class HAProxy:
         found = dict[str, list[Row]](), dict[str, Refusals]()
         for pid, said in (await self._ask_each(STATISTICS, "show refusals")).items():
             statistics, _, refused = said.partition("\n\n")
-            lines = (line.split() for line in refused.splitlines() if line)
+            # Of a worker that ended in between, the master says so instead.
+            lines = (line.split() for line in refused.splitlines() if line.count(" ") == 2)
             found[0][pid] = rows(statistics)
             found[1][pid] = {(name.strip("_"), reason): int(count) for name, reason, count in lines}
         return found

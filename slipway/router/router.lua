@@ -86,11 +86,11 @@ local function is_true(value)
   return value == true or value == 1
 end
 
-local HANDED = { _peers = true, _detour = true, _next = true, _again = true } -- the backends that hand requests on
+local HANDS_ON = { _peers = true, _detour = true, _next = true, _again = true } -- the backends that hand requests on
 
 -- Whether who a body was handed on to tells that it ended.
 local function told_by_another(request, given)
-  return given == "400" and HANDED[request.f:be_name()] and request.f:srv_id() ~= nil
+  return given == "400" and HANDS_ON[request.f:be_name()] and request.f:srv_id() ~= nil
 end
 
 local function reason_of(request, given, proxy)
@@ -102,7 +102,7 @@ local function reason_of(request, given, proxy)
     local of = path:match("^/api/v1/service/([^/]+)/token$")
     if of then return is_service(of) and "no_tokens" or "unknown_service" end
     return known and "unknown_service" or "unknown_path"
-  elseif HANDED[request.f:be_name()] and given:match("^5") then
+  elseif HANDS_ON[request.f:be_name()] and given:match("^5") then
     return request.f:be_name() == "_peers" and "owner_failed" or "router_error"
   elseif given ~= "503" then
     return BY_STATUS[given] or given
@@ -114,10 +114,10 @@ local function reason_of(request, given, proxy)
   return request.f:srv_id() and "replica_unreachable" or "queue_timeout"
 end
 
--- Whether the client left before its answer, of which HAProxy says 400 too: what is with a replica, but did not come by
--- `_upload`, had its body read before it was queued.
+-- Whether the client left before its answer, of which HAProxy says 400 too: what is with a web service's replica, but did not
+-- come by `_upload`, had its body read before it was queued.
 local function client_left(request, given)
-  return given == "400" and request.f:srv_id() and request.f:fe_id() ~= 3 and not HANDED[request.f:be_name()]
+  return given == "400" and request.f:srv_id() and request.f:fe_id() ~= 3 and request.f:be_name():match("^%l")
 end
 
 -- Explain a refusal, and count it unless nobody is to be told.

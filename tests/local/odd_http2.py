@@ -27,19 +27,19 @@ FORBIDDEN = [
     ("Host", "other"),
 ]
 OURS = [
-    "x-slipway-client",
+    "x-slipway-handed",
     "x-slipway-service",
-    "x-slipway-owner",
-    "X-Slipway-Client",
+    "x-slipway-reason",
+    "X-Slipway-Handed",
     "x-ms-request-id",
     "x-ms-client-request-id",
     "x-ms-run-function-failed",
     "azureml-model-deployment",
 ]
-VALUES = ["127.0.0.1", "echo", "open", "_token", "true", "", " ", "\t", "\x7f", "a" * 9_000]
+VALUES = ["echo/127.0.0.1", "open/::1", "open", "_token/", "true", "", " ", "\t", "\x7f", "a" * 9_000]
 INJECTED = [
     "a\r\nauthorization: Bearer b",
-    "a\nx-slipway-client: ::1",
+    "a\nx-slipway-handed: open/::1",
     "a\r\n\r\nPOST /api/v1/service/echo/score HTTP/1.1\r\nhost: a\r\n\r\n",
     "a\0b",
     "\r",
@@ -234,7 +234,7 @@ class Http2Maker:
         return self._random.choice(
             [
                 [("x-trailer", "a")],
-                [("x-slipway-client", "::1"), ("authorization", "Bearer b")],
+                [("x-slipway-handed", "open/::1"), ("authorization", "Bearer b")],
                 [(":path", "/api/v1/service/echo/score")],
                 [("content-length", "0"), ("transfer-encoding", "chunked")],
                 [("x-injected", self._random.choice(INJECTED))],

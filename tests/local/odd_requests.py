@@ -17,7 +17,8 @@ NAMES = [
     "",
     ".",
 ]
-FORBIDDEN = ["x-slipway-client", "X-Slipway-Service", "x-slipway-owner", "x-slipway-reason"]
+FORBIDDEN = ["x-slipway-handed", "X-Slipway-Handed", "X-Slipway-Service", "x-slipway-reason"]
+CLAIMS = ["echo/127.0.0.1", "open/::1", "open", "_token/", "/", ""]
 METHODS = [
     "GET",
     "POST",
@@ -39,7 +40,7 @@ HOSTS = [[], ["Host: a", "Host: b"], ["Host:"], ["Host: a@b/c"]]
 ODD = ["header"] * 4 + ["target"] * 3 + ["body"] * 3 + ["method", "version", "end", "host", "order", "bytes"]
 KEYS = ["wrong", "", "\0", "a, Bearer b", "k" * 31, "k" * 33, "K" * 32, "%6b" * 32, "'k'", "x" * 5_000]
 SCHEMES = ["Bearer ", "bearer\t", "Bearer", "Basic ", "Bearer  ", " Bearer ", "Token ", "Bearer\0", ""]
-CONNECTION = ["authorization", "x-slipway-client", "close, host", "upgrade", "TE"]
+CONNECTION = ["authorization", "x-slipway-handed", "close, host", "upgrade", "TE"]
 TRACES = ["00-" + "0" * 32 + "-" + "0" * 16 + "-01", '"', "a" * 3_000]
 FIELDS = [
     "Authorization",
@@ -136,10 +137,8 @@ class Maker:
         return self._any(
             self._authorization,
             self._authorization,
-            lambda: (
-                f"{self._pick(FORBIDDEN)}: {self._pick(['127.0.0.1', 'open', 'echo', '_token', '::1', ''])}"
-            ),
-            lambda: f"X_Slipway_Client: {self._pick(NAMES)}",
+            lambda: f"{self._pick(FORBIDDEN)}: {self._pick(CLAIMS)}",
+            lambda: f"X_Slipway_Handed: {self._pick(NAMES)}",
             lambda: f"Connection: {self._pick(CONNECTION)}",
             lambda: self._pick(
                 ["Upgrade: h2c", "Upgrade: websocket", "HTTP2-Settings: AAMAAABk", "TE: trailers"]

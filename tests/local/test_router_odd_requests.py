@@ -168,7 +168,7 @@ async def test_odd_requests_crash_nothing_reach_no_model_without_a_key_and_pass_
             assert b"\nx-slipway-" not in head.lower(), head
             assert head.lower().count(b"\nx-ms-request-id:") == 1, head
         good = f"POST /api/v1/service/echo/score HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {KEY}\r\n"
-        await send(router.port, f"{good}content-length: 0\r\nx-slipway-client: 1\r\n\r\n".encode())
+        await send(router.port, f"{good}content-length: 0\r\nx-slipway-handed: 1\r\n\r\n".encode())
         (head,) = closed.heads
         assert b"authorization" not in head.lower()
         assert b"x-slipway-" not in head.lower()

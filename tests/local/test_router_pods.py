@@ -119,7 +119,7 @@ async def test_a_request_reaches_the_model_the_same_by_any_router_and_none_can_c
         all_of.first.deploy("fraud", replica)
         for router in all_of.routers.values():
             await router.up("fraud", 1)
-        forged = {"x-slipway-service": "fraud", "x-slipway-client": "6.6.6.6", "x-slipway-anything": "1"}
+        forged = {"x-slipway-handed": "fraud/6.6.6.6", "x-slipway-anything": "1"}
         seen: list[object] = []
         for router in all_of.order("echo"):
             answer = await http.post(
@@ -396,7 +396,7 @@ async def test_a_router_takes_nothing_from_who_has_no_certificate_of_its_authori
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
             if file is not None:
                 context.load_cert_chain(file)
-            headers = {"x-slipway-service": "echo", "authorization": f"Bearer {KEY}"}
+            headers = {"x-slipway-handed": "echo/127.0.0.1", "authorization": f"Bearer {KEY}"}
             for scheme, http2 in (("http", False), ("https", False), ("https", True)):
                 async with httpx.AsyncClient(
                     verify=context, http1=not http2, http2=http2, trust_env=False

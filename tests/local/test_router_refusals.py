@@ -143,7 +143,7 @@ async def test_when_an_address_fails_often_then_429_until_it_stops_but_a_right_k
         async with httpx.AsyncClient(trust_env=False) as http:
             response = await http.post(router.uri("echo"), content=b"x" * 3_000_000)
             assert_refusal(response, 429, "too_many_failures", service="echo", retry=True)
-            forged = {"x-slipway-client": "127.0.0.9"}
+            forged = {"x-slipway-handed": "echo/127.0.0.9"}
             for content in (b"", b"x" * 3_000_000):
                 response = await http.post(router.uri("echo"), headers=forged, content=content)
                 assert_refusal(response, 429, "too_many_failures", service="echo", retry=True)

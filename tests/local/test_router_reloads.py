@@ -120,7 +120,7 @@ async def test_after_a_reload_a_client_that_kept_its_connection_is_served_as_any
             assert (await router.status())["reloads"] == 1
             assert (await new.post("fraud")).status_code == 200
             assert_refusal(await old.post(), 401, "key_wrong", service="echo")
-            claims = {"x-slipway-client": "1.2.3.4", "x-ms-request-id": "me"}
+            claims = {"x-slipway-handed": "fraud/1.2.3.4", "x-ms-request-id": "me"}
             answer = await right.post(key=NEW, headers=claims)
             seen = answer.json()["headers"]
             assert answer.headers["x-ms-request-id"].lower() == seen["x-ms-request-id"] != "me"

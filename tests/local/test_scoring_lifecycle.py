@@ -31,7 +31,7 @@ def run(data): return 1
         assert server.score(1).json() == 1
 
 
-def test_when_terminated_in_init_then_it_exits_with_0_at_once(tmp_path: Path) -> None:
+def test_when_terminated_in_init_then_it_exits_with_0_without_waiting_for_it(tmp_path: Path) -> None:
     script = "import time\ndef init(): time.sleep(600)\ndef run(data): pass"
     with replica(tmp_path, script, wait_ready=False) as server:
         assert server.request("GET", "/").status == 200

@@ -305,8 +305,8 @@ class Scaler:
         if decision.replicas < sample.replicas and not complete:
             decision = replace(decision, replicas=sample.replicas, rule="keep: a router does not answer")
         memory.decided_at, memory.decision, memory.fresh = now, decision, decision
-        asked, held = memory.arrivals or memory.refused, sample.busy or sample.queued
-        if not asked and not held and decision.replicas == sample.replicas:
+        moved = memory.arrivals or memory.refused or sample.busy or sample.queued
+        if not moved and decision.replicas == sample.replicas:
             said = sample.replicas, sample.ready, decision.rule
             if self.journal.repeats(service.name, datetime.now(UTC), *said):
                 return  # to make a line takes longer than to see that it would be left out
