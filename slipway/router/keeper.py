@@ -13,7 +13,7 @@ from slipway.router.feed import WriteError, Writer, secret
 from slipway.spec import AUTHORITY_SECRET
 
 LOOK_SECONDS = 1.0
-TRUSTED_SECONDS = 60.0
+TRUSTED_SECONDS = 10.0
 """Between two looks into a Secret that stays the same: what else makes a change due is the date."""
 
 log = logging.getLogger(__name__)
