@@ -149,17 +149,16 @@ class HAProxy:
     async def clients(self) -> int:
         """Count the clients' connections to all workers, also those on which nothing is asked."""
         told = (await self._ask_each("show stat -1 1 -1")).values()
-        return sum(int(row["scur"]) for said in told for row in rows(said) if row["pxname"] == "_router")
+        return sum(int(row["scur"]) for (said,) in told for row in rows(said) if row["pxname"] == "_router")
 
     async def workers(self) -> dict[str, list[Row]]:
         """Give the rows by worker process, the current one first; none for an old one that is silent."""
-        return {pid: rows(said) for pid, said in (await self._ask_each(STATISTICS)).items()}
+        return {pid: rows(said[0]) for pid, said in (await self._ask_each(STATISTICS)).items()}
 
     async def counts(self) -> tuple[dict[str, list[Row]], dict[str, Refusals]]:
         """Give the same, and what each refused, by service (empty: by none) and reason."""
         found = dict[str, list[Row]](), dict[str, Refusals]()
-        for pid, said in (await self._ask_each(STATISTICS, "show refusals")).items():
-            statistics, _, refused = said.partition("\n\n")
+        for pid, (statistics, refused) in (await self._ask_each(STATISTICS, "show refusals")).items():
             # Of a worker that ended in between, the master says so instead.
             lines = (line.split() for line in refused.splitlines() if line.count(" ") == 2)
             found[0][pid] = rows(statistics)
@@ -171,16 +170,12 @@ class HAProxy:
         shown = await _ask(MASTER_SOCKET, "show proc")
         return [line.split()[0] for line in shown.splitlines() if line.split()[1:2] == ["worker"]]
 
-    async def _ask_each(self, *commands: str) -> dict[str, str]:
-        """Give each worker's replies, the current one's first; an empty text for an old one that gives none.
-
-        After each reply there is an empty line.
-        """
-        found = dict.fromkeys(await self._pids(), "")
+    async def _ask_each(self, *commands: str) -> dict[str, list[str]]:
+        """Give each worker's replies, the current one's first; empty texts for an old one that gives none."""
+        found = {pid: [""] * len(commands) for pid in await self._pids()}
         for number, pid in enumerate(found):
             with contextlib.suppress(HAProxyError) if number else contextlib.nullcontext():
-                asked = ";".join(f"@!{pid} {command}" for command in commands)
-                found[pid] = await _ask(MASTER_SOCKET, asked, WORKER_SECONDS)
+                found[pid] = [await _ask(MASTER_SOCKET, f"@!{pid} {one}", WORKER_SECONDS) for one in commands]
         return found
 
     async def cores(self) -> float:

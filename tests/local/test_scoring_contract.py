@@ -174,7 +174,7 @@ def test_when_many_requests_use_one_connection_then_none_waits_for_an_acknowledg
             connection.request("POST", "/score", json.dumps(number))
             connection.getresponse().read()
             times.append(time.perf_counter() - began)
-    # After the first few, which Linux acknowledges at once, no answer that waited comes before that; not all wait.
+    # No answer that waited comes before that, but for the first few: Linux acknowledges those at once.
     assert sorted(times[30:])[17] < ACKNOWLEDGED_AFTER
 
 
