@@ -222,11 +222,11 @@ def pods(root: Path, names: Sequence[str], cores: Sequence[int], **variables: st
 
 
 def cpu_seconds(pids: Sequence[int]) -> float:
-    """Sum up what processes have used so far."""
+    """Sum up what processes have used so far, with what those did that they started and that have ended."""
     ticks = 0
     for pid in pids:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
+        ticks += sum(map(int, fields[11:15]))
     return ticks / os.sysconf("SC_CLK_TCK")
 
 

@@ -62,6 +62,8 @@ CONNECTIONS = 32
 SERVICES = 1000
 WARM_SECONDS = 1
 """Of load before anything counts: in its first second a proxy takes up to twice as much for a request."""
+SETTLED_SECONDS = 3
+"""Until the first reload, for keys of tokens or other pods, is over, and the process before it gone."""
 BUSY = 0.95
 """Of a core: a proxy that uses less under full load is not what limits the throughput."""
 LOADS = (0.5, 0.4, 0.3, 0.2, 0.1)
@@ -228,6 +230,7 @@ def ours(case: Case, reuse: bool, key: TokenKey, root: Path, replica: int) -> Ge
         for router in routers:
             router.up(*case.names, replicas=1, seconds=120)
             router.knows(len(routers) - 1)
+        time.sleep(SETTLED_SECONDS)
         yield Proxy(case.url(int(variables.get("TLS_PORT", routers[0].port))), pids)
 
 
