@@ -67,7 +67,7 @@ SETTLED_SECONDS = 3
 BUSY = 0.95
 """Of a core: a proxy that uses less under full load is not what limits the throughput."""
 LOADS = (0.5, 0.4, 0.3, 0.2, 0.1)
-"""Of what a proxy does with a core; latencies are taken at the first at which bare HAProxy keeps up."""
+"""Of what a core is good for; latencies are taken at the first at which bare HAProxy keeps up, or the last."""
 KEEPS_UP_MS = 3.0
 """Of 100 requests through bare HAProxy, 99 take less, or there are too many of them."""
 PATH = "/api/v1/service/model-{}/score"
@@ -278,9 +278,15 @@ def compare(case: Case, key: TokenKey, root: Path, pairs: int, seconds: float) -
     memory: dict[str, list[float]] = {name: [] for name in start}
     with haproxy(binary.find(), REPLICA.format(port=port), port, cores()[1]) as replica:
         send = functools.partial(
-            open_loop.send, root / "sender", BODY, headers, paths=case.services, seconds=seconds
+            open_loop.send,
+            root / "sender",
+            BODY,
+            headers,
+            paths=case.services,
+            seconds=seconds,
+            cores=cores()[2],
+            replica=replica.pid,
         )
-        send = functools.partial(send, cores=cores()[2], replica=replica.pid)
         print(f"{case.name}: rate of the latencies", file=sys.stderr)
         most: list[float] = []
         for name in start if case.peers else ["bare"]:

@@ -137,6 +137,7 @@ def render(state: State, options: Options) -> dict[str, str]:
         client_ms=UPLOAD_MS + STALL_MS,
         **{f"for_{kind}": _rules(kind, state.token_keys, uploads(memory)) for kind in get_args(Auth)},
         files=most_files,
+        handed="\n  ".join(HANDED),
         hard_stop_ms=KEPT_MS + 2 * MAX_TIMEOUT_MS + longest_ms([]),  # also of a web service that comes later
         kept_clients=clients * 9 // 10,
         largest_body=LARGEST_BODY,
@@ -147,7 +148,6 @@ def render(state: State, options: Options) -> dict[str, str]:
         peer_binds="\n  ".join(_peer_binds(state, options)),
         reuse=_reuse(options),
         stall_ms=STALL_MS,
-        handed="\n  ".join(HANDED),
         threads=state.threads,
         token_socket=TOKEN_SOCKET,
         trace=TRACE,
