@@ -67,7 +67,8 @@ SETTLED_SECONDS = 3
 BUSY = 0.95
 """Of a core: a proxy that uses less under full load is not what limits the throughput."""
 LOADS = (0.5, 0.4, 0.3, 0.2, 0.1)
-"""Of what a core is good for; latencies are taken at the first at which bare HAProxy keeps up, or the last."""
+"""Of what a core is good for: latencies are taken at the first with which bare HAProxy keeps up, or at
+the last."""
 KEEPS_UP_MS = 3.0
 """Of 100 requests through bare HAProxy, 99 take less, or there are too many of them."""
 PATH = "/api/v1/service/model-{}/score"
